@@ -1,0 +1,114 @@
+"""The hypervisor driver interface.
+
+How the caller uses a driver: one object per hypervisor and node. The caller holds the locks of the
+instance, describes the guest completely, and calls verbs in any order, more than once, and again
+after a crash at any point. A verb finishes what it finds half done and never waits for a guest to
+do something: it asks, and says how far things are. Waiting and retrying are the caller's.
+Verbs are coroutines; a driver that blocks moves its work to the thread runner it was given.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from hypervisors.guest import Guest, GuestStatus, MigrationStatus, NodeHardware
+
+T = TypeVar("T")
+
+
+class Threads(Protocol):
+    """Runs blocking functions beside the reactor."""
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Answer ``function(*args)`` from another thread; its exception is raised here."""
+
+
+class Driver(abc.ABC):
+    """Guests of one hypervisor on one node."""
+
+    name: ClassVar[str]
+    """The hypervisor's name for users: ``kvm``, ``memory``."""
+
+    # -- life ------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    async def start(self, guest: Guest, *, paused: bool = False) -> None:
+        """The guest runs here. Running already is success, whatever its parameters.
+
+        Raises HypervisorDown, NotEnoughMemory, DeviceMissing, BadParameter.
+        A leftover definition or a crashed guest of this name is replaced.
+        """
+
+    @abc.abstractmethod
+    async def ask_to_stop(self, name: str) -> None:
+        """The guest has been asked to power off (ACPI). Raises StillRunning until it is gone;
+        gone is success, so calling again is the way to wait. Asking twice does no harm.
+        """
+
+    @abc.abstractmethod
+    async def destroy(self, name: str) -> None:
+        """The guest does not run here and no definition is left. Gone is success."""
+
+    @abc.abstractmethod
+    async def reboot(self, guest: Guest, *, hard: bool) -> None:
+        """Soft: the guest was asked to restart. Hard: it was reset. Raises GuestMissing."""
+
+    # -- live migration; the caller has made the disks writable on both sides ----------------------
+
+    @abc.abstractmethod
+    async def accept(self, guest: Guest) -> str:
+        """The target is ready to receive ``guest``; answers the token to give to ``migrate``.
+
+        Raises NotEnoughMemory, DeviceMissing, HypervisorDown. Leftovers of an earlier attempt that
+        does not run are removed first.
+        """
+
+    @abc.abstractmethod
+    async def migrate(self, guest: Guest, target: str, token: str, *, live: bool) -> None:
+        """On the source: the migration to node ``target`` has begun. Begun already: success.
+
+        Does not wait for its end: see ``migration``. Raises GuestMissing, HypervisorDown,
+        MigrationFailed when it could not begin.
+        """
+
+    @abc.abstractmethod
+    async def migration(self, name: str) -> MigrationStatus:
+        """On the source: how far the outgoing migration is, or how the last one ended."""
+
+    @abc.abstractmethod
+    async def abort_migration(self, name: str) -> None:
+        """On the source: no outgoing migration runs and the guest goes on. None running: success."""
+
+    @abc.abstractmethod
+    async def settle(self, guest: Guest, *, arrived: bool) -> None:
+        """After a migration, on either side. ``arrived`` true on the node where the guest is now
+        wanted: its definition is kept as if started here. False on the other: a definition or an
+        incoming guest that does not run is removed. Raises StillRunning rather than end a live one.
+        """
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    async def look(self, name: str) -> GuestStatus | None:
+        """The guest as seen here, or None. Raises HypervisorDown."""
+
+    @abc.abstractmethod
+    async def list(self) -> tuple[GuestStatus, ...]:
+        """All guests of this hypervisor here, also those nobody knows, sorted by name."""
+
+    @abc.abstractmethod
+    async def hardware(self) -> NodeHardware:
+        """The host's memory and processors. Raises HypervisorDown."""
+
+    @abc.abstractmethod
+    async def validate(self, params: dict[str, str | int | float | bool]) -> None:
+        """The effective parameters can be honoured here (files exist, accelerator opens).
+
+        Raises BadParameter.
+        """
+
+    @abc.abstractmethod
+    async def console(self, guest: Guest) -> dict[str, Any]:
+        """How to reach the console: Ganeti's console keys kind, message, command, host, port..."""

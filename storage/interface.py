@@ -1,0 +1,125 @@
+"""The storage plugin interface.
+
+How the caller uses a backend: one object per template and node. The caller holds the locks of the
+instance, describes volumes completely, and calls verbs in any order, more than once, and again after
+a crash at any point. Each verb brings the volume to the named state *from whatever it finds*: half
+done is finished, already done is success. Retrying, waiting and undoing are the caller's; a verb
+never loops for a state, never sleeps, and never keeps state of its own beside the storage itself.
+
+Blocking work goes through the injected ``Commands``; verbs are coroutines.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import ClassVar, Protocol
+
+import msgspec
+
+from storage.volume import Capacity, Stored, Template, Volume, VolumeStatus
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command left behind."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Commands(Protocol):
+    """Runs programs; the only way a backend touches the machine beside plain files."""
+
+    async def run(
+        self, *argv: str, timeout_s: float = 60.0, check: bool = True, stdin: str | None = None
+    ) -> Output:
+        """Run ``argv`` (no shell). With ``check`` a non-zero exit raises ``CommandFailed`` naming
+        the command and the first lines of its error text; ``CommandTimedOut`` after ``timeout_s``.
+        """
+
+
+class Backend(abc.ABC):
+    """Volumes of one template on one node."""
+
+    template: ClassVar[Template]
+
+    # -- data: survives restart of the node ---------------------------------------------------
+
+    @abc.abstractmethod
+    async def ensure(self, volume: Volume) -> None:
+        """Storage for ``volume`` exists, with its size, not attached if it was made now.
+
+        Raises NoSpace, PoolMissing, SizeDiffers (found larger or smaller than asked), CommandFailed.
+        Half done (data without metadata): the rest is made. Never overwrites existing data.
+        """
+
+    @abc.abstractmethod
+    async def forget(self, volume: Volume) -> None:
+        """Nothing of ``volume`` is left on this node; detaches first. Gone already is success.
+
+        Raises VolumeBusy while something has it open.
+        """
+
+    # -- attachment: gone after restart of the node ---------------------------------------------
+
+    @abc.abstractmethod
+    async def attach(self, volume: Volume, *, clean: bool = False) -> str:
+        """The volume is usable here; answers the path of the device or file.
+
+        A mirror comes up as secondary and starts to connect; it does not wait for its peer.
+        After a crash the activity log is applied first. ``clean`` says that both copies of a
+        mirror are new and equal by definition: the first full synchronisation is skipped.
+        Raises VolumeMissing, PoolMissing, CommandFailed.
+        """
+
+    @abc.abstractmethod
+    async def detach(self, volume: Volume) -> None:
+        """The volume is not usable here; its data stay. Closes first; detached already is success.
+
+        Raises VolumeBusy while something has it open.
+        """
+
+    @abc.abstractmethod
+    async def open(self, volume: Volume, *, force: bool = False) -> None:
+        """The attached volume may be written here (a mirror becomes primary).
+
+        Raises SecondPrimary while the peer is primary and sharing is not allowed; NotUpToDate;
+        VolumeMissing when not attached. ``force`` lets an up-to-date but lonely copy, or one that
+        was never synchronised, become primary; it never overrides SecondPrimary.
+        Templates without a mirror: success when attached.
+        """
+
+    @abc.abstractmethod
+    async def close(self, volume: Volume) -> None:
+        """The volume may not be written here (a mirror becomes secondary). Not attached: success.
+
+        Raises VolumeBusy while something has it open.
+        """
+
+    @abc.abstractmethod
+    async def share(self, volume: Volume, *, allowed: bool) -> None:
+        """Two primaries are (not) allowed: the window of a live migration.
+
+        Not attached or not a mirror: success. Refusing again while both are primary raises
+        VolumeBusy.
+        """
+
+    @abc.abstractmethod
+    async def reconnect(self, volume: Volume, *, discard_local: bool = False) -> None:
+        """A mirror that stands alone tries its peer again. ``discard_local`` gives up local
+        changes made during a split. Connected already, or not a mirror: success.
+        """
+
+    # -- reading -------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    async def look(self, volume: Volume) -> VolumeStatus:
+        """What is found of ``volume``; never changes anything, never raises for absence."""
+
+    @abc.abstractmethod
+    async def list(self) -> tuple[Stored, ...]:
+        """All storage of this template found on this node, also what nobody knows, sorted."""
+
+    @abc.abstractmethod
+    async def capacity(self) -> tuple[Capacity, ...]:
+        """Room per pool that this backend was configured with; missing pools are left out."""

@@ -1,0 +1,135 @@
+"""Values that describe a volume and what was found of it. No behaviour, no I/O.
+
+A volume is described completely by the caller, from one node's point of view: a plugin never
+looks anything up. Sizes are MiB. Names follow Ganeti's on-disk layout.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Literal
+
+import msgspec
+
+
+class Template(enum.StrEnum):
+    """The disk templates; the value is what users write after ``-t``."""
+
+    PLAIN = "plain"
+    DRBD = "drbd"
+    FILE = "file"
+    SHAREDFILE = "sharedfile"
+    DISKLESS = "diskless"
+    MEMORY = "memory"
+
+
+class Mirror(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One node's side of a DRBD pair. Invariant: the two sides share port and secret only."""
+
+    minor: int
+    port: int
+    secret: str
+    local_name: str
+    """Host name of this node, as DRBD and messages show it."""
+    local_address: str
+    peer_name: str
+    peer_address: str
+    peer_minor: int
+    meta_pool: str
+    meta_name: str
+    meta_size_mib: int = 128
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One disk as one node holds it.
+
+    ``pool`` is the volume group, directory or pool; ``name`` the logical volume, file or image
+    in it (``<uuid>.disk0`` for plain, ``<uuid>.disk0_data`` for drbd, an absolute path's last part
+    for files). ``owner`` is the instance's uuid, ``label`` its name (goes into LV tags).
+    """
+
+    template: Template
+    uuid: str
+    pool: str
+    name: str
+    size_mib: int
+    owner: str
+    label: str
+    index: int = 0
+    access: Literal["rw", "ro"] = "rw"
+    mirror: Mirror | None = None
+    params: dict[str, str | int | bool | float] = {}
+
+
+class Role(enum.StrEnum):
+    """Who may write here: ``primary`` is open for writing, ``secondary`` only receives."""
+
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+    UNKNOWN = "unknown"
+
+
+class Link(enum.StrEnum):
+    """The mirror's connection, folded to what a decision needs."""
+
+    NONE = "none"
+    """Not a mirror, or not attached."""
+    STANDALONE = "standalone"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    SYNCING = "syncing"
+
+
+class Health(enum.StrEnum):
+    """State of the local data, Ganeti's ldisk status."""
+
+    OK = "ok"
+    SYNC = "sync"
+    FAULTY = "faulty"
+    UNKNOWN = "unknown"
+
+
+class VolumeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node sees of one volume. ``present`` is about stored data, ``path`` about attachment."""
+
+    uuid: str
+    present: bool
+    path: str | None = None
+    """Block device or file while attached, else None."""
+    size_mib: int | None = None
+    role: Role = Role.UNKNOWN
+    peer_role: Role = Role.UNKNOWN
+    link: Link = Link.NONE
+    health: Health = Health.UNKNOWN
+    peer_health: Health = Health.UNKNOWN
+    two_primaries_allowed: bool = False
+    sync_percent: float | None = None
+    sync_seconds_left: int | None = None
+
+    @property
+    def degraded(self) -> bool:
+        """True when a copy is missing, stale or unreachable."""
+        return self.link is not Link.NONE and (
+            self.link is not Link.CONNECTED or self.peer_health is not Health.OK
+        )
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """One piece of storage that a plugin finds on a node, wanted or not (``list``)."""
+
+    template: Template
+    pool: str
+    name: str
+    size_mib: int
+    owner: str | None = None
+    """Instance uuid where the storage itself records it (LV tag, directory), else None."""
+    attached: bool = False
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Room in one pool."""
+
+    template: Template
+    pool: str
+    total_mib: int
+    free_mib: int
