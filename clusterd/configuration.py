@@ -1,0 +1,228 @@
+"""The configuration in memory: a mirror of the store's objects with the indices that decisions need.
+
+Decided here: how objects are keyed, found by name, and changed. One object a key, so a change costs
+O(objects touched). The mirror follows the store by watching it; nothing else writes to it.
+
+Invariant: after a commit returned, the mirror shows it. Reading is synchronous, so code without an
+``await`` decides on one consistent state.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
+
+from clusterd.model import ANY, KINDS, Cluster, Group, Instance, Network, Node, Stored
+from jobqueue.errors import Refused
+from jobqueue.store.interface import ABSENT, Change, Store, Transaction
+
+PREFIX = "config/"
+
+S = TypeVar("S", bound=Stored)
+
+
+def key_of(value: ANY) -> str:
+    """The store's key of an object."""
+    return f"{PREFIX}{_kind_of(value)}/{value.uuid}"
+
+
+def _kind_of(value: ANY) -> str:
+    return type(value).__name__.lower()
+
+
+def added(value: ANY) -> Transaction:
+    """The writes that add a new object."""
+    key = key_of(value)
+    return Transaction(expects=((key, ABSENT),), puts=((key, msgspec.json.encode(value)),))
+
+
+class Configuration:
+    """All objects. ``changed`` and ``removed`` make writes; a step hands them to its outcome."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, dict[str, ANY]] = {kind: {} for kind in KINDS}
+        self._names: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
+        self._versions: dict[str, int] = {}
+        self._decoders = {kind: msgspec.json.Decoder(type_) for kind, type_ in KINDS.items()}
+        self._on_node: dict[str, set[str]] = defaultdict(set)
+        self._ports: dict[int, str] = {}
+        self._minors: dict[str, dict[int, str]] = defaultdict(dict)
+        self._macs: dict[str, str] = {}
+
+    async def load(self, store: Store) -> None:
+        """Read everything and follow the store from now on."""
+        store.watch(PREFIX, self._take)
+        entries = await store.read(PREFIX)
+        self._take(tuple(Change(entry.key, entry.value, entry.version) for entry in entries))
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster object; there is exactly one."""
+        for value in self._objects["cluster"].values():
+            assert isinstance(value, Cluster)
+            return value
+        raise Refused("The cluster is not initialised", "wrong_state")
+
+    @property
+    def exists(self) -> bool:
+        """True once the cluster object is there."""
+        return bool(self._objects["cluster"])
+
+    def nodes(self) -> Iterator[Node]:
+        """All nodes by name."""
+        return self._sorted("node", Node)
+
+    def groups(self) -> Iterator[Group]:
+        """All node groups by name."""
+        return self._sorted("group", Group)
+
+    def networks(self) -> Iterator[Network]:
+        """All networks by name."""
+        return self._sorted("network", Network)
+
+    def instances(self, *, unfinished: bool = False) -> Iterator[Instance]:
+        """All instances by name; those still being made only if asked for."""
+        for instance in self._sorted("instance", Instance):
+            if unfinished or instance.made_by is None:
+                yield instance
+
+    def node(self, name: str) -> Node:
+        """A node by name (or unambiguous leading components of it) or uuid; raises Refused."""
+        return self._find("node", name, Node, "Node")
+
+    def instance(self, name: str) -> Instance:
+        """An instance by name or uuid; raises Refused."""
+        return self._find("instance", name, Instance, "Instance")
+
+    def group(self, name: str) -> Group:
+        """A group by name or uuid; raises Refused."""
+        return self._find("group", name, Group, "Group")
+
+    def find_instance(self, name: str) -> Instance | None:
+        """An instance by exact name or uuid, or None."""
+        return self._get("instance", name, Instance)
+
+    def find_node(self, name: str) -> Node | None:
+        """A node by exact name or uuid, or None."""
+        return self._get("node", name, Node)
+
+    def instances_on(self, node_uuid: str) -> list[Instance]:
+        """Instances with this node as primary or secondary, by name, unfinished ones included."""
+        found = (self._objects["instance"].get(uuid) for uuid in self._on_node[node_uuid])
+        return sorted((i for i in found if isinstance(i, Instance)), key=lambda i: i.name)
+
+    def ports(self) -> dict[int, str]:
+        """Taken TCP ports -> uuid of the instance."""
+        return dict(self._ports)
+
+    def minors(self, node_uuid: str) -> dict[int, str]:
+        """Taken DRBD minors of a node -> uuid of the instance."""
+        return dict(self._minors[node_uuid])
+
+    def macs(self) -> dict[str, str]:
+        """Taken MAC addresses -> uuid of the instance."""
+        return dict(self._macs)
+
+    # -- writes ----------------------------------------------------------------------------------
+
+    def changed(self, old: S, now: float, **changes: object) -> Transaction:
+        """The writes that replace ``old`` by itself with ``changes``; counts its serial number."""
+        new = msgspec.structs.replace(old, serial_no=old.serial_no + 1, mtime=now, **changes)
+        key = key_of(old)  # type: ignore[arg-type]
+        return Transaction(
+            expects=((key, self._versions.get(key, ABSENT)),),
+            puts=((key, msgspec.json.encode(new)),),
+        )
+
+    def removed(self, old: ANY) -> Transaction:
+        """The writes that remove an object."""
+        key = key_of(old)
+        return Transaction(expects=((key, self._versions.get(key, ABSENT)),), deletes=(key,))
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _sorted(self, kind: str, type_: type[S]) -> Iterator[S]:
+        names = self._names[kind]
+        for name in sorted(names):
+            value = self._objects[kind].get(names[name])
+            if isinstance(value, type_):
+                yield value
+
+    def _get(self, kind: str, name: str, type_: type[S]) -> S | None:
+        value = self._objects[kind].get(self._names[kind].get(name, name))
+        return value if isinstance(value, type_) else None
+
+    def _find(self, kind: str, name: str, type_: type[S], word: str) -> S:
+        value = self._get(kind, name, type_)
+        if value is not None:
+            return value
+        near = [known for known in self._names[kind] if known.startswith(name + ".")]
+        if len(near) == 1 and name:
+            value = self._get(kind, near[0], type_)
+            if value is not None:
+                return value
+        raise Refused(f"{word} '{name}' not known", "unknown_entity")
+
+    def _take(self, changes: tuple[Change, ...]) -> None:
+        for change in changes:
+            if change.version < self._versions.get(change.key, 0):
+                continue
+            kind, uuid = change.key.removeprefix(PREFIX).split("/", 1)
+            old = self._objects[kind].pop(uuid, None)
+            if old is not None:
+                self._unindex(kind, old)
+            if change.value is None:
+                self._versions.pop(change.key, None)
+                continue
+            new = self._decoders[kind].decode(change.value)
+            self._versions[change.key] = change.version
+            self._objects[kind][uuid] = new
+            self._index(kind, new)
+
+    def _index(self, kind: str, value: ANY) -> None:
+        self._names[kind][value.name] = value.uuid
+        if not isinstance(value, Instance):
+            return
+        for node in _nodes_of(value):
+            self._on_node[node].add(value.uuid)
+        for nic in value.nics:
+            self._macs[nic.mac] = value.uuid
+        if value.network_port is not None:
+            self._ports[value.network_port] = value.uuid
+        for disk in value.disks:
+            if disk.drbd is not None:
+                self._ports[disk.drbd.port] = value.uuid
+                for node, minor in zip(disk.drbd.nodes, disk.drbd.minors, strict=True):
+                    self._minors[node][minor] = value.uuid
+
+    def _unindex(self, kind: str, value: ANY) -> None:
+        if self._names[kind].get(value.name) == value.uuid:
+            del self._names[kind][value.name]
+        if not isinstance(value, Instance):
+            return
+        for node in _nodes_of(value):
+            self._on_node[node].discard(value.uuid)
+        for nic in value.nics:
+            self._macs.pop(nic.mac, None)
+        if value.network_port is not None:
+            self._ports.pop(value.network_port, None)
+        for disk in value.disks:
+            if disk.drbd is not None:
+                self._ports.pop(disk.drbd.port, None)
+                for node, minor in zip(disk.drbd.nodes, disk.drbd.minors, strict=True):
+                    self._minors[node].pop(minor, None)
+
+
+def _nodes_of(instance: Instance) -> set[str]:
+    nodes = {instance.primary_node}
+    if instance.secondary_node is not None:
+        nodes.add(instance.secondary_node)
+    for disk in instance.disks:
+        if disk.drbd is not None:
+            nodes.update(disk.drbd.nodes)
+    return nodes

@@ -1,0 +1,201 @@
+"""The stored objects of a cluster: frozen values, one object a key.
+
+Nodes and instances are keyed by uuid and never refer to each other by name. What can be derived
+(who is on a node, which ports are taken) is not stored. Times are seconds since the epoch, sizes MiB.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, Literal
+
+import msgspec
+
+ParamValue = str | int | float | bool
+Params = dict[str, ParamValue]
+Specs = dict[str, int]
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What each object carries."""
+
+    uuid: str
+    name: str
+    serial_no: int = 1
+    ctime: float = 0.0
+    mtime: float = 0.0
+    tags: tuple[str, ...] = ()
+
+
+class MinMax(msgspec.Struct, frozen=True, kw_only=True):
+    """One alternative of an instance policy."""
+
+    min: Specs
+    max: Specs
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """What instances may look like. At group level None means: the cluster's."""
+
+    minmax: tuple[MinMax, ...] | None = None
+    std: Specs | None = None
+    disk_templates: tuple[str, ...] | None = None
+    vcpu_ratio: float | None = None
+    spindle_ratio: float | None = None
+
+
+class Cluster(Stored, frozen=True, kw_only=True, omit_defaults=True):
+    """The cluster itself and its defaults."""
+
+    master_node: str
+    """uuid of the node that is master."""
+    master_netdev: str
+    master_ip: str = ""
+    """Empty: the cluster has no address of its own beside the master node's."""
+    master_netmask: int = 32
+    primary_ip_version: int = 4
+    mac_prefix: str
+    volume_group_name: str = ""
+    drbd_usermode_helper: str = ""
+    file_storage_dir: str = ""
+    shared_file_storage_dir: str = ""
+    enabled_disk_templates: tuple[str, ...] = ()
+    enabled_hypervisors: tuple[str, ...] = ()
+    default_iallocator: str = ""
+    default_iallocator_params: Params = {}
+    candidate_pool_size: int = 10
+    max_running_jobs: int = 20
+    max_tracked_jobs: int = 25
+    hvparams: dict[str, Params] = {}
+    os_hvp: dict[str, dict[str, Params]] = {}
+    beparams: Params = {}
+    nicparams: Params = {}
+    ndparams: Params = {}
+    diskparams: dict[str, Params] = {}
+    osparams: dict[str, dict[str, str]] = {}
+    ipolicy: Policy = Policy()
+    hidden_os: tuple[str, ...] = ()
+    blacklisted_os: tuple[str, ...] = ()
+    reserved_lvs: tuple[str, ...] = ()
+    prealloc_wipe_disks: bool = False
+    maintain_node_health: bool = False
+    modify_etc_hosts: bool = False
+    watcher_pause: float | None = None
+    queue_drained: bool = False
+
+
+class Group(Stored, frozen=True, kw_only=True, omit_defaults=True):
+    """A node group."""
+
+    alloc_policy: Literal["preferred", "last_resort", "unallocable"] = "preferred"
+    ndparams: Params = {}
+    diskparams: dict[str, Params] = {}
+    ipolicy: Policy = Policy()
+
+
+class Node(Stored, frozen=True, kw_only=True, omit_defaults=True):
+    """A node host."""
+
+    primary_ip: str
+    secondary_ip: str
+    group: str
+    """uuid of its group."""
+    offline: bool = False
+    drained: bool = False
+    master_candidate: bool = False
+    master_capable: bool = True
+    vm_capable: bool = True
+    ndparams: Params = {}
+    certificate: str = ""
+    """SHA-256 fingerprint of the node's certificate."""
+
+
+class Nic(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A network card of an instance; ``params`` are only what differs from the cluster's."""
+
+    uuid: str
+    mac: str
+    ip: str | None = None
+    name: str | None = None
+    network: str | None = None
+    params: Params = {}
+
+
+class DrbdPair(msgspec.Struct, frozen=True, kw_only=True):
+    """Identities of a mirrored disk. Invariant: which node is primary is the instance's matter;
+    ``nodes`` and ``minors`` keep their order over the life of the pair."""
+
+    nodes: tuple[str, str]
+    minors: tuple[int, int]
+    port: int
+    secret: str
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A disk of an instance."""
+
+    uuid: str
+    template: str
+    size_mib: int
+    pool: str = ""
+    """Volume group or directory."""
+    meta_pool: str = ""
+    label: str = ""
+    """The part of the on-node names that Ganeti draws apart from the uuid: ``<label>.disk0``."""
+    mode: Literal["rw", "ro"] = "rw"
+    name: str | None = None
+    drbd: DrbdPair | None = None
+    params: Params = {}
+    synced: bool = False
+    """True once the mirror was complete for the first time."""
+
+
+class AdminState(enum.StrEnum):
+    """What the operator wants."""
+
+    UP = "up"
+    DOWN = "down"
+    OFFLINE = "offline"
+
+
+class Instance(Stored, frozen=True, kw_only=True, omit_defaults=True):
+    """A virtual machine."""
+
+    primary_node: str
+    """uuid"""
+    secondary_node: str | None = None
+    hypervisor: str
+    os: str
+    disk_template: str
+    admin_state: AdminState = AdminState.DOWN
+    admin_state_source: Literal["admin", "user"] = "admin"
+    disks_active: bool = False
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    hvparams: Params = {}
+    beparams: Params = {}
+    osparams: dict[str, str] = {}
+    network_port: int | None = None
+    made_by: int | None = None
+    """The job that is still making it; hidden from queries until that job commits it."""
+    moving_to: str | None = None
+    """uuid of the node that a live migration under way takes it to."""
+
+
+class Network(Stored, frozen=True, kw_only=True, omit_defaults=True):
+    """An address pool; declared now, served by later operations."""
+
+    network: str
+    gateway: str | None = None
+    mac_prefix: str | None = None
+
+
+ANY = Cluster | Group | Node | Instance | Network
+
+KINDS: dict[str, type[Any]] = {
+    "cluster": Cluster,
+    "group": Group,
+    "node": Node,
+    "instance": Instance,
+    "network": Network,
+}

@@ -1,0 +1,62 @@
+"""Names that others depend on: directories, ports, versions, limits. Nothing here decides."""
+
+from __future__ import annotations
+
+SOFTWARE_VERSION = "3.1.0"
+"""What RAPI and ``gnt-cluster version`` say; the interface level of Ganeti that is served."""
+
+PRODUCT_VERSION = "0.1.0"
+PROTOCOL_VERSION = 3010000
+CONFIG_VERSION = 3010000
+OS_API_VERSION = 20
+OS_API_VERSIONS = (20, 15, 10)
+EXPORT_VERSION = 0
+CALLS_VERSION = 1
+"""Version of the frames between master and nodes."""
+
+NODE_PORT = 1811
+RAPI_PORT = 5080
+
+CONFIG_DIRECTORY = "/etc/clusterd"
+STATE_DIRECTORY = "/var/lib/clusterd"
+RUN_DIRECTORY = "/run/clusterd"
+LOG_DIRECTORY = "/var/log/clusterd"
+SETTINGS_FILE = "clusterd.toml"
+
+OS_SEARCH_PATH = (
+    "/srv/ganeti/os",
+    "/usr/local/lib/ganeti/os",
+    "/usr/lib/ganeti/os",
+    "/usr/share/ganeti/os",
+    "/srv/clusterd/os",
+    "/usr/local/lib/clusterd/os",
+    "/usr/lib/clusterd/os",
+    "/usr/share/clusterd/os",
+)
+"""Directories of OS definitions in order; the definitions shipped with the package come last."""
+
+HOOKS_DIRECTORIES = ("/etc/ganeti/hooks", "/etc/clusterd/hooks")
+EXTSTORAGE_SEARCH_PATH = (
+    "/srv/ganeti/extstorage",
+    "/usr/local/lib/ganeti/extstorage",
+    "/usr/lib/ganeti/extstorage",
+    "/usr/share/ganeti/extstorage",
+)
+
+DEFAULT_VG = "xenvg"
+DRBD_META_SIZE_MIB = 128
+FIRST_DRBD_PORT = 11000
+LAST_DRBD_PORT = 14999
+MAX_DRBD_MINORS = 255
+MAX_DISKS = 16
+MAX_NICS = 8
+MAX_TAGS = 4096
+MAX_LIVE_JOBS = 5000
+"""Ganeti's bound on unarchived jobs is kept as the default of a setting, not as a wall."""
+
+CANDIDATE_POOL_SIZE = 10
+MAX_RUNNING_JOBS = 20
+MAX_TRACKED_JOBS = 25
+DEFAULT_SHUTDOWN_TIMEOUT_S = 120
+MAC_PREFIX = "aa:00:00"
+DEFAULT_GROUP = "default"

@@ -1,0 +1,40 @@
+"""Field types that several opcodes share, with their words for people. Shapes only."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from clusterd.model import ParamValue
+from clusterd.names import DEFAULT_SHUTDOWN_TIMEOUT_S
+
+Params = dict[str, ParamValue | None]
+"""Parameters to set; null takes a parameter back to its default."""
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+
+InstanceName = Annotated[
+    str, Meta(pattern=NAME, max_length=255, description="name of the instance")
+]
+NodeName = Annotated[str, Meta(pattern=NAME, max_length=255, description="name of the node")]
+GroupName = Annotated[str, Meta(min_length=1, max_length=255, description="name of the node group")]
+ShutdownTimeout = Annotated[
+    int, Meta(ge=0, description="seconds to wait for the guest to power off before it is forced")
+]
+Hvparams = Annotated[Params, Meta(description="hypervisor parameters")]
+Beparams = Annotated[Params, Meta(description="memory, processors and other backend parameters")]
+Osparams = Annotated[dict[str, str | None], Meta(description="parameters of the OS definition")]
+IgnoreIpolicy = Annotated[bool, Meta(description="go on although the instance policy is violated")]
+TargetNode = Annotated[str | None, Meta(pattern=NAME, description="node to move to")]
+Iallocator = Annotated[
+    str | None, Meta(description="allocator that chooses nodes; '.' is the cluster's default")
+]
+Force = Annotated[bool, Meta(description="do it although it is not sensible")]
+
+DiskSpec = dict[str, Any]
+NicSpec = dict[str, Any]
+Modification = tuple[str, str | int, dict[str, Any]]
+"""(add, attach, modify, remove or detach; index, name or uuid; parameters)"""
+
+SHUTDOWN_TIMEOUT_S = DEFAULT_SHUTDOWN_TIMEOUT_S

@@ -1,0 +1,92 @@
+"""What a decision is made on: the configuration, what nodes see, and the time. Read only.
+
+Opcodes' ``locks``, ``check`` and ``plan`` and all queries get a ``View`` and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from clusterd.configuration import Configuration
+from clusterd.model import Instance, Node, Params, ParamValue
+from clusterd.observation import Sighting
+from hypervisors.guest import GuestStatus
+
+
+class Sights(Protocol):
+    """The latest sight of each node, by host name."""
+
+    def sight(self, node: str) -> Sighting:
+        """The latest knowledge; an empty one for a node that was never seen."""
+
+
+class View:
+    """One moment. Cheap to make; valid until the next ``await``."""
+
+    def __init__(self, configuration: Configuration, sights: Sights, now: float) -> None:
+        self.configuration = configuration
+        self.now = now
+        self._sights = sights
+
+    def sight(self, node: Node) -> Sighting:
+        """What is known of a node."""
+        return self._sights.sight(node.name)
+
+    def reachable(self, node: Node) -> bool:
+        """True when the node is not marked offline and its link is up."""
+        return not node.offline and self.sight(node).connected
+
+    def guest(self, instance: Instance, node: Node) -> GuestStatus | None:
+        """The instance's guest as ``node`` last saw it."""
+        observation = self.sight(node).observation
+        if observation is None:
+            return None
+        for guest in observation.guests.get(instance.hypervisor, ()):
+            if guest.name == instance.name:
+                return guest
+        return None
+
+    def primary(self, instance: Instance) -> Node:
+        """The instance's primary node."""
+        return self.configuration.node(instance.primary_node)
+
+    def secondary(self, instance: Instance) -> Node | None:
+        """The instance's secondary node, if it has one."""
+        if instance.secondary_node is None:
+            return None
+        return self.configuration.node(instance.secondary_node)
+
+    def nodes_of(self, instance: Instance) -> tuple[Node, ...]:
+        """Primary, then secondary."""
+        second = self.secondary(instance)
+        return (self.primary(instance),) + ((second,) if second is not None else ())
+
+    def beparams(self, instance: Instance) -> Params:
+        """Effective backend parameters."""
+        return {**self.configuration.cluster.beparams, **instance.beparams}
+
+    def hvparams(self, instance: Instance) -> Params:
+        """Effective hypervisor parameters: cluster, OS, instance."""
+        cluster = self.configuration.cluster
+        os_name = instance.os.split("+", maxsplit=1)[0]
+        return {
+            **cluster.hvparams.get(instance.hypervisor, {}),
+            **cluster.os_hvp.get(os_name, {}).get(instance.hypervisor, {}),
+            **cluster.os_hvp.get(instance.os, {}).get(instance.hypervisor, {}),
+            **instance.hvparams,
+        }
+
+    def nicparams(self, own: Params) -> Params:
+        """Effective parameters of a network card."""
+        return {**self.configuration.cluster.nicparams, **own}
+
+    def diskparams(self, template: str, group: str) -> Params:
+        """Effective disk parameters of a template in a group (uuid)."""
+        cluster = self.configuration.cluster
+        own: dict[str, ParamValue] = self.configuration.group(group).diskparams.get(template, {})
+        return {**cluster.diskparams.get(template, {}), **own}
+
+    def ndparams(self, node: Node) -> Params:
+        """Effective node parameters."""
+        group = self.configuration.group(node.group)
+        return {**self.configuration.cluster.ndparams, **group.ndparams, **node.ndparams}

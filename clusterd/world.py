@@ -1,0 +1,96 @@
+"""The world: everything that a step may touch, as protocols. Whoever is handed it can be simulated.
+
+``world.node("n2").storage("drbd").ensure(volume)`` is a call over the link to that node when the
+master runs it, and a direct one on the node itself; both are the plugin's own interface.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from clusterd.observation import Observation
+from hypervisors.interface import Driver
+from storage.interface import Backend
+
+
+class Clock(Protocol):
+    """Time. ``seconds`` since the epoch; delayed calls as in Twisted's reactors."""
+
+    def seconds(self) -> float:
+        """Now."""
+
+    def callLater(self, delay: float, callable: Any, *args: Any, **kw: Any) -> Any:  # noqa: N802
+        """Call later; answers an object with ``cancel`` and ``active``."""
+
+
+class Random(Protocol):
+    """The only source of identities and secrets."""
+
+    def uuid(self) -> str:
+        """A new random uuid."""
+
+    def token(self, length_bytes: int) -> str:
+        """Hexadecimal secret."""
+
+    def below(self, bound: int) -> int:
+        """A number in [0, bound)."""
+
+
+class ScriptResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One script that a node ran."""
+
+    name: str
+    status: str
+    """success, fail or skip."""
+    output: str = ""
+
+
+class OsRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One run of an OS definition's script. ``environment`` is complete but for PATH."""
+
+    os: str
+    """Name with variant, ``debian+cloud``."""
+    action: str
+    """create, rename, export, import or verify."""
+    instance: str
+    environment: dict[str, str]
+
+
+class NodeWorld(Protocol):
+    """One node. All verbs are idempotent; errors are ``clusterd.errors.CallFailed``."""
+
+    name: str
+
+    def storage(self, template: str) -> Backend:
+        """The storage backend of a disk template on this node."""
+
+    def hypervisor(self, name: str) -> Driver:
+        """The hypervisor driver on this node."""
+
+    async def observe(self) -> Observation:
+        """Look now; the answer is also taken as the node's latest sight."""
+
+    async def run_hooks(
+        self, path: str, phase: str, environment: dict[str, str]
+    ) -> tuple[ScriptResult, ...]:
+        """Run the hook scripts ``<path>-<phase>.d`` of this node in order."""
+
+    async def run_os(self, run: OsRun) -> None:
+        """Run an OS script to its end; raises CallFailed ``os_failed`` with the log's last lines."""
+
+    async def link_disks(self, instance: str, paths: tuple[str, ...]) -> tuple[str, ...]:
+        """Symbolic links ``<run>/instance-disks/<instance>:<n>`` to ``paths`` (none: removed)."""
+
+    async def greet(self, cluster: str) -> dict[str, Any]:
+        """Version, host name and cluster of the daemon there; raises CallFailed ``wrong_cluster``."""
+
+    async def leave(self) -> None:
+        """Forget the cluster: keys, certificates and state are removed, the daemon ends."""
+
+    async def delay(self, duration_s: float) -> None:
+        """Do nothing for a while (test delay on nodes)."""
+
+    async def verify(self, checks: dict[str, Any]) -> dict[str, Any]:
+        """Look at the node's health: name of check -> what was found."""

@@ -1,0 +1,153 @@
+"""The base of all opcodes, and the value that says what an opcode does.
+
+An opcode is a frozen struct: unknown fields are refused, constraints stand in ``msgspec.Meta``, its
+docstring and the fields' descriptions are its words for people. Below the declaration there are
+four short pure functions: ``locks``, ``check``, ``plan``, ``result``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from jobqueue.errors import Refused
+from jobqueue.job import SUBMITTABLE_PRIORITIES
+from jobqueue.locks import Lock
+from jobqueue.step import Step
+
+OP_ID = "OP_ID"
+
+Reason = tuple[str, str, int]
+"""(source, text, nanoseconds since the epoch)"""
+
+
+class Opcode(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field=OP_ID,
+    omit_defaults=False,
+):
+    """A typed request. Fields common to all opcodes."""
+
+    dry_run: Annotated[
+        bool | None, Meta(description="check only: say what would be done, change nothing")
+    ] = None
+    debug_level: Annotated[int | None, Meta(description="how much debugging output to write")] = 0
+    priority: Annotated[int, Meta(description="-10 (high), 0 (normal) or 10 (low)")] = 0
+    depends: Annotated[
+        tuple[tuple[int, tuple[str, ...]], ...] | None,
+        Meta(description="jobs (number, or negative offset in a submission) and ended statuses"),
+    ] = None
+    comment: Annotated[str | None, Meta(description="free text kept with the job")] = None
+    reason: Annotated[
+        tuple[Reason, ...], Meta(description="who asked and why: (source, text, nanoseconds)")
+    ] = ()
+
+    @classmethod
+    def op_id(cls) -> str:
+        """The name on the wire, ``OP_INSTANCE_STARTUP``."""
+        return str(cls.__struct_config__.tag)
+
+
+def no_locks(_opcode: Any, _view: Any) -> tuple[Lock, ...]:
+    """For operations that need nothing held."""
+    return ()
+
+
+def no_check(_opcode: Any, _view: Any) -> None:
+    """For operations that are always possible."""
+
+
+def no_result(_opcode: Any, _view: Any, _outputs: Sequence[Any]) -> Any:
+    """For operations that answer nothing."""
+    return None
+
+
+def no_sights(_opcode: Any, _view: Any) -> tuple[str, ...]:
+    """For operations that decide on configuration alone."""
+    return ()
+
+
+class OpcodeKind(msgspec.Struct, frozen=True, kw_only=True):
+    """What the queue knows of an opcode. All functions are pure; ``view`` is the application's
+    snapshot of configuration and observations."""
+
+    opcode: type[Opcode]
+    plan: Callable[[Any, Any], Sequence[Step]]
+    """(opcode, view) -> ordered steps."""
+
+    locks: Callable[[Any, Any], Iterable[Lock]] = no_locks
+    """(opcode, view) -> locks; asked again once they are held, and taken anew if they differ."""
+
+    check: Callable[[Any, Any], None] = no_check
+    """(opcode, view) -> None or raise Refused, before anything changed."""
+
+    result: Callable[[Any, Any, Sequence[Any]], Any] = no_result
+    """(opcode, view, outputs of the steps) -> the opcode's JSON result."""
+
+    sights: Callable[[Any, Any], Iterable[str]] = no_sights
+    """(opcode, view) -> what must be looked at afresh before ``check`` (node names)."""
+
+    hooks: Any = None
+    """The application's description of pre and post hooks."""
+
+    summary_field: str = ""
+    """The field whose value stands in the job's summary."""
+
+    def summary(self, opcode: Opcode) -> str:
+        """``INSTANCE_STARTUP(web1)``"""
+        name = opcode.op_id().removeprefix("OP_")
+        value = getattr(opcode, self.summary_field, None) if self.summary_field else None
+        if value is None:
+            return name
+        if isinstance(value, tuple | list):
+            value = ",".join(str(item) for item in value)
+        return f"{name}({value})"
+
+
+class Registry:
+    """All kinds of opcodes, by OP_ID; decodes from outside and from the store."""
+
+    def __init__(self, kinds: Iterable[OpcodeKind]) -> None:
+        self._kinds = {kind.opcode.op_id(): kind for kind in kinds}
+
+    def __iter__(self) -> Iterable[OpcodeKind]:  # type: ignore[override]
+        return iter(self._kinds[op_id] for op_id in sorted(self._kinds))
+
+    def kind(self, op_id: str) -> OpcodeKind:
+        """The kind of an OP_ID; raises Refused."""
+        kind = self._kinds.get(op_id)
+        if kind is None:
+            raise Refused(f"There is no opcode '{op_id}'", "wrong_input")
+        return kind
+
+    def kind_of(self, opcode: Opcode) -> OpcodeKind:
+        """The kind of an opcode value."""
+        return self._kinds[opcode.op_id()]
+
+    def decode(self, body: Any) -> Opcode:
+        """An opcode from a JSON object; raises Refused naming the opcode and the field."""
+        if not isinstance(body, dict) or not isinstance(body.get(OP_ID), str):
+            raise Refused(
+                f"An opcode is an object with '{OP_ID}', not {body!r:.100}", "wrong_input"
+            )
+        kind = self.kind(body[OP_ID])
+        try:
+            opcode = msgspec.convert(body, type=kind.opcode, strict=True)
+        except msgspec.ValidationError as error:
+            raise Refused(f"{body[OP_ID]}: {error}", "wrong_input") from None
+        if opcode.priority not in SUBMITTABLE_PRIORITIES:
+            raise Refused(
+                f"{body[OP_ID]}: priority {opcode.priority} is not allowed, use -10, 0 or 10",
+                "wrong_input",
+            )
+        return opcode
+
+    def read(self, stored: bytes | msgspec.Raw) -> Opcode:
+        """An opcode from its stored form."""
+        return self.decode(msgspec.json.decode(stored))
