@@ -1,0 +1,71 @@
+# The commands of README.md. Everything that is needed is installed by `setup`, which the others
+# imply and which is quick when nothing is to do.
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest -q
+TYPED_TESTS := tests.testbed tests.demo tests.bench tests.meta
+ONLY ?=
+SECONDS ?= 60
+NODE ?= n1
+
+.PHONY: help setup check check-fast format-check lint types layers test-fast test-real format \
+	bench explore demo demo-down demo-shell clean
+
+help:
+	@echo 'make demo                 a cluster of three node hosts, from nothing to a live migration'
+	@echo 'make demo-shell NODE=n1   a shell on a node host of the demo'
+	@echo 'make demo-down            remove all that the demo made'
+	@echo 'make check                every check (root; under 15 minutes on 2 cores)'
+	@echo 'make check-fast           the checks that need no root (under 2 minutes)'
+	@echo 'make bench [ONLY=GROUP]   figures, as a table and in build/bench.json'
+	@echo 'make explore SECONDS=60   random faults on simulated clusters'
+	@echo 'make format               put the sources into shape'
+
+setup:
+	@.ci/setup
+
+check: check-fast test-real
+
+check-fast: format-check lint types layers test-fast
+
+format-check: setup
+	$(PYTHON) -m ruff format --check .
+
+lint: setup
+	$(PYTHON) -m ruff check .
+
+types: setup
+	$(PYTHON) -m mypy
+	$(PYTHON) -m mypy --strict $(TYPED_TESTS:%=-p %)
+
+layers: setup
+	.venv/bin/lint-imports
+
+# unit, contract, story, simulation and meta tests
+test-fast: setup
+	$(PYTEST) -m 'not real'
+
+# acceptance and system tests on real node hosts
+test-real: setup
+	$(PYTEST) -m real
+
+format: setup
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+bench: setup
+	$(PYTHON) -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+explore: setup
+	$(PYTHON) -m tests.explore --seconds $(SECONDS)
+
+demo: setup
+	$(PYTHON) -m tests.demo up
+
+demo-down: setup
+	$(PYTHON) -m tests.demo down
+
+demo-shell: setup
+	@$(PYTHON) -m tests.testbed --name demo exec $(NODE)
+
+clean:
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
