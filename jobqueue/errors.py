@@ -1,4 +1,4 @@
-"""The errors of the job queue; each has a stable code, a sentence, and says if trying again helps."""
+"""The errors of the job queue: a stable code, a sentence, and if trying again helps."""
 
 from __future__ import annotations
 

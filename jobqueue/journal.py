@@ -132,7 +132,7 @@ def _start(known: Known, event: Event) -> Known:
 
 
 def _ok(known: Known, event: Event) -> Known:
-    outputs = known.outputs[: event.step] + (event.output,)
+    outputs = (*known.outputs[: event.step], event.output)
     return msgspec.structs.replace(known, outputs=outputs)
 
 

@@ -7,7 +7,7 @@ four short pure functions: ``locks``, ``check``, ``plan``, ``result``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -116,7 +116,7 @@ class Registry:
     def __init__(self, kinds: Iterable[OpcodeKind]) -> None:
         self._kinds = {kind.opcode.op_id(): kind for kind in kinds}
 
-    def __iter__(self) -> Iterable[OpcodeKind]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[OpcodeKind]:
         return iter(self._kinds[op_id] for op_id in sorted(self._kinds))
 
     def kind(self, op_id: str) -> OpcodeKind:

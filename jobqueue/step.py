@@ -27,8 +27,8 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step leaves: a small JSON value for the opcode's result, writes that are committed with
-    the outcome itself, and jobs (lists of opcodes) that are submitted with it."""
+    """What a step leaves: a small JSON value for the opcode's result, writes that are committed
+    with the outcome itself, and jobs (lists of opcodes) that are submitted with it."""
 
     output: Any = None
     writes: Transaction = Transaction()

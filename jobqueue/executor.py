@@ -1,0 +1,382 @@
+"""The executor: takes one job from where its journal says it is to its end.
+
+The only place that acts, waits and retries. Each act is framed: intent stored, act, outcome stored.
+What comes next is read from the opcode's phase alone, so a job that was running when the master
+died goes on exactly where it would have gone on without.
+
+Laws: a failed or canceled opcode unwinds from its last begun step back to its first, or to the
+first step that has no way back; a step's writes are committed with its outcome; locks are given back only
+when the opcode has ended, and never by a stuck one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+from twisted.internet.defer import CancelledError, Deferred
+
+from jobqueue.errors import Conflict, Deposed, JournalBroken, Refused, StoreError
+from jobqueue.job import Status
+from jobqueue.journal import Event, Kind, Phase
+from jobqueue.live import Job
+from jobqueue.locks import merge
+from jobqueue.opcode import Opcode, OpcodeKind
+from jobqueue.queue import NO_WRITES, JobQueue, ended
+from jobqueue.retry import Clock, Trying, code_of, encoded, sentence
+from jobqueue.step import Outcome, Patience, Step, Steps
+from jobqueue.store.interface import Transaction
+
+STORE_PATIENCE = Patience(for_s=float("inf"), first_pause_s=0.2, longest_pause_s=5.0)
+"""A full or absent store is waited for: what was done must be remembered."""
+
+MAX_RELOCKS = 20
+MAX_CONFLICTS = 20
+
+LOG = structlog.get_logger("jobqueue")
+
+
+class Surroundings(Protocol):
+    """What the application supplies."""
+
+    def view(self) -> Any:
+        """The snapshot to decide on, valid until the next ``await``."""
+
+    def world(self, scope: str) -> Any:
+        """What a step may touch; ``scope`` names this attempt uniquely over all masters."""
+
+    async def look(self, names: tuple[str, ...]) -> None:
+        """Look afresh at what ``sights`` named; what cannot be seen is left as it was."""
+
+    async def before(self, kind: OpcodeKind, opcode: Opcode, say: Callable[[str], None]) -> None:
+        """Run what comes before the first step; raises Vetoed."""
+
+    async def after(
+        self, kind: OpcodeKind, opcode: Opcode, result: Any, say: Callable[[str], None]
+    ) -> Any:
+        """Run what comes after the last step; answers the result, perhaps changed by it."""
+
+
+class Context:
+    """What a step is handed."""
+
+    def __init__(self, world: Any, job: Job, say: Callable[[str, str], None]) -> None:
+        self.world = world
+        self.job_id = job.id
+        self.submitter = job.submitter
+        self._say = say
+
+    def log(self, message: str, kind: str = "message") -> None:
+        """A line for people in the job's log."""
+        self._say(message, kind)
+
+
+class Executor:
+    """Runs jobs of one queue. Stateless between jobs but for a count that makes scopes unique."""
+
+    def __init__(
+        self, queue: JobQueue, steps: Steps, surroundings: Surroundings, clock: Clock
+    ) -> None:
+        self._queue = queue
+        self._steps = steps
+        self._surroundings = surroundings
+        self._clock = clock
+        self._trying = Trying(clock)
+        self._runs = 0
+        self._lock_waits: dict[int, Deferred[None]] = {}
+
+    async def run(self, job: Job) -> None:
+        """Take ``job`` to its end, or until it is stuck."""
+        while (index := job.current) is not None and not job.stuck_because:
+            try:
+                await self._advance(job, index)
+            except JournalBroken as error:
+                job.stuck_because = sentence(error)
+                LOG.error("job stuck", job=job.id, reason=job.stuck_because)
+                self._queue.tell(job)
+            if job.known[index].phase is Phase.STUCK:
+                return
+
+    def interrupt(self, job: Job) -> None:
+        """``cancel_wanted`` was set: stop waiting for locks."""
+        waiting = self._lock_waits.get(job.id)
+        if waiting is not None:
+            waiting.cancel()
+
+    # -- one move, by phase ------------------------------------------------------------------------
+
+    async def _advance(self, job: Job, index: int) -> None:
+        known = job.known[index]
+        if known.phase is Phase.QUEUED:
+            await self._begin(job, index)
+        elif known.phase is Phase.READY:
+            await self._forward(job, index)
+        elif known.phase is Phase.ACTING:
+            await self._act(job, index)
+        elif known.phase is Phase.FAILED:
+            await self._backward(job, index)
+        elif known.phase is Phase.UNDOING:
+            await self._undo(job, index)
+
+    async def _begin(self, job: Job, index: int) -> None:
+        """From queued to planned, or straight to the end."""
+        opcode = job.opcodes[index]
+        kind = self._queue.registry.kind_of(opcode)
+        waited_from = self._clock.seconds()
+        preceding = [known.status for known in job.known[:index]]
+        if any(status is not Status.SUCCESS for status in preceding):
+            error = ["OpExecError", ["Preceding opcode failed"]]
+            await self._store(job, [ended(index, waited_from, Status.ERROR, error, None)])
+            return
+        try:
+            if job.cancel_wanted:
+                raise CancelledError
+            await self._take_locks(job, kind, opcode)
+            await self._surroundings.look(tuple(kind.sights(opcode, self._surroundings.view())))
+            steps = self._decide(kind, opcode)
+        except CancelledError:
+            await self._end(job, index, Status.CANCELED, None, waited_from)
+            return
+        except Exception as error:  # noqa: BLE001 - a fault in pure code ends one job, not the master
+            await self._refuse(job, index, error, waited_from)
+            return
+        if opcode.dry_run:
+            await self._end_dry(job, index, steps, waited_from)
+            return
+        plan = tuple(msgspec.Raw(self._steps.encode(step)) for step in steps)
+        locks = self._queue.locks.holdings(str(job.id))
+        now = self._clock.seconds()
+        planned = Event(
+            kind=Kind.PLANNED,
+            opcode=index,
+            time=now,
+            plan=plan,
+            locks=locks,
+            waited_from=waited_from,
+        )
+        await self._store(job, [planned])
+
+    def _decide(self, kind: OpcodeKind, opcode: Opcode) -> list[Step]:
+        view = self._surroundings.view()
+        kind.check(opcode, view)
+        return list(kind.plan(opcode, view))
+
+    async def _take_locks(self, job: Job, kind: OpcodeKind, opcode: Opcode) -> None:
+        """Hold what the opcode needs; asks again once held, since waiting may have changed it."""
+        owner, table = str(job.id), self._queue.locks
+        job.waiting = True
+        self._queue.tell(job)
+        try:
+            for _ in range(MAX_RELOCKS):
+                wanted = merge(list(kind.locks(opcode, self._surroundings.view())))
+                waiting = Deferred.fromCoroutine(table.acquire(owner, wanted, job.priority))
+                self._lock_waits[job.id] = waiting
+                await waiting
+                if job.cancel_wanted:
+                    raise CancelledError
+                if merge(list(kind.locks(opcode, self._surroundings.view()))) == wanted:
+                    return
+                table.release(owner)
+            raise Refused("What the operation needs kept changing while it waited", "wrong_state")
+        finally:
+            self._lock_waits.pop(job.id, None)
+            job.waiting = False
+
+    async def _refuse(self, job: Job, index: int, error: Exception, waited: float) -> None:
+        if not isinstance(error, Refused):
+            LOG.error("deciding failed", job=job.id, opcode=index, exc_info=error)
+        await self._end(job, index, Status.ERROR, encoded(error), waited)
+
+    async def _end_dry(self, job: Job, index: int, steps: list[Step], waited: float) -> None:
+        self._queue.say(
+            job, index, " - INFO: dry-run mode requested, not actually executing the operation"
+        )
+        for step in steps:
+            self._queue.say(job, index, f" - INFO: would do {step}")
+        await self._end(job, index, Status.SUCCESS, None, waited)
+
+    async def _forward(self, job: Job, index: int) -> None:
+        """Between two steps: the next one, the end, or the way back if that was asked for."""
+        known = job.known[index]
+        following = known.step + 1
+        if job.cancel_wanted and self._way_back(job, index, known.step):
+            self._queue.say(job, index, "Canceled: undoing what was done")
+            await self._store(job, [self._undo_event(job, index, known.step, canceled=True)])
+            return
+        if job.cancel_wanted and known.step < 0:
+            await self._end(job, index, Status.CANCELED, None, None)
+            return
+        if following == 0 and not await self._hooks_agree(job, index):
+            return
+        if following < len(known.plan):
+            await self._store(job, [self._event(Kind.START, index, following)])
+            return
+        await self._finish(job, index)
+
+    async def _hooks_agree(self, job: Job, index: int) -> bool:
+        opcode = job.opcodes[index]
+        kind = self._queue.registry.kind_of(opcode)
+        try:
+            await self._surroundings.before(kind, opcode, self._sayer(job, index))
+        except Exception as error:  # noqa: BLE001 - whatever a hook run raises ends this job only
+            await self._end(job, index, Status.ERROR, encoded(error), None)
+            return False
+        return True
+
+    async def _finish(self, job: Job, index: int) -> None:
+        opcode = job.opcodes[index]
+        kind = self._queue.registry.kind_of(opcode)
+        try:
+            result = kind.result(opcode, self._surroundings.view(), job.known[index].outputs)
+            result = await self._surroundings.after(kind, opcode, result, self._sayer(job, index))
+        except Exception as error:
+            LOG.error("result failed", job=job.id, opcode=index, exc_info=error)
+            await self._end(job, index, Status.ERROR, encoded(error), None)
+            return
+        await self._end(job, index, Status.SUCCESS, result, None)
+
+    # -- acting ------------------------------------------------------------------------------------
+
+    async def _act(self, job: Job, index: int) -> None:
+        at = job.known[index].step
+        step = self._steps.decode(bytes(job.known[index].plan[at]))
+        try:
+            await self._settle(job, index, at, step, "do")
+        except (StoreError, JournalBroken):
+            raise
+        except Exception as error:  # noqa: BLE001 - any failure of a step is the journal's business
+            await self._failed(job, index, at, step, error)
+
+    async def _failed(self, job: Job, index: int, at: int, step: Step, error: Exception) -> None:
+        text = sentence(error)
+        LOG.warning("step failed", job=job.id, step=str(step), code=code_of(error), error=text)
+        if step.tolerated:
+            self._queue.say(job, index, f" - WARNING: {text}")
+            await self._store(job, [self._event(Kind.OK, index, at)])
+            return
+        if not self._way_back(job, index, at):
+            self._queue.say(job, index, f" - WARNING: no way back: {step.no_undo}")
+        event = Event(
+            kind=Kind.FAILED,
+            opcode=index,
+            time=self._clock.seconds(),
+            step=at,
+            message=text,
+            output=encoded(error),
+        )
+        await self._store(job, [event])
+
+    async def _settle(self, job: Job, index: int, at: int, step: Step, word: str) -> None:
+        """Run ``do`` or ``undo`` with patience and store its outcome with its writes."""
+        done = Kind.OK if word == "do" else Kind.UNDONE
+        for conflict in range(MAX_CONFLICTS):
+            outcome = await self._trying.until_done(
+                step.patience,
+                lambda: self._once(job, index, at, step, word),
+                lambda text: self._queue.say(job, index, f"   waiting: {text}", "progress"),
+                final=(Deposed,),
+            )
+            event = self._event(done, index, at, output=outcome.output)
+            follow = self._follow(job, index, at) if word == "do" and not outcome.jobs else []
+            try:
+                await self._store(job, [event, *follow], outcome)
+                return
+            except Conflict:
+                if conflict == MAX_CONFLICTS - 1:
+                    raise RuntimeError("the configuration kept changing under the step") from None
+
+    def _follow(self, job: Job, index: int, at: int) -> list[Event]:
+        """The intent of the next step rides with the outcome of this one: one write, not two."""
+        if job.cancel_wanted or at + 1 >= len(job.known[index].plan):
+            return []
+        return [self._event(Kind.START, index, at + 1)]
+
+    async def _once(self, job: Job, index: int, at: int, step: Step, word: str) -> Outcome:
+        self._runs += 1
+        scope = f"{job.id}.{index}.{at}.{word}.{self._runs}"
+        context = Context(
+            self._surroundings.world(scope),
+            job,
+            lambda text, kind: self._queue.say(job, index, text, kind),
+        )
+        outcome: Outcome = await (step.do(context) if word == "do" else step.undo(context))
+        return outcome
+
+    # -- the way back ------------------------------------------------------------------------------
+
+    async def _backward(self, job: Job, index: int) -> None:
+        """Between two undos: the next one, or the end."""
+        known = job.known[index]
+        if self._way_back(job, index, known.undo_next):
+            await self._store(job, [self._undo_event(job, index, known.undo_next)])
+            return
+        status = Status.CANCELED if known.canceled else Status.ERROR
+        await self._end(job, index, status, known.error, None)
+
+    def _way_back(self, job: Job, index: int, at: int) -> bool:
+        """True when step ``at`` was begun and can be undone."""
+        if at < 0:
+            return False
+        return not self._steps.decode(bytes(job.known[index].plan[at])).no_undo
+
+    async def _undo(self, job: Job, index: int) -> None:
+        at = job.known[index].step
+        step = self._steps.decode(bytes(job.known[index].plan[at]))
+        try:
+            await self._settle(job, index, at, step, "undo")
+        except (StoreError, JournalBroken):
+            raise
+        except Exception as error:  # noqa: BLE001 - the job becomes stuck and says why
+            text = f"undoing {step} failed: {sentence(error)}"
+            LOG.error("job stuck", job=job.id, step=str(step), error=sentence(error))
+            self._queue.say(job, index, f" - ERROR: {text}")
+            event = self._event(Kind.UNDO_FAILED, index, at, message=text)
+            await self._store(job, [event])
+
+    def _undo_event(self, job: Job, index: int, at: int, *, canceled: bool = False) -> Event:
+        status = Status.CANCELED if canceled else None
+        return Event(
+            kind=Kind.UNDO, opcode=index, time=self._clock.seconds(), step=at, status=status
+        )
+
+    # -- storing -----------------------------------------------------------------------------------
+
+    async def _end(
+        self, job: Job, index: int, status: Status, output: Any, waited: float | None
+    ) -> None:
+        event = ended(index, self._clock.seconds(), status, output, waited)
+        await self._store(job, [event])
+        self._queue.locks.release(str(job.id))
+
+    async def _store(self, job: Job, events: list[Event], outcome: Outcome | None = None) -> None:
+        """Commit events; a store without room or answer is waited for."""
+        writes: Transaction = outcome.writes if outcome else NO_WRITES
+        submissions: list[Any] = []
+        if outcome and outcome.jobs:
+            submissions, more = self._queue.prepare(outcome.jobs, f"job:{job.id}")
+            writes = writes + more
+            numbers = [[True, submission.id] for submission in submissions]
+            events = [_with_output(events[0], numbers), *events[1:]]
+
+        await self._trying.until_done(
+            STORE_PATIENCE,
+            lambda: self._queue.append(job, events, writes),
+            lambda text: LOG.error("store", job=job.id, error=text),
+            final=(Conflict, Deposed),
+        )
+        self._queue.accept(submissions)
+
+    def _event(
+        self, kind: Kind, index: int, at: int, *, output: Any = None, message: str = ""
+    ) -> Event:
+        now = self._clock.seconds()
+        return Event(kind=kind, opcode=index, time=now, step=at, output=output, message=message)
+
+    def _sayer(self, job: Job, index: int) -> Callable[[str], None]:
+        return lambda text: self._queue.say(job, index, text)
+
+
+def _with_output(event: Event, output: Any) -> Event:
+    return msgspec.structs.replace(event, output=output)

@@ -1,0 +1,98 @@
+"""A job in memory: its opcodes, what the journal says of them, and how both look from outside."""
+
+from __future__ import annotations
+
+from jobqueue.job import FINAL, LogEntry, Status, Submission, job_status
+from jobqueue.journal import Known, Phase
+from jobqueue.opcode import Opcode
+
+
+class Job:
+    """One job in memory. Read by everybody, changed only by the queue and the executor."""
+
+    def __init__(
+        self, submission: Submission, opcodes: tuple[Opcode, ...], summary: list[str]
+    ) -> None:
+        self.id = submission.id
+        self.received = submission.received
+        self.submitter = submission.submitter
+        self.opcodes = opcodes
+        self.summary = summary
+        self.known = [Known() for _ in opcodes]
+        self.events = 0
+        self.priority_override: int | None = None
+        self.waiting = False
+        """Asks for locks right now."""
+        self.cancel_wanted = False
+        self.stuck_because = ""
+        self.unstored_log: list[tuple[int, LogEntry]] = []
+        self.log_serial = 0
+
+    @property
+    def statuses(self) -> tuple[Status, ...]:
+        """The opcodes' statuses."""
+        return tuple(self._status(index) for index in range(len(self.opcodes)))
+
+    @property
+    def status(self) -> Status:
+        """The job's status."""
+        return job_status(self.statuses)
+
+    @property
+    def finished(self) -> bool:
+        """True once nothing more will happen."""
+        return self.status in FINAL
+
+    @property
+    def current(self) -> int | None:
+        """The opcode that is next or under way, None when all have ended."""
+        for index, known in enumerate(self.known):
+            if known.phase is not Phase.ENDED:
+                return index
+        return None
+
+    @property
+    def priorities(self) -> tuple[int, ...]:
+        """The opcodes' priorities."""
+        if self.priority_override is not None:
+            return (self.priority_override,) * len(self.opcodes)
+        return tuple(opcode.priority for opcode in self.opcodes)
+
+    @property
+    def priority(self) -> int:
+        """The job's priority: the best of its unfinished opcodes."""
+        left = [
+            priority
+            for priority, known in zip(self.priorities, self.known, strict=True)
+            if known.phase is not Phase.ENDED
+        ]
+        return min(left, default=0)
+
+    @property
+    def started(self) -> float | None:
+        """When its first opcode began to wait for locks."""
+        return self.known[0].start if self.known else None
+
+    @property
+    def ended(self) -> float | None:
+        """When its last opcode ended."""
+        return self.known[-1].end if self.finished and self.known else None
+
+    def logs(self, index: int) -> tuple[LogEntry, ...]:
+        """An opcode's log, lines not yet stored included."""
+        fresh = tuple(entry for opcode, entry in self.unstored_log if opcode == index)
+        return self.known[index].log + fresh
+
+    def _status(self, index: int) -> Status:
+        known = self.known[index]
+        if known.phase is Phase.ENDED:
+            return known.status or Status.ERROR
+        if index != self.current:
+            return Status.QUEUED
+        if known.phase is Phase.STUCK or self.stuck_because:
+            return Status.STUCK
+        if self.cancel_wanted or known.canceled:
+            return Status.CANCELING
+        if known.phase is Phase.QUEUED:
+            return Status.WAITING if self.waiting else Status.QUEUED
+        return Status.RUNNING

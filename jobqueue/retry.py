@@ -1,0 +1,96 @@
+"""Trying again: one decision made from an error and a patience value, and the loop that obeys it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+
+from jobqueue.errors import JobMissing, Refused, Vetoed
+from jobqueue.step import Patience
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Twisted's ``IReactorTime``."""
+
+    def seconds(self) -> float:
+        """Now."""
+
+    def callLater(self, delay: float, callable: Any, *args: Any, **kw: Any) -> Any:
+        """Call later."""
+
+
+def pause_s(error: BaseException, patience: Patience, attempt: int, spent_s: float) -> float | None:
+    """How long to wait before attempt ``attempt + 1``, or None when the error is final.
+
+    ``attempt`` counts from 1; pauses double up to the longest one.
+    """
+    if not getattr(error, "retryable", False) or spent_s >= patience.for_s:
+        return None
+    doublings = min(attempt - 1, 16)
+    pause = min(patience.first_pause_s * float(2**doublings), patience.longest_pause_s)
+    return min(pause, patience.for_s - spent_s)
+
+
+class Trying:
+    """Repeats an act while its error is retryable and patience lasts."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def until_done(
+        self,
+        patience: Patience,
+        act: Callable[[], Awaitable[T]],
+        say: Callable[[str], None],
+        *,
+        final: tuple[type[Exception], ...] = (),
+    ) -> T:
+        """The act's answer; each new kind of trouble is said once; ``final`` errors are not retried."""
+        begun = self._clock.seconds()
+        attempt = 0
+        told = ""
+        while True:
+            attempt += 1
+            try:
+                return await act()
+            except final:
+                raise
+            except Exception as error:
+                pause = pause_s(error, patience, attempt, self._clock.seconds() - begun)
+                if pause is None:
+                    raise
+                if sentence(error) != told:
+                    told = sentence(error)
+                    say(told)
+            await self.sleep(pause)
+
+    def sleep(self, pause: float) -> Deferred[None]:
+        """Wait."""
+        slept: Deferred[None] = Deferred()
+        self._clock.callLater(pause, slept.callback, None)
+        return slept
+
+
+def sentence(error: BaseException) -> str:
+    """The error for people; never empty."""
+    return str(getattr(error, "message", "")) or str(error) or type(error).__name__
+
+
+def code_of(error: BaseException) -> str:
+    """The error's stable code."""
+    return str(getattr(error, "kind", "") or getattr(error, "code", "internal_error"))
+
+
+def encoded(error: BaseException) -> list[object]:
+    """The error as an opcode's result: ``[class, [arguments]]`` with Ganeti's class names."""
+    if isinstance(error, Refused):
+        return ["OpPrereqError", [sentence(error), error.reason]]
+    if isinstance(error, Vetoed):
+        return ["HooksAbort", [sentence(error)]]
+    if isinstance(error, JobMissing):
+        return ["JobLost", [sentence(error)]]
+    return ["OpExecError", [sentence(error)]]
