@@ -46,8 +46,11 @@ class Network:
         return tap
 
     def link(self, number: int, *, up: bool) -> None:
-        """Plug in or pull out the cable of node host ``number``."""
-        self.ip("link", "set", f"t{number}", "up" if up else "down")
+        """Plug in or pull out the cable of node host ``number``.
+
+        The tap leaves the bridge and stays up: a machine whose tap went down never reads it again.
+        """
+        self.ip("link", "set", f"t{number}", *(["master", "br0"] if up else ["nomaster"]))
 
     def inside(self, argv: Sequence[str]) -> list[str]:
         """``argv`` as a command that runs in the namespace."""

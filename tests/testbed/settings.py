@@ -34,8 +34,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def named(cls, name: str) -> Settings:
         """The settings of the testbed ``name``. Raises ValueError for an unusable name."""
-        if not re.fullmatch(r"[a-z][a-z0-9-]{0,15}", name):
-            raise ValueError(f"testbed name {name!r}: use up to 16 of a-z, 0-9 and -")
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,19}", name):
+            raise ValueError(f"testbed name {name!r}: use up to 20 of a-z, 0-9 and -")
         return cls(directory=FILES / f"clusterd-testbed-{name}", namespace=f"clusterd-{name}")
 
     @property
