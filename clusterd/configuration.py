@@ -1,4 +1,4 @@
-"""The configuration in memory: a mirror of the store's objects with the indices that decisions need.
+"""The configuration in memory: a mirror of the store's objects with indices for decisions.
 
 Decided here: how objects are keyed, found by name, and changed. One object a key, so a change costs
 O(objects touched). The mirror follows the store by watching it; nothing else writes to it.

@@ -1,7 +1,8 @@
 """The errors of the cluster, their codes, and how they look to clients of Ganeti.
 
 A request that cannot be carried out raises ``jobqueue.errors.Refused`` with one of ``ECODES``; what
-goes wrong while acting is a ``ClusterError`` or a plugin's error that crossed a link as ``CallFailed``.
+goes wrong while acting is a ``ClusterError``, or a plugin's error that crossed a link: then it is
+a ``CallFailed``.
 """
 
 from __future__ import annotations

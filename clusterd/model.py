@@ -1,7 +1,8 @@
 """The stored objects of a cluster: frozen values, one object a key.
 
 Nodes and instances are keyed by uuid and never refer to each other by name. What can be derived
-(who is on a node, which ports are taken) is not stored. Times are seconds since the epoch, sizes MiB.
+(who is on a node, which ports are taken) is not stored. Times are seconds since the epoch, sizes
+MiB.
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from clusterd.configuration import Configuration
 from clusterd.observation import Observation
+from clusterd.view import View
 from hypervisors.interface import Driver
 from storage.interface import Backend
 
@@ -21,7 +23,7 @@ class Clock(Protocol):
     def seconds(self) -> float:
         """Now."""
 
-    def callLater(self, delay: float, callable: Any, *args: Any, **kw: Any) -> Any:  # noqa: N802
+    def callLater(self, delay: float, callable: Any, *args: Any, **kw: Any) -> Any:
         """Call later; answers an object with ``cancel`` and ``active``."""
 
 
@@ -58,6 +60,34 @@ class OsRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     environment: dict[str, str]
 
 
+class World(Protocol):
+    """What a step is handed: one attempt's view of everything outside."""
+
+    configuration: Configuration
+    random: Random
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def view(self) -> View:
+        """The snapshot of this moment."""
+
+    def node(self, name: str) -> NodeWorld:
+        """A node by host name; calls carry this attempt's ids and the master's epoch."""
+
+    async def pause(self, duration_s: float) -> None:
+        """Let time pass (test delay on the master)."""
+
+    async def greet(self, name: str, address: str) -> dict[str, Any]:
+        """Connect to a node that is not in the configuration yet and say hello."""
+
+    def read_opcode(self, stored: Any) -> Any:
+        """An opcode from its stored form."""
+
+    def forget_node(self, name: str) -> None:
+        """Close the link to a node that is no longer in the configuration."""
+
+
 class NodeWorld(Protocol):
     """One node. All verbs are idempotent; errors are ``clusterd.errors.CallFailed``."""
 
@@ -78,13 +108,16 @@ class NodeWorld(Protocol):
         """Run the hook scripts ``<path>-<phase>.d`` of this node in order."""
 
     async def run_os(self, run: OsRun) -> None:
-        """Run an OS script to its end; raises CallFailed ``os_failed`` with the log's last lines."""
+        """Run an OS script to its end; raises CallFailed ``os_failed`` with its last lines."""
 
     async def link_disks(self, instance: str, paths: tuple[str, ...]) -> tuple[str, ...]:
         """Symbolic links ``<run>/instance-disks/<instance>:<n>`` to ``paths`` (none: removed)."""
 
     async def greet(self, cluster: str) -> dict[str, Any]:
-        """Version, host name and cluster of the daemon there; raises CallFailed ``wrong_cluster``."""
+        """Version, host name, cluster of the daemon there; CallFailed ``wrong_cluster``."""
+
+    async def peers(self, addresses: dict[str, str]) -> None:
+        """The node may relay to these nodes: host name -> address."""
 
     async def leave(self) -> None:
         """Forget the cluster: keys, certificates and state are removed, the daemon ends."""

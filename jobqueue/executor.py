@@ -256,8 +256,6 @@ class Executor:
             self._queue.say(job, index, f" - WARNING: {text}")
             await self._store(job, [self._event(Kind.OK, index, at)])
             return
-        if not self._way_back(job, index, at):
-            self._queue.say(job, index, f" - WARNING: no way back: {step.no_undo}")
         event = Event(
             kind=Kind.FAILED,
             opcode=index,
@@ -316,10 +314,12 @@ class Executor:
         await self._end(job, index, status, known.error, None)
 
     def _way_back(self, job: Job, index: int, at: int) -> bool:
-        """True when step ``at`` was begun and can be undone."""
-        if at < 0:
+        """True when step ``at`` was begun, can be undone, and nothing has sealed the opcode."""
+        known = job.known[index]
+        if at < 0 or self._steps.decode(bytes(known.plan[at])).no_undo:
             return False
-        return not self._steps.decode(bytes(job.known[index].plan[at])).no_undo
+        done = known.plan[: len(known.outputs)]
+        return not any(self._steps.decode(bytes(raw)).seals for raw in done)
 
     async def _undo(self, job: Job, index: int) -> None:
         at = job.known[index].step

@@ -56,13 +56,18 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     no_undo: ClassVar[str] = ""
     """Why there is no way back from this step; empty when ``undo`` works."""
 
-    tolerated: ClassVar[bool] = False
-    """True when the job goes on after this step has failed for good (a warning is logged)."""
+    seals: ClassVar[str] = ""
+    """Why there is no way back for the whole opcode once this step has succeeded."""
 
     @property
     def patience(self) -> Patience:
         """How long to repeat ``do`` and ``undo`` while they raise retryable errors."""
         return Patience()
+
+    @property
+    def tolerated(self) -> bool:
+        """True when the job goes on after this step has failed for good (a warning is logged)."""
+        return False
 
     async def do(self, context: Any) -> Outcome:
         """Bring the step's thing into its state."""

@@ -1,0 +1,120 @@
+"""From an instance to the guest that a hypervisor starts and the environment of scripts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from clusterd.model import Instance, Params
+from clusterd.names import OS_API_VERSION
+from clusterd.view import View
+from hypervisors.guest import Guest, GuestDisk, GuestNic
+
+
+def guest_of(
+    view: View,
+    instance: Instance,
+    paths: Sequence[str],
+    *,
+    hvparams: Params | None = None,
+    beparams: Params | None = None,
+) -> Guest:
+    """The guest; ``paths`` are its disks' devices on the node, in order."""
+    backend = {**view.beparams(instance), **(beparams or {})}
+    return Guest(
+        name=instance.name,
+        uuid=instance.uuid,
+        memory_mib=int(backend["maxmem"]),
+        vcpus=int(backend["vcpus"]),
+        disks=tuple(
+            GuestDisk(
+                path=path,
+                uuid=disk.uuid,
+                index=index,
+                kind="file" if disk.template in ("file", "sharedfile") else "block",
+                access=disk.mode,
+            )
+            for index, (disk, path) in enumerate(zip(instance.disks, paths, strict=True))
+        ),
+        nics=tuple(_nics(view, instance)),
+        params={**view.hvparams(instance), **(hvparams or {})},
+        network_port=instance.network_port,
+    )
+
+
+def _nics(view: View, instance: Instance) -> Sequence[GuestNic]:
+    cards = []
+    for index, nic in enumerate(instance.nics):
+        params = view.nicparams(nic.params)
+        cards.append(
+            GuestNic(
+                mac=nic.mac,
+                uuid=nic.uuid,
+                index=index,
+                mode=str(params.get("mode", "bridged")),  # type: ignore[arg-type]
+                link=str(params.get("link", "")),
+                ip=nic.ip,
+                vlan=str(params.get("vlan", "")),
+            )
+        )
+    return cards
+
+
+def os_environment(view: View, instance: Instance, paths: Sequence[str]) -> dict[str, str]:
+    """The environment of OS scripts, interface version 20 (all but PATH)."""
+    name, _, variant = instance.os.partition("+")
+    secondary = view.secondary(instance)
+    env = {
+        "OS_API_VERSION": str(OS_API_VERSION),
+        "OS_NAME": name,
+        "OS_VARIANT": variant,
+        "DEBUG_LEVEL": "0",
+        "HYPERVISOR": instance.hypervisor,
+        "INSTANCE_NAME": instance.name,
+        "INSTANCE_OS": instance.os,
+        "INSTANCE_UUID": instance.uuid,
+        "INSTANCE_CTIME": f"{instance.ctime:.6f}",
+        "INSTANCE_MTIME": f"{instance.mtime:.6f}",
+        "INSTANCE_PRIMARY_NODE": view.primary(instance).name,
+        "INSTANCE_SECONDARY_NODES": secondary.name if secondary is not None else "",
+        "DISK_COUNT": str(len(instance.disks)),
+        "NIC_COUNT": str(len(instance.nics)),
+    }
+    for index, (disk, path) in enumerate(zip(instance.disks, paths, strict=True)):
+        kind = "file:loop" if disk.template in ("file", "sharedfile") else "block"
+        env |= {
+            f"DISK_{index}_PATH": path,
+            f"DISK_{index}_ACCESS": disk.mode,
+            f"DISK_{index}_UUID": disk.uuid,
+            f"DISK_{index}_SIZE": str(disk.size_mib),
+            f"DISK_{index}_BACKEND_TYPE": kind,
+            f"DISK_{index}_FRONTEND_TYPE": str(view.hvparams(instance).get("disk_type", "")),
+        }
+        if disk.name:
+            env[f"DISK_{index}_NAME"] = disk.name
+    env |= _nic_environment(view, instance)
+    env |= {f"INSTANCE_BE_{key}": str(value) for key, value in view.beparams(instance).items()}
+    env |= {f"INSTANCE_HV_{key}": str(value) for key, value in view.hvparams(instance).items()}
+    defaults = view.configuration.cluster.osparams.get(name, {})
+    for key, value in {**defaults, **instance.osparams}.items():
+        env[f"OSP_{key.upper()}"] = value
+    return env
+
+
+def _nic_environment(view: View, instance: Instance) -> dict[str, str]:
+    env: dict[str, str] = {}
+    for index, nic in enumerate(instance.nics):
+        params = view.nicparams(nic.params)
+        env |= {
+            f"NIC_{index}_MAC": nic.mac,
+            f"NIC_{index}_UUID": nic.uuid,
+            f"NIC_{index}_MODE": str(params.get("mode", "")),
+            f"NIC_{index}_LINK": str(params.get("link", "")),
+            f"NIC_{index}_FRONTEND_TYPE": str(view.hvparams(instance).get("nic_type", "")),
+        }
+        if nic.ip:
+            env[f"NIC_{index}_IP"] = nic.ip
+        if nic.name:
+            env[f"NIC_{index}_NAME"] = nic.name
+        if params.get("mode") == "bridged":
+            env[f"NIC_{index}_BRIDGE"] = str(params.get("link", ""))
+    return env

@@ -1,0 +1,271 @@
+"""Steps on volumes: each brings one disk of one instance on one node into one state.
+
+A volume is described anew from the configuration at each attempt, so a step stores only names. When
+the instance is not in the configuration there is nothing to undo.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from clusterd.errors import CallFailed, NotReady
+from clusterd.model import Disk, Instance
+from clusterd.volumes import volume_on
+from clusterd.world import World
+from jobqueue.errors import Refused
+from jobqueue.step import NOTHING, Outcome, Patience, Step
+from storage.interface import Backend
+from storage.volume import Health, Link, Volume, VolumeStatus
+
+SYNC_PATIENCE_S = 7 * 24 * 3600.0
+"""A full synchronisation of a large disk takes days; the job can be canceled meanwhile."""
+
+
+class _OnVolume(Step, frozen=True, kw_only=True):
+    """What the steps below share: whose disk, where."""
+
+    instance: str
+    """uuid or name"""
+    disk: int
+    """Index of the disk."""
+    node: str
+    """Host name."""
+
+    def target(self, world: World) -> tuple[Backend, Volume] | None:
+        """The backend and the volume, or None when the instance is gone."""
+        found = self.find(world)
+        if found is None:
+            return None
+        instance, disk = found
+        node = world.configuration.node(self.node)
+        volume = volume_on(world.view(), instance, disk, node)
+        return world.node(self.node).storage(disk.template), volume
+
+    def wanted(self, world: World) -> tuple[Backend, Volume]:
+        """The backend and the volume; raises Refused when the instance is gone."""
+        target = self.target(world)
+        if target is None:
+            raise Refused(f"Instance '{self.instance}' not known", "unknown_entity")
+        return target
+
+    def find(self, world: World) -> tuple[Instance, Disk] | None:
+        """The instance and the disk in the configuration."""
+        instance = world.configuration.find_instance(self.instance)
+        if instance is None or self.disk >= len(instance.disks):
+            return None
+        return instance, instance.disks[self.disk]
+
+
+class EnsureVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.ensure"):
+    """Storage for the disk exists on the node."""
+
+    async def do(self, context: Any) -> Outcome:
+        backend, volume = self.wanted(context.world)
+        await backend.ensure(volume)
+        return NOTHING
+
+    async def undo(self, context: Any) -> Outcome:
+        target = self.target(context.world)
+        if target is not None:
+            await target[0].forget(target[1])
+        return NOTHING
+
+
+class ForgetVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.forget"):
+    """Nothing of the disk is left on the node."""
+
+    no_undo: ClassVar[str] = "the disk's data are gone"
+    optional: bool = False
+
+    @property
+    def tolerated(self) -> bool:
+        return self.optional
+
+    async def do(self, context: Any) -> Outcome:
+        target = self.target(context.world)
+        if target is not None:
+            await target[0].forget(target[1])
+        return NOTHING
+
+
+class AttachVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.attach"):
+    """The disk is usable on the node, not yet writable if it is a mirror."""
+
+    clean: bool = False
+    optional: bool = False
+
+    @property
+    def tolerated(self) -> bool:
+        return self.optional
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(for_s=5.0 if self.optional else 60.0)
+
+    async def do(self, context: Any) -> Outcome:
+        backend, volume = self.wanted(context.world)
+        path = await backend.attach(volume, clean=self.clean)
+        return Outcome(output=path)
+
+    async def undo(self, context: Any) -> Outcome:
+        target = self.target(context.world)
+        if target is not None:
+            await target[0].detach(target[1])
+        return NOTHING
+
+
+class DetachVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.detach"):
+    """The disk is not usable on the node. Undone by attaching, and opening where it was open."""
+
+    was_open: bool = False
+    optional: bool = False
+
+    @property
+    def tolerated(self) -> bool:
+        return self.optional
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(for_s=10.0 if self.optional else 60.0)
+
+    async def do(self, context: Any) -> Outcome:
+        target = self.target(context.world)
+        if target is not None:
+            await target[0].detach(target[1])
+        return NOTHING
+
+    async def undo(self, context: Any) -> Outcome:
+        target = self.target(context.world)
+        if target is not None:
+            await target[0].attach(target[1])
+            if self.was_open:
+                await target[0].open(target[1])
+        return NOTHING
+
+
+class OpenVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.open"):
+    """The disk may be written on the node."""
+
+    force: bool = False
+
+    async def do(self, context: Any) -> Outcome:
+        backend, volume = self.wanted(context.world)
+        await backend.open(volume, force=self.force)
+        return NOTHING
+
+    async def undo(self, context: Any) -> Outcome:
+        target = self.target(context.world)
+        if target is not None:
+            await target[0].close(target[1])
+        return NOTHING
+
+
+class CloseVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.close"):
+    """The disk may not be written on the node."""
+
+    optional: bool = False
+
+    @property
+    def tolerated(self) -> bool:
+        return self.optional
+
+    async def do(self, context: Any) -> Outcome:
+        target = self.target(context.world)
+        if target is not None:
+            await target[0].close(target[1])
+        return NOTHING
+
+    async def undo(self, context: Any) -> Outcome:
+        target = self.target(context.world)
+        if target is not None:
+            await target[0].open(target[1])
+        return NOTHING
+
+
+class ShareVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.share"):
+    """Two nodes may write the disk: the window of a live migration. Undone by closing the window."""
+
+    async def do(self, context: Any) -> Outcome:
+        backend, volume = self.wanted(context.world)
+        await backend.share(volume, allowed=True)
+        return NOTHING
+
+    async def undo(self, context: Any) -> Outcome:
+        target = self.target(context.world)
+        if target is not None:
+            await target[0].share(target[1], allowed=False)
+        return NOTHING
+
+
+class UnshareVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.unshare"):
+    """Only one node may write the disk again."""
+
+    optional: bool = False
+
+    @property
+    def tolerated(self) -> bool:
+        return self.optional
+
+    async def do(self, context: Any) -> Outcome:
+        target = self.target(context.world)
+        if target is not None:
+            await target[0].share(target[1], allowed=False)
+        return NOTHING
+
+
+class AwaitMirror(_OnVolume, frozen=True, kw_only=True, tag="disk.await-mirror"):
+    """The mirror is connected, or complete (``synced``). Seen from ``node``."""
+
+    synced: bool = False
+    optional: bool = False
+
+    @property
+    def tolerated(self) -> bool:
+        return self.optional
+
+    @property
+    def patience(self) -> Patience:
+        for_s = SYNC_PATIENCE_S if self.synced else 45.0
+        return Patience(for_s=for_s, first_pause_s=0.3, longest_pause_s=3.0)
+
+    async def do(self, context: Any) -> Outcome:
+        backend, volume = self.wanted(context.world)
+        status = await backend.look(volume)
+        if status.link is Link.STANDALONE:
+            await backend.reconnect(volume)
+        reason = waiting_for(status, synced=self.synced)
+        if reason:
+            raise NotReady(f"disk/{self.disk} on {self.node}: {reason}", subject=volume.uuid)
+        return NOTHING
+
+
+def waiting_for(status: VolumeStatus, *, synced: bool) -> str:
+    """What a mirror still lacks; empty when it is as wanted or no mirror at all."""
+    if status.link is Link.NONE and status.path is not None:
+        return ""
+    if status.link not in (Link.CONNECTED, Link.SYNCING):
+        return f"mirror is {status.link}"
+    if not synced:
+        return ""
+    if status.link is Link.SYNCING or status.health is Health.SYNC:
+        done = f"{status.sync_percent:.0f} %" if status.sync_percent is not None else "some"
+        return f"synchronising, {done} done"
+    if Health.OK in (status.health, status.peer_health) and status.degraded:
+        return "the peer's copy is not up to date"
+    return ""
+
+
+class CheckMirror(_OnVolume, frozen=True, kw_only=True, tag="disk.check"):
+    """The node's copy is good enough to become the only one."""
+
+    async def do(self, context: Any) -> Outcome:
+        backend, volume = self.wanted(context.world)
+        status = await backend.look(volume)
+        if status.path is not None and status.health is not Health.OK:
+            raise CallFailed(
+                f"Disk {self.disk} is degraded on target node {self.node}, aborting failover",
+                kind="not_up_to_date",
+                node=self.node,
+                subject=volume.uuid,
+            )
+        return NOTHING

@@ -1,0 +1,219 @@
+"""Steps on the configuration of instances: draw identities, commit, record, forget.
+
+They touch nothing but the store: their writes ride in the transaction of their outcome, so they have
+happened exactly when the journal says so.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from clusterd import names
+from clusterd.configuration import added
+from clusterd.model import AdminState, Disk, DrbdPair, Instance, Nic
+from clusterd.world import World
+from jobqueue.errors import Refused
+from jobqueue.step import NOTHING, Outcome, Step
+from jobqueue.store.interface import Transaction
+
+
+class DrawInstance(Step, frozen=True, kw_only=True, tag="instance.draw"):
+    """The instance is in the configuration, still hidden, with all its identities drawn.
+
+    Repeating finds the instance that this job drew and draws nothing. Undone by forgetting it.
+    """
+
+    draft: Instance
+    """Complete but for identities: uuid, label, ports, minors, secrets, MAC addresses."""
+    network_port: bool = False
+    """Draw a TCP port for a graphical console."""
+
+    async def do(self, context: Any) -> Outcome:
+        world: World = context.world
+        found = world.configuration.find_instance(self.draft.name)
+        if found is not None:
+            if found.made_by == context.job_id:
+                return Outcome(output=found.uuid)
+            raise Refused(
+                f"Instance '{self.draft.name}' is already in the cluster", "already_exists"
+            )
+        instance = self._drawn(world, context.job_id)
+        return Outcome(output=instance.uuid, writes=added(instance))
+
+    async def undo(self, context: Any) -> Outcome:
+        found = context.world.configuration.find_instance(self.draft.name)
+        if found is None or found.made_by != context.job_id:
+            return NOTHING
+        return Outcome(writes=context.world.configuration.removed(found))
+
+    def _drawn(self, world: World, job_id: int) -> Instance:
+        taken = set(world.configuration.ports())
+        disks = draw_disks(world, self.draft.disks, taken)
+        now = world.now()
+        return msgspec.structs.replace(
+            self.draft,
+            uuid=world.random.uuid(),
+            ctime=now,
+            mtime=now,
+            disks=disks,
+            nics=draw_nics(world, self.draft.nics),
+            network_port=next_port(taken) if self.network_port else None,
+            made_by=job_id,
+        )
+
+
+def draw_disks(world: World, drafts: tuple[Disk, ...], taken_ports: set[int]) -> tuple[Disk, ...]:
+    """Disks with uuid, label and, for mirrors, port, minors and secret. A mirror's draft has its
+    nodes and nothing else. Adds to ``taken_ports``."""
+    minors: dict[str, set[int]] = {}
+    disks = []
+    for draft in drafts:
+        pair = draft.drbd
+        if pair is not None:
+            for node in pair.nodes:
+                minors.setdefault(node, set(world.configuration.minors(node)))
+            first, second = (next_minor(minors[node], node) for node in pair.nodes)
+            pair = DrbdPair(
+                nodes=pair.nodes,
+                minors=(first, second),
+                port=next_port(taken_ports),
+                secret=world.random.token(20),
+            )
+        disks.append(
+            msgspec.structs.replace(
+                draft, uuid=world.random.uuid(), label=world.random.uuid(), drbd=pair
+            )
+        )
+    return tuple(disks)
+
+
+def draw_nics(world: World, drafts: tuple[Nic, ...]) -> tuple[Nic, ...]:
+    """Network cards with uuid and, where the draft has none, a MAC address."""
+    taken = set(world.configuration.macs()) | {draft.mac for draft in drafts if draft.mac}
+    prefix = world.configuration.cluster.mac_prefix
+    cards = []
+    for draft in drafts:
+        mac = draft.mac or _next_mac(world, prefix, taken)
+        taken.add(mac)
+        cards.append(msgspec.structs.replace(draft, uuid=world.random.uuid(), mac=mac))
+    return tuple(cards)
+
+
+def next_port(taken: set[int]) -> int:
+    """The lowest free port of the pool; it is added to ``taken``. Raises Refused."""
+    for port in range(names.FIRST_DRBD_PORT, names.LAST_DRBD_PORT + 1):
+        if port not in taken:
+            taken.add(port)
+            return port
+    raise Refused("No free TCP port is left in the cluster's pool", "insufficient_resources")
+
+
+def next_minor(taken: set[int], node: str) -> int:
+    """The lowest free DRBD minor; it is added to ``taken``. Raises Refused."""
+    for minor in range(names.MAX_DRBD_MINORS + 1):
+        if minor not in taken:
+            taken.add(minor)
+            return minor
+    raise Refused(f"No free DRBD minor is left on node {node}", "insufficient_resources")
+
+
+def _next_mac(world: World, prefix: str, taken: set[str]) -> str:
+    while True:
+        tail = ":".join(f"{world.random.below(256):02x}" for _ in range(3))
+        if f"{prefix}:{tail}" not in taken:
+            return f"{prefix}:{tail}"
+
+
+class CommitInstance(Step, frozen=True, kw_only=True, tag="instance.commit"):
+    """The instance is finished and everybody sees it."""
+
+    seals: ClassVar[str] = "the instance exists"
+    instance: str
+    admin_state: AdminState
+    disks_active: bool
+
+    async def do(self, context: Any) -> Outcome:
+        world: World = context.world
+        found = world.configuration.instance(self.instance)
+        disks = tuple(msgspec.structs.replace(disk, synced=True) for disk in found.disks)
+        writes = world.configuration.changed(
+            found,
+            world.now(),
+            made_by=None,
+            admin_state=self.admin_state,
+            disks_active=self.disks_active,
+            disks=disks,
+        )
+        return Outcome(writes=writes)
+
+
+class RecordInstance(Step, frozen=True, kw_only=True, tag="instance.record"):
+    """Fields of the instance have new values. Undone by the values that the plan saw."""
+
+    instance: str
+    changes: dict[str, msgspec.Raw]
+    before: dict[str, msgspec.Raw]
+
+    async def do(self, context: Any) -> Outcome:
+        return Outcome(writes=self._write(context.world, self.changes))
+
+    async def undo(self, context: Any) -> Outcome:
+        return Outcome(writes=self._write(context.world, self.before))
+
+    def _write(self, world: World, changes: dict[str, msgspec.Raw]) -> Transaction:
+        found = world.configuration.find_instance(self.instance)
+        if found is None:
+            return Transaction()
+        new = decoded_fields(Instance, changes)
+        return world.configuration.changed(found, world.now(), **new)
+
+
+class MoveInstance(Step, frozen=True, kw_only=True, tag="instance.move"):
+    """The instance's primary node is ``primary``; a mirrored one's secondary becomes the other."""
+
+    seals: ClassVar[str] = "the instance belongs to its new node"
+    instance: str
+    primary: str
+    secondary: str | None
+
+    async def do(self, context: Any) -> Outcome:
+        world: World = context.world
+        found = world.configuration.instance(self.instance)
+        writes = world.configuration.changed(
+            found, world.now(), primary_node=self.primary, secondary_node=self.secondary
+        )
+        return Outcome(writes=writes)
+
+
+class ForgetInstance(Step, frozen=True, kw_only=True, tag="instance.forget"):
+    """The instance is not in the configuration."""
+
+    no_undo: ClassVar[str] = "its disks are gone"
+    instance: str
+
+    async def do(self, context: Any) -> Outcome:
+        found = context.world.configuration.find_instance(self.instance)
+        if found is None:
+            return NOTHING
+        return Outcome(writes=context.world.configuration.removed(found))
+
+
+def record(instance: Instance, **changes: Any) -> RecordInstance:
+    """The step that sets fields of ``instance`` and can set them back."""
+    return RecordInstance(
+        instance=instance.uuid,
+        changes={key: _raw(value) for key, value in sorted(changes.items())},
+        before={key: _raw(getattr(instance, key)) for key in sorted(changes)},
+    )
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def decoded_fields(kind: type[Any], raw: dict[str, msgspec.Raw]) -> dict[str, Any]:
+    """Stored field values as the types that ``kind`` declares."""
+    types = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    return {key: msgspec.json.decode(value, type=types[key]) for key, value in raw.items()}
