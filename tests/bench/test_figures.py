@@ -30,9 +30,9 @@ def test_the_stored_object_has_the_promised_keys() -> None:
 
 
 def test_numbers_are_short() -> None:
-    assert [number(value) for value in (None, 0.012345, 12.345, 1234.5)] == [
+    assert [number(value) for value in (None, 0.012341, 12.341, 1234.5)] == [
         "-",
         "0.01234",
-        "12.35",
+        "12.34",
         "1,234",
     ]
