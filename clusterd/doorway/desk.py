@@ -1,0 +1,93 @@
+"""What stands behind the door: everything that a method may ask, as protocols.
+
+The master composes a ``Desk``; whoever holds one can serve the door over any transport, so the door
+runs in simulations as it does on a socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from clusterd.world import Clock
+from jobqueue.live import Job
+from jobqueue.opcode import Opcode, Registry
+
+
+class Jobs(Protocol):
+    """The job queue, as the door sees it."""
+
+    def job(self, job_id: int) -> Job | None:
+        """A live job."""
+
+    def jobs(self) -> list[Job]:
+        """All live jobs by number."""
+
+    async def submit(
+        self, jobs: Sequence[Sequence[Opcode]], submitter: str, *, even_drained: bool = False
+    ) -> list[int]:
+        """Store jobs durably, answer their numbers; raises QueueDrained, QueueFull, Refused."""
+
+    async def archive(self, job_id: int) -> bool:
+        """Archive an ended job."""
+
+    async def auto_archive(self, age_s: float | None) -> tuple[int, int]:
+        """Archive what ended longer ago; (archived, left)."""
+
+    async def set_drained(self, flag: bool) -> None:
+        """Refuse new jobs, or take them again."""
+
+    def subscribe(self, watcher: Callable[[Job], None]) -> Callable[[], None]:
+        """Be told of each job that changed; answers what ends it."""
+
+
+class Running(Protocol):
+    """The scheduler, as the door sees it."""
+
+    async def cancel(self, job_id: int) -> tuple[bool, str]:
+        """Cancel a job; (done, sentence)."""
+
+    async def change_priority(self, job_id: int, priority: int) -> tuple[bool, str]:
+        """Change the priority of what has not ended; (done, sentence)."""
+
+
+class Answers(Protocol):
+    """Reads. None of them waits; all raise Refused."""
+
+    def query(self, what: str, fields: Sequence[str], qfilter: Any) -> dict[str, Any]:
+        """Ganeti's query response: ``{fields, data}``."""
+
+    def query_fields(self, what: str, fields: Sequence[str] | None) -> dict[str, Any]:
+        """Ganeti's fields response: ``{fields}``."""
+
+    def rows(self, what: str, names: Sequence[Any] | None, fields: Sequence[str]) -> list[Any]:
+        """Plain values of the named objects, all of them if no name is given."""
+
+    def job_rows(self, ids: Sequence[int] | None, fields: Sequence[str]) -> list[Any]:
+        """Plain values of jobs, None for one that is not there."""
+
+    def job_values(self, job: Job, fields: Sequence[str]) -> list[Any]:
+        """Plain values of one job."""
+
+    def cluster_info(self) -> dict[str, Any]:
+        """Everything about the cluster itself."""
+
+    def config_values(self, names: Sequence[str]) -> list[Any]:
+        """Single values of the configuration."""
+
+    def tags(self, kind: str, name: str | None) -> list[str]:
+        """Tags of an object."""
+
+
+class Desk(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the door's methods use."""
+
+    jobs: Jobs
+    running: Running
+    registry: Registry
+    answers: Answers
+    clock: Clock
+    set_watcher_pause: Callable[[float | None], Awaitable[None]]
+    """Until when the watcher pauses; None takes it back."""

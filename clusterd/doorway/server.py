@@ -1,0 +1,187 @@
+"""The door's server: connections, who asks, one request after the other on each, bounds.
+
+Whoever may open the socket may do everything, so the socket's mode and group are the access rule.
+Who it was is taken from the kernel (``SO_PEERCRED``) and kept with the job.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from clusterd.doorway import methods
+from clusterd.doorway.desk import Desk
+from clusterd.doorway.protocol import (
+    MASTER_SOCKET,
+    MAX_REQUEST_BYTES,
+    QUERY_SOCKET,
+    BadMessage,
+    Frames,
+    decode_request,
+    encode_error,
+    encode_failure,
+    encode_reply,
+)
+from clusterd.doorway.waiting import Waiting
+
+MAX_CLIENTS = 2000
+MAX_PIPELINED = 100
+"""Requests that one client may send ahead of the answers."""
+
+SOCKET_MODE = 0o660
+
+log = structlog.get_logger()
+
+
+def peer_of(transport: Any) -> str:
+    """``uid:N`` of the process at the other end of a unix socket."""
+    handle = transport.getHandle()
+    size = struct.calcsize("3i")
+    credentials = handle.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    return f"uid:{struct.unpack('3i', credentials)[1]}"
+
+
+class Conversation(Protocol):
+    """One client. Requests are carried out in the order in which they came."""
+
+    factory: DoorFactory
+    transport: Any = None
+
+    def __init__(self) -> None:
+        self._frames = Frames(MAX_REQUEST_BYTES)
+        self._waiting: list[bytes] = []
+        self._busy: Deferred[None] | None = None
+        self._waits = False
+        self._submitter = ""
+
+    def connectionMade(self) -> None:
+        """Look who it is."""
+        if not self.factory.admit(self):
+            log.warning("door_full", clients=MAX_CLIENTS)
+            self.transport.loseConnection()
+            return
+        self._submitter = self.factory.who(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Cut messages and begin with the first when idle."""
+        try:
+            self._waiting.extend(self._frames.feed(data))
+        except BadMessage as problem:
+            self._refuse(problem)
+            return
+        held_bytes = sum(map(len, self._waiting))
+        if len(self._waiting) > MAX_PIPELINED or held_bytes > MAX_REQUEST_BYTES:
+            self._refuse(BadMessage("Too many requests without waiting for an answer"))
+            return
+        self._go_on()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Nobody listens any more. A wait is given up; a change that was begun is finished."""
+        self.factory.leave(self)
+        self._waiting.clear()
+        if self._busy is not None and self._waits:
+            self._busy.cancel()
+
+    def _refuse(self, problem: BadMessage) -> None:
+        self._waiting.clear()
+        self.transport.write(encode_failure(["GenericError", [problem.message]]))
+        self.transport.loseConnection()
+
+    def _go_on(self) -> None:
+        if self._busy is None and self._waiting:
+            self._busy = Deferred.fromCoroutine(self._work())
+            self._busy.addErrback(_swallow_cancel)
+            if self._busy.called:
+                self._busy = None
+
+    async def _work(self) -> None:
+        while self._waiting:
+            reply = await self._answer(self._waiting.pop(0))
+            if self.connected:
+                self.transport.write(reply)
+        self._busy = None
+
+    async def _answer(self, message: bytes) -> bytes:
+        method = ""
+        try:
+            request = decode_request(message)
+            method = request.method
+            self._waits = method == "WaitForJobChange"
+            caller = self.factory.caller(self._submitter)
+            return encode_reply(await methods.call(caller, method, request.args))
+        except CancelledError:
+            raise
+        except Exception as error:
+            encoded = encode_error(error)
+            if encoded is not None:
+                return encode_failure(encoded)
+            log.exception("door_failed", method=method, submitter=self._submitter)
+            text = f"internal error in {method}: {type(error).__name__}, see the master's log"
+            return encode_failure(["GenericError", [text]])
+
+
+def _swallow_cancel(failure: Failure) -> None:
+    failure.trap(CancelledError)  # type: ignore[no-untyped-call]
+
+
+class DoorFactory(Factory):
+    """The door. One per master."""
+
+    noisy = False
+
+    def __init__(self, desk: Desk, who: Callable[[Any], str] = peer_of) -> None:
+        self.desk = desk
+        self.who = who
+        self.waiting = Waiting(desk)
+        self._clients: set[Conversation] = set()
+
+    def buildProtocol(self, addr: IAddress | None) -> Conversation:  # type: ignore[override]
+        """A conversation for a new client."""
+        conversation = Conversation()
+        conversation.factory = self
+        return conversation
+
+    def caller(self, submitter: str) -> methods.Caller:
+        """The surroundings of a request."""
+        return methods.Caller(desk=self.desk, waiting=self.waiting, submitter=submitter)
+
+    def admit(self, conversation: Conversation) -> bool:
+        """Count a client; False when there are too many."""
+        if len(self._clients) >= MAX_CLIENTS:
+            return False
+        self._clients.add(conversation)
+        return True
+
+    def leave(self, conversation: Conversation) -> None:
+        """Forget a client."""
+        self._clients.discard(conversation)
+
+    def close(self) -> None:
+        """End all conversations."""
+        self.waiting.close()
+        for conversation in list(self._clients):
+            conversation.transport.loseConnection()
+
+
+def listen(
+    reactor: Any, factory: DoorFactory, directory: str, group_id: int = -1
+) -> list[IListeningPort]:
+    """Open the door under both of Ganeti's names in ``directory``, which is made if missing."""
+    Path(directory).mkdir(mode=0o755, parents=True, exist_ok=True)
+    ports = []
+    for name in (MASTER_SOCKET, QUERY_SOCKET):
+        path = os.path.join(directory, name)
+        ports.append(reactor.listenUNIX(path, factory, mode=SOCKET_MODE, wantPID=True))
+        if group_id >= 0:
+            os.chown(path, -1, group_id)
+    return ports

@@ -1,0 +1,73 @@
+"""Many jobs in one request, each with its own verdict.
+
+Negative dependencies count back over the jobs of the request. A job that is refused takes those
+that depend on it along; the offsets of the others are counted anew without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from clusterd.doorway.desk import Desk
+from jobqueue.errors import Refused
+from jobqueue.opcode import Opcode
+
+Decoded = list[Opcode] | str
+"""A job's opcodes, or why it is refused."""
+
+
+async def submit_many(desk: Desk, submitter: str, jobs: Sequence[list[Any]]) -> list[Any]:
+    """``[[true, number] | [false, sentence], ...]``; a drained or full queue raises."""
+    verdicts = settle([_decode(desk, opcodes) for opcodes in jobs])
+    accepted = [verdict for verdict in verdicts if not isinstance(verdict, str)]
+    numbers = iter(await desk.jobs.submit(accepted, submitter)) if accepted else iter(())
+    return [
+        [False, verdict] if isinstance(verdict, str) else [True, next(numbers)]
+        for verdict in verdicts
+    ]
+
+
+def settle(jobs: Sequence[Decoded]) -> list[Decoded]:
+    """Verdicts in order: opcodes with offsets among the accepted jobs, or a sentence."""
+    verdicts: list[Decoded] = []
+    places: list[int | None] = []
+    """Each job's place among the accepted ones."""
+    for job in jobs:
+        verdict = job if isinstance(job, str) else _settled(job, places)
+        verdicts.append(verdict)
+        taken = sum(place is not None for place in places)
+        places.append(None if isinstance(verdict, str) else taken)
+    return verdicts
+
+
+def _settled(job: list[Opcode], places: list[int | None]) -> Decoded:
+    own = sum(place is not None for place in places)
+    opcodes = []
+    for opcode in job:
+        depends = []
+        for target, statuses in opcode.depends or ():
+            if target >= 0:
+                depends.append((target, statuses))
+                continue
+            if len(places) + target < 0:
+                return f"Depends on job {target}, but only {len(places)} came before it"
+            place = places[len(places) + target]
+            if place is None:
+                return f"Depends on job {target}, which was refused"
+            depends.append((place - own, statuses))
+        if opcode.depends:
+            opcode = msgspec.structs.replace(opcode, depends=tuple(depends))  # noqa: PLW2901
+        opcodes.append(opcode)
+    return opcodes
+
+
+def _decode(desk: Desk, opcodes: list[Any]) -> Decoded:
+    if not opcodes:
+        return "A job needs at least one opcode"
+    try:
+        return [desk.registry.decode(opcode) for opcode in opcodes]
+    except Refused as refused:
+        return refused.message
