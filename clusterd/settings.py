@@ -64,7 +64,6 @@ class NodeSection(Section, frozen=True, kw_only=True):
     """This machine. ``bind_address`` empty: all addresses."""
 
     name: str = ""
-    uuid: str = ""
     role: Role = "node"
     primary_ip: str = ""
     secondary_ip: str = ""
@@ -244,9 +243,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.state_directory / self.store.path
 
     @property
-    def door_path(self) -> Path:
-        """The master's local door."""
-        return self.run_directory / "socket" / "clusterd-master"
+    def socket_directory(self) -> Path:
+        """The master's local doors, under the names that Ganeti's clients look for."""
+        return self.run_directory / "socket"
 
     @property
     def users_path(self) -> Path:

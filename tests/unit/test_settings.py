@@ -101,7 +101,7 @@ def test_the_prefix_moves_all_four_directories_and_is_explained(tmp_path: Path) 
         settings.run_directory,
         settings.log_directory,
         settings.store_path,
-        settings.door_path,
+        settings.socket_directory,
     ):
         assert directory.is_relative_to(tmp_path)
     shown = {row.key: row for row in settings.effective()}
