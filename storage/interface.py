@@ -1,10 +1,11 @@
 """The storage plugin interface.
 
 How the caller uses a backend: one object per template and node. The caller holds the locks of the
-instance, describes volumes completely, and calls verbs in any order, more than once, and again after
-a crash at any point. Each verb brings the volume to the named state *from whatever it finds*: half
-done is finished, already done is success. Retrying, waiting and undoing are the caller's; a verb
-never loops for a state, never sleeps, and never keeps state of its own beside the storage itself.
+instance, describes volumes completely, and calls verbs in any order, more than once, and again
+after a crash at any point. Each verb brings the volume to the named state *from whatever it
+finds*: half done is finished, already done is success. Retrying, waiting and undoing are the
+caller's; a verb never loops for a state, never sleeps, and never keeps state of its own beside
+the storage itself.
 
 Blocking work goes through the injected ``Commands``; verbs are coroutines.
 """
@@ -12,11 +13,14 @@ Blocking work goes through the injected ``Commands``; verbs are coroutines.
 from __future__ import annotations
 
 import abc
-from typing import ClassVar, Protocol
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 
 from storage.volume import Capacity, Stored, Template, Volume, VolumeStatus
+
+T = TypeVar("T")
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +41,19 @@ class Commands(Protocol):
         the command and the first lines of its error text; ``CommandTimedOut`` after ``timeout_s``.
         """
 
+    async def read(self, path: str) -> str:
+        """The text of a small system file (``/proc/drbd``); empty when there is none.
+
+        Spares a process where the kernel tells its state in a file.
+        """
+
+
+class Threads(Protocol):
+    """Runs blocking functions beside the reactor."""
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Answer ``function(*args)`` from another thread; its exception is raised here."""
+
 
 class Backend(abc.ABC):
     """Volumes of one template on one node."""
@@ -49,7 +66,8 @@ class Backend(abc.ABC):
     async def ensure(self, volume: Volume) -> None:
         """Storage for ``volume`` exists, with its size, not attached if it was made now.
 
-        Raises NoSpace, PoolMissing, SizeDiffers (found larger or smaller than asked), CommandFailed.
+        Raises NoSpace, PoolMissing, SizeDiffers (found with another size than asked, beyond what
+        the pool rounds up), CommandFailed.
         Half done (data without metadata): the rest is made. Never overwrites existing data.
         """
 

@@ -90,7 +90,7 @@ class Health(enum.StrEnum):
 
 
 class VolumeStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node sees of one volume. ``present`` is about stored data, ``path`` about attachment."""
+    """What a node sees of one volume: ``present`` of its stored data, ``path`` while attached."""
 
     uuid: str
     present: bool

@@ -1,0 +1,124 @@
+"""Running programs: the only subprocess code of the package.
+
+Decided here: no shell, a fixed environment (C locale, system directories only), each program in a
+process group of its own that is killed as a whole when its time is over, and secrets never shown
+in a message. Not decided here: what a failure means; that is the caller's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+from pathlib import Path
+
+from storage.errors import CommandFailed, CommandTimedOut
+from storage.interface import Output, Threads
+
+ENVIRONMENT = {
+    "LC_ALL": "C",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LVM_SUPPRESS_FD_WARNINGS": "1",
+    "DRBD_DONT_WARN_ON_VERSION_MISMATCH": "1",
+}
+ERROR_LINES_SHOWN = 3
+ERROR_CHARACTERS_SHOWN = 500
+REAP_TIMEOUT_S = 5.0
+"""How long a killed program may take to go; one stuck in the kernel is left behind."""
+SECRET_OPTIONS = ("--shared-secret=",)
+
+
+def shown(argv: tuple[str, ...]) -> str:
+    """The command as a person may see it: quoted, secrets hidden."""
+    words = []
+    for word in argv:
+        hidden = next((option for option in SECRET_OPTIONS if word.startswith(option)), None)
+        words.append(f"{hidden}***" if hidden else shlex.quote(word))
+    return " ".join(words)
+
+
+def first_lines(output: Output) -> str:
+    """What the program complained of, shortened to fit a message."""
+    text = output.stderr.strip() or output.stdout.strip() or "no output"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "; ".join(lines[:ERROR_LINES_SHOWN])[:ERROR_CHARACTERS_SHOWN]
+
+
+def command_failed(argv: tuple[str, ...], output: Output, *, subject: str = "") -> CommandFailed:
+    """The error for a command that ended with a failure."""
+    return CommandFailed(
+        f"{shown(argv)} failed with exit code {output.code}: {first_lines(output)}",
+        subject=subject or argv[0],
+    )
+
+
+class ThreadedCommands:
+    """Runs programs of this machine in threads. Holds no state beside its thread runner."""
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
+
+    async def run(
+        self, *argv: str, timeout_s: float = 60.0, check: bool = True, stdin: str | None = None
+    ) -> Output:
+        """See ``storage.interface.Commands``."""
+        output = await self._threads.run(run_blocking, argv, timeout_s, stdin)
+        if check and output.code != 0:
+            raise command_failed(argv, output)
+        return output
+
+    async def read(self, path: str) -> str:
+        """See ``storage.interface.Commands``."""
+        return await self._threads.run(read_blocking, path)
+
+
+def read_blocking(path: str) -> str:
+    """The text of a system file, empty when it is not there."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def run_blocking(argv: tuple[str, ...], timeout_s: float, stdin: str | None) -> Output:
+    """Run a program to its end; raises CommandTimedOut, and CommandFailed if it cannot start."""
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=ENVIRONMENT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise CommandFailed(
+            f"{shown(argv)} cannot be started: {error.strerror}; is its package installed?",
+            subject=argv[0],
+        ) from error
+    with process:
+        try:
+            stdout, stderr = process.communicate(stdin, timeout_s)
+        except subprocess.TimeoutExpired:
+            _kill_group(process)
+            raise CommandTimedOut(
+                f"{shown(argv)} did not end within {timeout_s:g} s and was killed",
+                subject=argv[0],
+            ) from None
+    return Output(code=process.returncode, stdout=stdout, stderr=stderr)
+
+
+def _kill_group(process: subprocess.Popen[str]) -> None:
+    """Kill the program with all that it started, and close our ends of its pipes."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    try:
+        process.wait(REAP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        # Uninterruptible in the kernel: ``with`` would wait for it without end.
+        process.returncode = -signal.SIGKILL

@@ -1,0 +1,345 @@
+"""Template ``drbd``: a mirror of two nodes by DRBD 8.4 on two logical volumes each.
+
+Data and metadata are ``<uuid>.diskN_data`` and ``_meta`` as in Ganeti. Decisions are in
+``drbd_plan``; this module looks, asks there, and runs what it is told.
+"""
+
+from __future__ import annotations
+
+import re
+
+from storage.commands import command_failed
+from storage.drbd_options import DrbdParameters
+from storage.drbd_plan import (
+    Argv,
+    bring_up,
+    change_sharing,
+    clean_metadata,
+    connect,
+    data_name,
+    device,
+    meta_command,
+    meta_name,
+    needs_generation,
+    occupant,
+    refuse_open,
+    resource_name,
+)
+from storage.drbd_state import (
+    Generation,
+    Minor,
+    Resource,
+    parse_generation,
+    parse_minors,
+    parse_resource,
+    role_of,
+)
+from storage.errors import (
+    BadParameter,
+    NotUpToDate,
+    PoolMissing,
+    SecondPrimary,
+    StorageError,
+    VolumeBusy,
+    VolumeMissing,
+)
+from storage.interface import Backend, Commands, Output, Threads
+from storage.logical_volumes import LogicalVolumes, checked_size, complete
+from storage.lvm_report import size_fits, tags_for
+from storage.plugin import Mirrored, Plugin, StorageSettings, checked_parameters
+from storage.volume import (
+    Capacity,
+    Link,
+    Mirror,
+    Stored,
+    Template,
+    Volume,
+    VolumeStatus,
+)
+
+META_SIZE_MIB = 128
+NAME_SHAPE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.disk\d+_(data|meta)")
+PROC = "/proc/drbd"
+LOAD = ("modprobe", "drbd", "usermode_helper=/bin/true", "minor_count=128")
+SUPPORTED_VERSION = "version: 8.4"
+
+
+class DrbdBackend(Backend):
+    """One node's side of its mirrors. Holds no state of its own."""
+
+    template = Template.DRBD
+
+    def __init__(self, commands: Commands, volume_groups: tuple[str, ...]) -> None:
+        self._commands = commands
+        self._lvm = LogicalVolumes(commands)
+        self._volume_groups = volume_groups
+
+    # -- data ----------------------------------------------------------------------------------
+
+    async def ensure(self, volume: Volume) -> None:
+        """See ``Backend``. Existing data are left alone; new data always get new metadata, as old
+        ones would vouch for them.
+        """
+        mirror, parameters = _described(volume)
+        data, meta = data_name(volume), meta_name(mirror)
+        found = await self._lvm.find(data, meta)
+        wanted = {data: volume.size_mib, meta: mirror.meta_size_mib}
+        for name, size_mib in wanted.items():
+            if name in found and not found[name].unfinished:
+                checked_size(found[name], size_mib)
+        half_made = [name for name in wanted if name in found and found[name].unfinished]
+        missing = [name for name in wanted if name in half_made or name not in found]
+        if not missing:
+            return
+        if half_made:
+            await self._lvm.remove(*half_made)
+        if meta not in missing:
+            await self._lvm.activate(meta)
+        for name in missing:
+            await self._lvm.create(
+                name,
+                wanted[name],
+                tags=tags_for(volume.owner, volume.label),
+                stripes=parameters.data_stripes if name == data else parameters.meta_stripes,
+                wipe=parameters.wipe and name == data,
+            )
+        await self._commands.run(*meta_command(mirror, "create-md"))
+        await self._lvm.finish(*missing, activate=True)
+
+    async def forget(self, volume: Volume) -> None:
+        """See ``Backend``."""
+        await self.detach(volume)
+        await self._lvm.remove(data_name(volume), meta_name(_mirror(volume)))
+
+    # -- attachment ------------------------------------------------------------------------------
+
+    async def attach(self, volume: Volume, *, clean: bool = False) -> str:
+        """See ``Backend``. ``clean`` has an effect on metadata that were never used only."""
+        mirror, parameters = _described(volume)
+        await self._load()
+        found = await self._resource(volume)
+        if found is None or found.data is None:
+            data, meta = data_name(volume), meta_name(mirror)
+            stored = await self._lvm.find(data, meta)
+            volumes = (complete(stored, data), complete(stored, meta))
+            if not all(lv.active for lv in volumes):
+                await self._lvm.activate(data, meta)
+            if clean:
+                await self._start_clean(volume, mirror)
+        await self._run(volume, bring_up(volume, mirror, parameters, found))
+        return device(mirror)
+
+    async def detach(self, volume: Volume) -> None:
+        """See ``Backend``. The logical volumes stay active; they are in nobody's way."""
+        if not await self._commands.read(PROC):
+            return
+        try:
+            found = await self._resource(volume)
+        except VolumeBusy:
+            return  # the minor serves another volume, so this one is not attached
+        name = found.name if found else resource_name(_mirror(volume))
+        await self._run(volume, (("drbdsetup", "down", name),))
+
+    async def open(self, volume: Volume, *, force: bool = False) -> None:
+        """See ``Backend``. A lonely copy is opened by ``force`` only: its peer may be newer."""
+        found, state = await self._attached(volume)
+        if state.role == "Primary":
+            return
+        minor = str(_mirror(volume).minor)
+        generation = None
+        if needs_generation(state, force=force):
+            generation = await self._generation("drbdsetup", "get-gi", minor)
+        refusal = refuse_open(volume, state, found, generation, force=force)
+        if refusal is not None:
+            raise refusal
+        overwrite = ("--force",) if state.disk == "Inconsistent" else ()
+        await self._run(volume, (("drbdsetup", "primary", minor, *overwrite),))
+
+    async def close(self, volume: Volume) -> None:
+        """See ``Backend``."""
+        _, state = await self._found(volume)
+        if state.role == "Primary":
+            await self._run(volume, (("drbdsetup", "secondary", str(_mirror(volume).minor)),))
+
+    async def share(self, volume: Volume, *, allowed: bool) -> None:
+        """See ``Backend``. Raises NotUpToDate without a connection, BadParameter by protocol."""
+        _, parameters = _described(volume)
+        found, state = await self._found(volume)
+        commands = change_sharing(volume, parameters.protocol, state, found, allowed=allowed)
+        await self._run(volume, commands)
+
+    async def reconnect(self, volume: Volume, *, discard_local: bool = False) -> None:
+        """See ``Backend``. Raises VolumeBusy when a primary is to give up its changes."""
+        mirror, parameters = _described(volume)
+        found, state = await self._attached(volume)
+        if state.link in (Link.CONNECTED, Link.SYNCING):
+            return
+        if discard_local and state.role == "Primary":
+            raise VolumeBusy(
+                f"{volume.name}: it is open here; close it before giving up its changes",
+                subject=volume.name,
+            )
+        await self._run(volume, connect(mirror, parameters, found, discard_local=discard_local))
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    async def look(self, volume: Volume) -> VolumeStatus:
+        """See ``Backend``. One command; the states are read from ``/proc/drbd``."""
+        try:
+            found, state = await self._found(volume)
+        except VolumeBusy:
+            found, state = None, Minor()
+        if found is None or found.bare:
+            return await self._look_at_data(volume)
+        stored = found.data is not None or (await self._look_at_data(volume)).present
+        return VolumeStatus(
+            uuid=volume.uuid,
+            present=stored,
+            path=device(_mirror(volume)),
+            size_mib=found.size_mib or volume.size_mib,
+            role=role_of(state.role),
+            peer_role=role_of(state.peer_role),
+            link=state.link,
+            health=state.health,
+            peer_health=state.peer_health,
+            two_primaries_allowed=found.two_primaries,
+            sync_percent=state.sync_percent,
+            sync_seconds_left=state.sync_seconds_left,
+        )
+
+    async def list(self) -> tuple[Stored, ...]:
+        """See ``Backend``. Data and metadata are pieces of their own."""
+        return tuple(
+            Stored(
+                template=self.template,
+                pool=lv.group,
+                name=lv.name,
+                size_mib=lv.size_mib,
+                owner=lv.owner,
+                attached=lv.opened,
+            )
+            for lv in await self._lvm.all()
+            if NAME_SHAPE.fullmatch(lv.name)
+        )
+
+    async def capacity(self) -> tuple[Capacity, ...]:
+        """See ``Backend``."""
+        return await self._lvm.capacity(self.template, self._volume_groups)
+
+    # -- what is there ---------------------------------------------------------------------------
+
+    async def _look_at_data(self, volume: Volume) -> VolumeStatus:
+        """The status while not attached; data without metadata are not present yet."""
+        absent = VolumeStatus(uuid=volume.uuid, present=False)
+        data, meta = data_name(volume), meta_name(_mirror(volume))
+        try:
+            stored = await self._lvm.find(data, meta)
+            found = complete(stored, data)
+            complete(stored, meta)
+        except (PoolMissing, VolumeMissing):
+            return absent
+        size_mib = volume.size_mib if size_fits(found, volume.size_mib) else found.size_mib
+        return VolumeStatus(uuid=volume.uuid, present=True, size_mib=size_mib)
+
+    async def _found(self, volume: Volume) -> tuple[Resource | None, Minor]:
+        """What is configured under the volume's minor, and its state. Raises VolumeBusy."""
+        state = parse_minors(await self._commands.read(PROC)).get(_mirror(volume).minor)
+        if state is None:
+            return None, Minor()
+        return await self._resource(volume), state
+
+    async def _attached(self, volume: Volume) -> tuple[Resource, Minor]:
+        """As ``_found``; raises VolumeMissing when the volume is not attached."""
+        found, state = await self._found(volume)
+        if found is None or found.bare:
+            raise VolumeMissing(
+                f"{volume.name} is not attached on this node; attach it", subject=volume.name
+            )
+        return found, state
+
+    async def _resource(self, volume: Volume) -> Resource | None:
+        """What is configured under the volume's minor. Raises VolumeBusy if it is another's."""
+        argv = ("drbdsetup", "show", str(_mirror(volume).minor))
+        output = await self._commands.run(*argv, check=False)
+        if output.code != 0 and "minor not allocated" not in output.stderr:
+            raise command_failed(argv, output, subject=volume.name)
+        found = parse_resource(output.stdout) if output.code == 0 else None
+        refusal = occupant(volume, found)
+        if refusal is not None:
+            raise refusal
+        return found
+
+    async def _generation(self, *argv: str) -> Generation | None:
+        output = await self._commands.run(*argv, check=False)
+        return parse_generation(output.stdout) if output.code == 0 else None
+
+    # -- acting ----------------------------------------------------------------------------------
+
+    async def _load(self) -> None:
+        """DRBD 8.4 is in the kernel. Raises BadParameter for another version."""
+        text = await self._commands.read(PROC)
+        if not text:
+            await self._commands.run(*LOAD)
+            text = await self._commands.read(PROC)
+        if not text.startswith(SUPPORTED_VERSION):
+            version = text.partition("\n")[0] or "no version"
+            raise BadParameter(f"DRBD 8.4 is needed, this kernel has {version}", subject="drbd")
+
+    async def _start_clean(self, volume: Volume, mirror: Mirror) -> None:
+        """Metadata that never were used say that the copy is good. Used ones stay as they are."""
+        generation = await self._generation(*meta_command(mirror, "get-gi"))
+        if generation is not None and generation.fresh:
+            await self._commands.run(
+                *meta_command(mirror, "restore-md", "/proc/self/fd/0"),
+                stdin=clean_metadata(volume, mirror),
+            )
+
+    async def _run(self, volume: Volume, commands: tuple[Argv, ...]) -> None:
+        for argv in commands:
+            output = await self._commands.run(*argv, check=False)
+            if output.code != 0:
+                raise _refusal(argv, output, volume.name)
+
+
+_REFUSALS: tuple[tuple[str, type[StorageError], str], ...] = (
+    ("(-1) Multiple primaries", SecondPrimary, "the peer is primary; close it there first"),
+    ("(-2) Need access to UpToDate", NotUpToDate, "no up-to-date copy can be reached"),
+    ("(-12) Device is held open", VolumeBusy, "something has it open; stop that first"),
+    ("(-10) State change was refused", VolumeBusy, "the peer refused the change; try again"),
+    ("(-18) In transient state", VolumeBusy, "its state is changing; try again"),
+)
+
+
+def _refusal(argv: Argv, output: Output, subject: str) -> StorageError:
+    """The error that DRBD's complaint stands for."""
+    failed = command_failed(argv, output, subject=subject)
+    for sign, error, meaning in _REFUSALS:
+        if sign in output.stderr:
+            return error(f"{subject}: {meaning} ({failed.message})", subject=subject)
+    return failed
+
+
+def _mirror(volume: Volume) -> Mirror:
+    if volume.mirror is None:
+        raise BadParameter(f"{volume.name}: a drbd volume needs its mirror", subject=volume.name)
+    return volume.mirror
+
+
+def _described(volume: Volume) -> tuple[Mirror, DrbdParameters]:
+    return _mirror(volume), checked_parameters(volume, DrbdParameters)
+
+
+def _make(commands: Commands, threads: Threads, settings: StorageSettings) -> Backend:
+    return DrbdBackend(commands, settings.volume_groups)
+
+
+PLUGINS = (
+    Plugin(
+        template=Template.DRBD,
+        make=_make,
+        parameters=DrbdParameters,
+        mirrored=Mirrored.INTERNAL,
+        overhead_mib=META_SIZE_MIB,
+        uses_volume_groups=True,
+    ),
+)

@@ -1,0 +1,182 @@
+"""Logical volumes by LVM's commands: what ``plain`` and ``drbd`` share.
+
+Decided here: a new volume carries ``clusterd.unfinished`` until it is complete. Whatever carries
+the tag is nobody's data yet and is made anew, never completed in place; attaching refuses it. New
+volumes are zeroed at their start and cleared of old signatures (``-Zy -Wy``), so no guest finds
+another's partition table; their other old contents stay unless the parameter ``wipe`` is set.
+"""
+
+from __future__ import annotations
+
+import re
+
+from storage.commands import command_failed
+from storage.errors import (
+    BadParameter,
+    CommandFailed,
+    NoSpace,
+    PoolMissing,
+    SizeDiffers,
+    StorageError,
+    VolumeBusy,
+    VolumeMissing,
+)
+from storage.interface import Commands, Output
+from storage.lvm_report import (
+    LV_FIELDS,
+    MIB,
+    REPORT_OPTIONS,
+    UNFINISHED_TAG,
+    VG_FIELDS,
+    LogicalVolume,
+    missing_groups,
+    parse_groups,
+    parse_volumes,
+    size_fits,
+)
+from storage.volume import Capacity, Template
+
+WIPE_MIB_PER_S = 8
+"""The slowest disk that a wipe waits for; decides its time limit."""
+WIPE_TIMEOUT_LEAST_S = 120.0
+
+
+def full_name(group: str, name: str) -> str:
+    """The name LVM takes on its command line."""
+    return f"{group}/{name}"
+
+
+def device_path(group: str, name: str) -> str:
+    """The device node of an active logical volume."""
+    return f"/dev/{group}/{name}"
+
+
+class LogicalVolumes:
+    """LVM on one node. Holds no state."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+
+    async def find(self, *names: str) -> dict[str, LogicalVolume]:
+        """Those of ``names`` (``group/name``) that exist. Raises PoolMissing, CommandFailed."""
+        argv = ("lvs", *REPORT_OPTIONS, "-o", LV_FIELDS, *names)
+        output = await self._commands.run(*argv, check=False)
+        absent = missing_groups(output.stderr)
+        if absent:
+            raise PoolMissing(
+                f"volume group {absent[0]} does not exist on this node; make it",
+                subject=absent[0],
+            )
+        if output.code != 0 and "Failed to find logical volume" not in output.stderr:
+            raise command_failed(argv, output)
+        return {full_name(lv.group, lv.name): lv for lv in parse_volumes(output.stdout)}
+
+    async def all(self) -> tuple[LogicalVolume, ...]:
+        """Every logical volume of this node, sorted."""
+        output = await self._commands.run("lvs", *REPORT_OPTIONS, "-o", LV_FIELDS)
+        return parse_volumes(output.stdout)
+
+    async def capacity(self, template: Template, groups: tuple[str, ...]) -> tuple[Capacity, ...]:
+        """Room in those volume groups of ``groups`` that exist, sorted."""
+        if not groups:
+            return ()
+        argv = ("vgs", *REPORT_OPTIONS, "-o", VG_FIELDS, *groups)
+        output = await self._commands.run(*argv, check=False)
+        if output.code != 0 and not missing_groups(output.stderr):
+            raise command_failed(argv, output)
+        return tuple(
+            Capacity(
+                template=template,
+                pool=group.name,
+                total_mib=group.size_bytes // MIB,
+                free_mib=group.free_bytes // MIB,
+            )
+            for group in parse_groups(output.stdout)
+        )
+
+    async def create(
+        self, name: str, size_mib: int, *, tags: tuple[str, ...], stripes: int = 1, wipe: bool
+    ) -> None:
+        """Make ``name``, active, tagged unfinished. Raises NoSpace, PoolMissing, BadParameter."""
+        group, short = name.split("/", 1)
+        argv = ["lvcreate", "--yes", "-Wy", "-Zy", "-L", f"{size_mib}m", "-n", short]
+        for tag in (UNFINISHED_TAG, *tags):
+            argv += ["--addtag", tag]
+        if stripes > 1:
+            argv += ["--stripes", str(stripes)]
+        output = await self._commands.run(*argv, group, check=False)
+        if output.code != 0:
+            raise refusal((*argv, group), output, name)
+        if wipe:
+            timeout_s = max(WIPE_TIMEOUT_LEAST_S, size_mib / WIPE_MIB_PER_S)
+            await self._commands.run(
+                "blkdiscard", "--zeroout", device_path(group, short), timeout_s=timeout_s
+            )
+
+    async def finish(self, *names: str, activate: bool) -> None:
+        """``names`` are complete: usable when ``activate``, else out of the way."""
+        active = "-ay" if activate else "-an"
+        await self._commands.run("lvchange", active, "--deltag", UNFINISHED_TAG, *names)
+
+    async def activate(self, *names: str) -> None:
+        """The device nodes of ``names`` exist."""
+        await self._commands.run("lvchange", "-ay", *names)
+
+    async def deactivate(self, name: str) -> None:
+        """The device node of ``name`` is gone. Raises VolumeBusy."""
+        argv = ("lvchange", "-an", name)
+        output = await self._commands.run(*argv, check=False)
+        if output.code != 0:
+            raise refusal(argv, output, name)
+
+    async def remove(self, *names: str) -> None:
+        """None of ``names`` is left; gone already is success. Raises VolumeBusy."""
+        argv = ("lvremove", "--yes", "--force", *names)
+        output = await self._commands.run(*argv, check=False)
+        if output.code == 0 or _only_absence(output):
+            return
+        raise refusal(argv, output, names[0])
+
+
+def checked_size(found: LogicalVolume, size_mib: int) -> None:
+    """Raises SizeDiffers unless LVM would make ``found`` of ``size_mib``."""
+    if not size_fits(found, size_mib):
+        raise SizeDiffers(
+            f"{found.group}/{found.name} has {found.size_mib} MiB but {size_mib} MiB are wanted;"
+            " grow or remove it first",
+            subject=full_name(found.group, found.name),
+        )
+
+
+def complete(found: dict[str, LogicalVolume], name: str) -> LogicalVolume:
+    """The logical volume ``name``. Raises VolumeMissing when it is absent or unfinished."""
+    volume = found.get(name)
+    if volume is None or volume.unfinished:
+        state = "is not on this node" if volume is None else "was never completed"
+        raise VolumeMissing(f"logical volume {name} {state}; create it first", subject=name)
+    return volume
+
+
+def _only_absence(output: Output) -> bool:
+    """Whether LVM complains of nothing but things that are not there."""
+    absent = re.compile(r"Failed to find logical volume|Volume group \"[^\"]+\" not found")
+    follows = re.compile(r"Cannot process volume group|successfully removed|WARNING")
+    lines = [line for line in output.stderr.splitlines() if line.strip()]
+    return bool(lines) and all(absent.search(line) or follows.search(line) for line in lines)
+
+
+_REFUSALS: tuple[tuple[str, type[StorageError], str], ...] = (
+    (r"insufficient (free space|suitable)", NoSpace, "the volume group has too little free space"),
+    (r"Volume group \"[^\"]+\" not found", PoolMissing, "the volume group does not exist here"),
+    (r"Number of stripes", BadParameter, "the volume group has too few disks for the stripes"),
+    (r"in use|is used by|used by another", VolumeBusy, "it is in use; stop what has it open"),
+)
+
+
+def refusal(argv: tuple[str, ...] | list[str], output: Output, subject: str) -> StorageError:
+    """The error that LVM's complaint stands for."""
+    failed: CommandFailed = command_failed(tuple(argv), output, subject=subject)
+    for pattern, error, meaning in _REFUSALS:
+        if re.search(pattern, output.stderr, re.IGNORECASE):
+            return error(f"{subject}: {meaning} ({failed.message})", subject=subject)
+    return failed

@@ -1,0 +1,152 @@
+"""Template ``plain``: one logical volume a disk, ``<uuid>.diskN`` as Ganeti names it.
+
+Attached means active. There is no mirror, so opening, closing and sharing change nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import msgspec
+
+from storage.errors import PoolMissing, VolumeBusy, VolumeMissing
+from storage.interface import Backend, Commands, Threads
+from storage.logical_volumes import (
+    LogicalVolumes,
+    checked_size,
+    complete,
+    device_path,
+    full_name,
+)
+from storage.lvm_report import LogicalVolume, tags_for
+from storage.plugin import Plugin, StorageSettings, checked_parameters
+from storage.volume import Capacity, Health, Stored, Template, Volume, VolumeStatus
+
+NAME_SHAPE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.disk\d+")
+
+
+class PlainParameters(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"
+):
+    """Disk parameters of ``plain``; ``stripes`` is Ganeti's, ``wipe`` ours."""
+
+    stripes: Annotated[int, msgspec.Meta(ge=1)] = 1
+    wipe: bool = False
+    """Fill a new volume with zeros, so that nothing of its former owner can be read."""
+
+
+class PlainBackend(Backend):
+    """Logical volumes of one node. Holds no state of its own."""
+
+    template = Template.PLAIN
+
+    def __init__(self, commands: Commands, volume_groups: tuple[str, ...]) -> None:
+        self._lvm = LogicalVolumes(commands)
+        self._volume_groups = volume_groups
+
+    async def ensure(self, volume: Volume) -> None:
+        """See ``Backend``. One left unfinished is made anew."""
+        parameters = checked_parameters(volume, PlainParameters)
+        name = full_name(volume.pool, volume.name)
+        found = (await self._lvm.find(name)).get(name)
+        if found is not None and not found.unfinished:
+            checked_size(found, volume.size_mib)
+            return
+        if found is not None:
+            await self._lvm.remove(name)
+        await self._lvm.create(
+            name,
+            volume.size_mib,
+            tags=tags_for(volume.owner, volume.label),
+            stripes=parameters.stripes,
+            wipe=parameters.wipe,
+        )
+        await self._lvm.finish(name, activate=False)
+
+    async def forget(self, volume: Volume) -> None:
+        """See ``Backend``."""
+        await self._lvm.remove(full_name(volume.pool, volume.name))
+
+    async def attach(self, volume: Volume, *, clean: bool = False) -> str:
+        """See ``Backend``."""
+        name = full_name(volume.pool, volume.name)
+        found = complete(await self._lvm.find(name), name)
+        if not found.active:
+            await self._lvm.activate(name)
+        return device_path(volume.pool, volume.name)
+
+    async def detach(self, volume: Volume) -> None:
+        """See ``Backend``."""
+        found = await self._find(volume)
+        if found is not None and found.active:
+            await self._lvm.deactivate(full_name(volume.pool, volume.name))
+
+    async def open(self, volume: Volume, *, force: bool = False) -> None:
+        """See ``Backend``."""
+        name = full_name(volume.pool, volume.name)
+        if not complete(await self._lvm.find(name), name).active:
+            raise VolumeMissing(f"logical volume {name} is not attached; attach it", subject=name)
+
+    async def close(self, volume: Volume) -> None:
+        """See ``Backend``."""
+        found = await self._find(volume)
+        if found is not None and found.opened:
+            name = full_name(volume.pool, volume.name)
+            raise VolumeBusy(f"logical volume {name} is open; stop what uses it", subject=name)
+
+    async def share(self, volume: Volume, *, allowed: bool) -> None:
+        """No mirror: nothing to do."""
+
+    async def reconnect(self, volume: Volume, *, discard_local: bool = False) -> None:
+        """No mirror: nothing to do."""
+
+    async def look(self, volume: Volume) -> VolumeStatus:
+        """See ``Backend``. One command."""
+        found = await self._find(volume)
+        if found is None or found.unfinished:
+            return VolumeStatus(uuid=volume.uuid, present=False)
+        return VolumeStatus(
+            uuid=volume.uuid,
+            present=True,
+            path=device_path(volume.pool, volume.name) if found.active else None,
+            size_mib=found.size_mib,
+            health=Health.OK,
+        )
+
+    async def list(self) -> tuple[Stored, ...]:
+        """See ``Backend``."""
+        return tuple(
+            Stored(
+                template=self.template,
+                pool=lv.group,
+                name=lv.name,
+                size_mib=lv.size_mib,
+                owner=lv.owner,
+                attached=lv.active,
+            )
+            for lv in await self._lvm.all()
+            if NAME_SHAPE.fullmatch(lv.name)
+        )
+
+    async def capacity(self) -> tuple[Capacity, ...]:
+        """See ``Backend``."""
+        return await self._lvm.capacity(self.template, self._volume_groups)
+
+    async def _find(self, volume: Volume) -> LogicalVolume | None:
+        name = full_name(volume.pool, volume.name)
+        try:
+            return (await self._lvm.find(name)).get(name)
+        except PoolMissing:
+            return None
+
+
+def _make(commands: Commands, threads: Threads, settings: StorageSettings) -> Backend:
+    return PlainBackend(commands, settings.volume_groups)
+
+
+PLUGINS = (
+    Plugin(
+        template=Template.PLAIN, make=_make, parameters=PlainParameters, uses_volume_groups=True
+    ),
+)

@@ -1,0 +1,94 @@
+"""The value that describes a backend, and how a node and a master find them.
+
+A module of this package that has ``PLUGINS`` offers backends; nothing else needs to be touched to
+add one. Importing such a module does nothing but define it, and one that cannot be imported is an
+error. The master reads the declarations, a node also calls ``make``.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TypeVar
+
+import msgspec
+
+import storage
+from storage.errors import BadParameter
+from storage.interface import Backend, Commands, Threads
+from storage.volume import Template, Volume
+
+P = TypeVar("P", bound=msgspec.Struct)
+
+
+class Mirrored(enum.StrEnum):
+    """Who keeps a second copy."""
+
+    NO = "no"
+    """Nobody: the data live and die with their node."""
+    INTERNAL = "internal"
+    """The backend itself, on a secondary node."""
+    EXTERNAL = "external"
+    """Something outside: each node of the group reaches the same data."""
+
+
+class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one node offers. Paths are absolute; an empty tuple offers nothing."""
+
+    volume_groups: tuple[str, ...] = ("xenvg",)
+    file_directories: tuple[str, ...] = ("/srv/ganeti/file-storage",)
+    shared_file_directories: tuple[str, ...] = ("/srv/ganeti/shared-file-storage",)
+
+
+class NoParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The backend takes no disk parameters."""
+
+
+Make = Callable[[Commands, Threads, StorageSettings], Backend]
+
+
+class Plugin(msgspec.Struct, frozen=True, kw_only=True):
+    """One backend. Invariant: ``make`` answers a backend of ``template`` and touches nothing."""
+
+    template: Template
+    make: Make
+    parameters: type[msgspec.Struct] = NoParameters
+    """The disk parameters with their defaults; field names in kebab case are users' names."""
+    mirrored: Mirrored = Mirrored.NO
+    overhead_mib: int = 0
+    """What a disk takes beside its own size on each node that holds it."""
+    uses_volume_groups: bool = False
+    uses_directories: bool = False
+
+    @property
+    def shared(self) -> bool:
+        """True when each node of the group reaches the same data."""
+        return self.mirrored is Mirrored.EXTERNAL
+
+
+def checked_parameters(volume: Volume, kind: type[P]) -> P:
+    """The volume's parameters, strictly typed; text from a command line is taken as what it says.
+
+    Raises BadParameter naming the parameter.
+    """
+    try:
+        return msgspec.convert(volume.params, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadParameter(
+            f"disk parameters of template {volume.template}: {error}", subject=volume.name
+        ) from None
+
+
+def built_in() -> Mapping[Template, Plugin]:
+    """The backends of this package by template, sorted. Raises what a broken module raises."""
+    found: dict[Template, Plugin] = {}
+    for module in sorted(pkgutil.iter_modules(storage.__path__), key=lambda entry: entry.name):
+        offered = getattr(importlib.import_module(f"storage.{module.name}"), "PLUGINS", ())
+        for plugin in offered:
+            if plugin.template in found:
+                raise ValueError(f"two storage backends for template {plugin.template}")
+            found[plugin.template] = plugin
+    return MappingProxyType({template: found[template] for template in sorted(found)})
