@@ -1,0 +1,18 @@
+"""The composing files: which may use the clock, randomness, threads, processes or the reactor by
+themselves, and why. Everything else is handed what it needs, so that it can be simulated.
+
+Adding a line here is a decision about the architecture; prefer to take a collaborator.
+"""
+
+from __future__ import annotations
+
+from tests.meta.effects import Effect
+
+ALLOWED: dict[tuple[str, Effect], str] = {
+    ("cli/detach.py", Effect.PROCESS): "becomes a daemon",
+    ("cli/machine.py", Effect.CLOCK): "the real machine that commands and daemons are given",
+    ("cli/machine.py", Effect.PROCESS): "the real machine that commands and daemons are given",
+    ("cli/machine.py", Effect.RANDOM): "the real machine that commands and daemons are given",
+    ("storage/commands.py", Effect.PROCESS): "the only subprocess code of storage",
+}
+"""(file, effect) -> why it may."""

@@ -1,0 +1,141 @@
+"""Sizes and names of the house rules, and no pretending in tests."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+
+from tests.meta.sources import all_files, functions, name_of, product_files, tree_of
+
+FILE_LINES = 400
+FUNCTION_LINES = 70
+PARAMETERS = 7
+"""Six and self."""
+EMPTY_WORDS = {
+    "manager",
+    "handler",
+    "engine",
+    "helper",
+    "helpers",
+    "util",
+    "utils",
+    "misc",
+    "common",
+}
+VOCABULARY = {"drbd_helper", "usermode_helper"}
+"""Users' words of Ganeti's interfaces that contain an empty one."""
+PRETENDERS = re.compile(r"^(unittest\.mock|mock|pytest_mock|responses|freezegun)(\.|$)")
+
+
+def test_no_file_is_longer_than_a_sitting() -> None:
+    long = {name_of(path): len(path.read_text().splitlines()) for path in all_files()}
+    assert {name: lines for name, lines in long.items() if lines > FILE_LINES} == {}
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    long = {
+        f"{name_of(path)}:{node.lineno} {node.name}": lines
+        for path in all_files()
+        for node in functions(path)
+        if (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > FUNCTION_LINES
+    }
+    assert long == {}
+
+
+def test_no_function_of_the_product_takes_too_many_parameters() -> None:
+    many = {
+        f"{name_of(path)}:{node.lineno} {node.name}": count
+        for path in product_files()
+        for node in functions(path)
+        if (count := len(node.args.posonlyargs + node.args.args + node.args.kwonlyargs))
+        > PARAMETERS
+    }
+    assert many == {}
+
+
+def words(name: str) -> set[str]:
+    """The words of a name in either case style."""
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+
+
+def test_no_module_class_or_function_has_an_empty_word_for_a_name() -> None:
+    empty = []
+    for path in all_files():
+        named = [(1, part) for part in path.relative_to(path.anchor).parts[-2:]]
+        named += [
+            (node.lineno, node.name)
+            for node in ast.walk(tree_of(path))
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
+        empty += [
+            f"{name_of(path)}:{line} {name}"
+            for line, name in named
+            if words(name) & EMPTY_WORDS and name.strip("_") not in VOCABULARY
+        ]
+    assert not empty, "\n".join(empty)
+
+
+def test_every_module_of_the_product_says_what_it_decides() -> None:
+    silent = [
+        name_of(path)
+        for path in product_files()
+        if tree_of(path).body and not ast.get_docstring(tree_of(path))
+    ]
+    assert not silent, f"without a docstring: {silent}"
+
+
+def imports(tree: ast.Module) -> set[str]:
+    """The modules that a file imports."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {one.name for one in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{one.name}" for one in node.names}
+    return found
+
+
+def test_nothing_is_mocked_or_patched() -> None:
+    wrong = []
+    for path in all_files():
+        tree = tree_of(path)
+        wrong += [f"{name_of(path)}: {name}" for name in imports(tree) if PRETENDERS.match(name)]
+        for node in functions(path):
+            arguments = {one.arg for one in [*node.args.args, *node.args.kwonlyargs]}
+            if arguments & {"monkeypatch", "mocker"}:
+                wrong.append(f"{name_of(path)}:{node.lineno} {node.name}")
+    assert not wrong, "\n".join(wrong)
+
+
+SKIPS = {
+    "pytest.skip",
+    "pytest.xfail",
+    "pytest.mark.skip",
+    "pytest.mark.skipif",
+    "pytest.mark.xfail",
+}
+
+
+def test_no_test_is_skipped() -> None:
+    wrong = [
+        f"{name_of(path)}:{node.lineno} {ast.unparse(node)}"
+        for path in all_files()
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in SKIPS
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("JobManager", {"job", "manager"}),
+        ("job_helper", {"job", "helper"}),
+        ("XMLHandler", {"xml", "handler"}),
+        ("uncommon", {"uncommon"}),
+    ],
+)
+def test_names_are_taken_apart(name: str, found: set[str]) -> None:
+    assert words(name) == found
