@@ -63,6 +63,12 @@ class JournalBroken(JobQueueError):
     code = "journal_broken"
 
 
+class LockRefused(JobQueueError):
+    """Locks were asked for in a way that could end in a circle of waiting."""
+
+    code = "lock_refused"
+
+
 class StoreError(JobQueueError):
     """The store failed."""
 
@@ -94,6 +100,12 @@ class TooLarge(StoreError):
     """The transaction is larger than the store's contract allows."""
 
     code = "too_large"
+
+
+class KeyTwice(StoreError):
+    """The transaction writes one key twice."""
+
+    code = "key_twice"
 
 
 class Deposed(StoreError):
