@@ -85,7 +85,8 @@ def test_a_unit_starts_its_daemon_again_and_outlives_the_journal(unit: Path) -> 
     parsed.optionxform = str  # type: ignore[assignment,method-assign]
     assert parsed.read(unit)
     service = parsed["Service"]
-    assert service["ExecStart"].split()[0] == f"/opt/clusterd/bin/{unit.stem}"
+    assert service["ExecStart"] == f"/opt/clusterd/bin/{unit.stem} --foreground"
+    assert service["Type"] == "notify"
     assert service["Restart"] == "always"
     assert service["IgnoreSIGPIPE"] == "yes"
     assert parsed["Unit"]["StartLimitIntervalSec"] == "0", "systemd must never give up"
