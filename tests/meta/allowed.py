@@ -9,10 +9,13 @@ from __future__ import annotations
 from tests.meta.effects import Effect
 
 ALLOWED: dict[tuple[str, Effect], str] = {
+    ("cli/daemons.py", Effect.REACTOR): "composes the daemons; the one file that picks a reactor",
     ("cli/detach.py", Effect.PROCESS): "becomes a daemon",
     ("cli/machine.py", Effect.CLOCK): "the real machine that commands and daemons are given",
     ("cli/machine.py", Effect.PROCESS): "the real machine that commands and daemons are given",
     ("cli/machine.py", Effect.RANDOM): "the real machine that commands and daemons are given",
+    ("cli/session.py", Effect.CLOCK): "the outside of a command",
+    ("cli/session.py", Effect.PROCESS): "gnt-instance console becomes the console's program",
     ("storage/commands.py", Effect.PROCESS): "the only subprocess code of storage",
 }
 """(file, effect) -> why it may."""
