@@ -1,0 +1,188 @@
+"""Remote nodes as the world's ``NodeWorld``: every verb of the declarations as a call.
+
+The proxies have no verb of their own: they are made from the interfaces, so a new abstract method
+is at once callable from afar.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, cast
+
+import msgspec
+
+from clusterd.calls.client import Caller, Heard, Request
+from clusterd.calls.surface import (
+    INTERFACES,
+    NODE_FAMILY,
+    BadCall,
+    Surface,
+    Verb,
+    decode_result,
+)
+from clusterd.errors import CallFailed
+from clusterd.observation import Observation
+from clusterd.world import NodeWorld
+from hypervisors.interface import Driver
+from storage.interface import Backend
+from storage.volume import Template
+
+IDLE_MARGIN_S = 60.0
+"""What a node is given beyond the time that a caller asked it to be idle."""
+
+
+class Ids:
+    """Call ids. Invariant: no id is given twice; those of a scope depend on nothing else."""
+
+    def __init__(self, fresh: Callable[[], str], scope: str = "") -> None:
+        self._fresh = fresh
+        self._scope = scope
+        self._count = 0
+
+    def take(self, *, reads: bool) -> str:
+        """The next id. A read is asked anew each time: an old answer to it is of no use."""
+        if reads or not self._scope:
+            return self._fresh()
+        self._count += 1
+        return f"{self._scope}/{self._count}"
+
+    def at(self, scope: str) -> Ids:
+        """Counted from one within ``scope``."""
+        return Ids(self._fresh, scope)
+
+
+def fresh_ids(prefix: str) -> Callable[[], str]:
+    """Ids ``<prefix>-<n>``; the prefix must never have been used before, by any master."""
+    count = 0
+
+    def fresh() -> str:
+        nonlocal count
+        count += 1
+        return f"{prefix}-{count}"
+
+    return fresh
+
+
+class RemoteCalls:
+    """Sends verbs of one node."""
+
+    def __init__(
+        self,
+        node: str,
+        caller: Caller,
+        ids: Ids,
+        surface: Surface,
+        seen: Callable[[str, Observation], None],
+        heard: Heard | None = None,
+    ) -> None:
+        self.node = node
+        self.surface = surface
+        self._caller = caller
+        self._ids = ids
+        self._seen = seen
+        self._heard = heard
+
+    def at(self, scope: str, heard: Heard | None) -> RemoteCalls:
+        """The same with ids of ``scope``."""
+        ids = self._ids.at(scope)
+        return RemoteCalls(self.node, self._caller, ids, self.surface, self._seen, heard)
+
+    async def send(self, verb: Verb, plugin: str, args: tuple[Any, ...], kw: dict[str, Any]) -> Any:
+        """Make the call and answer its decoded value."""
+        path = verb.path(plugin)
+        request = Request(
+            id=self._ids.take(reads=verb.reads),
+            verb=path,
+            args=verb.encode(*args, **kw),
+            deadline_s=verb.deadline_s,
+            heard=self._heard,
+        )
+        value: msgspec.Raw = await self._caller.call(request)
+        try:
+            result = decode_result(verb, value)
+        except BadCall as problem:
+            raise CallFailed(
+                f"node {self.node}: {problem}", kind="bad_answer", node=self.node, subject=path
+            ) from None
+        if isinstance(result, Observation):
+            self._seen(self.node, result)
+        return result
+
+
+Sender = Callable[..., Coroutine[Any, Any, Any]]
+
+
+def _sender(verb: Verb, plugin_of: Callable[[Any], str]) -> Sender:
+    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return await self._calls.send(verb, plugin_of(self), args, kwargs)
+
+    call.__name__ = verb.name
+    call.__qualname__ = f"{verb.family}.{verb.name}"
+    call.__doc__ = verb.function.__doc__
+    call.__signature__ = inspect.signature(verb.function)  # type: ignore[attr-defined]
+    return call
+
+
+class _Proxy:
+    """What the proxies of plugins share."""
+
+    def __init__(self, calls: RemoteCalls, plugin: str) -> None:
+        self._calls = calls
+        self._plugin = plugin
+
+
+def _proxies(surface: Surface, family: str) -> type[Any]:
+    senders: Mapping[str, Sender] = {
+        name: _sender(verb, lambda proxy: cast(str, proxy._plugin))
+        for name, verb in surface.family(family).items()
+    }
+    return type(f"Remote{INTERFACES[family].__name__}", (_Proxy, INTERFACES[family]), dict(senders))
+
+
+class RemoteNodes:
+    """Makes remote nodes. The classes of their proxies are built once."""
+
+    def __init__(self, surface: Surface) -> None:
+        self.surface = surface
+        backend, driver = _proxies(surface, "storage"), _proxies(surface, "hypervisor")
+        verbs = {
+            name: _sender(verb, lambda node: "")
+            for name, verb in surface.family(NODE_FAMILY).items()
+        }
+        plugins = {"_backend": backend, "_driver": driver}
+        self._kind: type[RemoteNode] = type("RemoteNode", (RemoteNode,), {**verbs, **plugins})
+
+    def node(self, calls: RemoteCalls) -> RemoteNode:
+        """The node that these calls go to."""
+        return self._kind(calls)
+
+
+class RemoteNode(NodeWorld):
+    """A node at the other end of a link. Its verbs are added by ``RemoteNodes``."""
+
+    _backend: type[Any]
+    _driver: type[Any]
+
+    def __init__(self, calls: RemoteCalls) -> None:
+        self.name = calls.node
+        self._calls = calls
+
+    def at(self, scope: str, heard: Heard | None = None) -> RemoteNode:
+        """The same node; ids of changing calls are ``<scope>/<n>``, counted from one here.
+
+        ``scope`` names one attempt of one step: whoever repeats the attempt with the same scope
+        makes the same calls in the same order and gets the same answers. ``heard`` takes lines of
+        progress.
+        """
+        return type(self)(self._calls.at(scope, heard))
+
+    def storage(self, template: str) -> Backend:
+        backend = self._backend(self._calls, template)
+        backend.template = Template(template)
+        return cast(Backend, backend)
+
+    def hypervisor(self, name: str) -> Driver:
+        driver = self._driver(self._calls, name)
+        driver.name = name
+        return cast(Driver, driver)

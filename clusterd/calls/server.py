@@ -1,0 +1,249 @@
+"""The node's end of a link: who may say what, and in which order.
+
+A link begins with Hello and Welcome. A master candidate's certificate may command; every node's may
+open a relay; nothing else is answered. What calls mean, epochs and remembered replies are the
+``NodeSide``'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from clusterd.calls.tunnel import Side, join
+from clusterd.calls.wire import (
+    MAX_TEXT_CHARACTERS,
+    BadFrame,
+    Call,
+    Endpoint,
+    Event,
+    Fault,
+    FrameLink,
+    Frames,
+    Hello,
+    Policy,
+    Progress,
+    Reply,
+    Welcome,
+    within,
+)
+from clusterd.certificates import MASTER_CANDIDATE, ROLES
+from clusterd.errors import ClusterError
+from clusterd.names import CALLS_VERSION
+from clusterd.observation import Observation
+from clusterd.world import Clock
+
+Say = Callable[[str], None]
+MAX_LINKS = 64
+"""Links that one node takes at a time; candidates and relays need a few."""
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """Who is at the other end, as its certificate says."""
+
+    name: str
+    role: str
+
+
+class NotPermitted(ClusterError):
+    """The peer's certificate does not allow that."""
+
+    code = "not_permitted"
+
+
+class WrongPeer(ClusterError):
+    """The link leads to another node than the one that was wanted."""
+
+    code = "wrong_peer"
+
+
+class WrongVersion(ClusterError):
+    """The two sides speak different versions."""
+
+    code = "wrong_version"
+
+
+class NodeSide(Protocol):
+    """What a link asks of its node."""
+
+    name: str
+    boot_id: str
+
+    def greeted(self, hello: Hello) -> None:
+        """A commander says hello; raises ClusterError ``old_epoch``."""
+
+    def answer(self, call: Call, say: Say) -> Awaitable[Reply | Fault]:
+        """Carry out a call; never raises."""
+
+    def relay(self, service: str) -> Endpoint:
+        """The local end of a relay; raises NotPermitted for a service that is not offered."""
+
+    def latest(self) -> Observation | None:
+        """What the node saw last."""
+
+
+Identify = Callable[[Any], Peer]
+"""Transport -> who is at its other end; raises NotPermitted."""
+
+
+class NodeLink(FrameLink):
+    """One connection as the node sees it. Invariant: no call is taken before Welcome is sent."""
+
+    def __init__(self, factory: NodeFactory) -> None:
+        super().__init__(factory.clock, factory.policy)
+        self._factory = factory
+        self._node = factory.node
+        self.epoch: int | None = None
+        """Of the commander; None before its hello and for relays."""
+        self._greeted = False
+
+    def begun(self) -> None:
+        self._factory.links.add(self)
+        if len(self._factory.links) > MAX_LINKS:
+            self.close("busy", f"node {self._node.name} has {MAX_LINKS} links already")
+            return
+        self._factory.clock.callLater(self._policy.connect_s, self._expect_hello)
+
+    def ended(self, why: str) -> None:
+        self._factory.links.discard(self)
+        if self.epoch is not None:
+            self._factory.log.info("master's link ended", node=self._node.name, why=why)
+
+    def received(self, frame: Frames) -> None:
+        if isinstance(frame, Hello) and not self._greeted:
+            self._greet(frame)
+        elif isinstance(frame, Call) and self.epoch is not None:
+            self.epoch = max(self.epoch, frame.epoch)
+            Deferred.fromCoroutine(self._answer(frame))
+        else:
+            self.close("bad_frame", f"'{type(frame).__name__}' is out of place here")
+
+    def tell(self, observation: Observation) -> None:
+        """Push what was seen to a commander that takes it; a choked one gets the next."""
+        if self.epoch is not None and not self.choked:
+            self.send(Event(observation=observation))
+
+    def _expect_hello(self) -> None:
+        if not self._greeted:
+            self.close("bad_frame", "no hello came in time")
+
+    def _greet(self, hello: Hello) -> None:
+        self._greeted = True
+        try:
+            peer = self._factory.identify(self.transport)
+            check_hello(hello, peer, self._node.name)
+            if hello.purpose == "relay":
+                self._begin_relay(self._node.relay(hello.service), peer)
+                return
+            self._node.greeted(hello)
+        except ClusterError as refusal:
+            self._factory.log.warning(
+                "link refused", node=self._node.name, peer=hello.name, why=refusal.message
+            )
+            self.close(refusal.code, refusal.message)
+            return
+        self.epoch = hello.epoch
+        self._factory.log.info(
+            "master's link begins", node=self._node.name, peer=peer.name, epoch=hello.epoch
+        )
+        self._welcome()
+        latest = self._node.latest()
+        if latest is not None:
+            self.tell(latest)
+
+    def _welcome(self) -> None:
+        self.send(Welcome(node=self._node.name, boot_id=self._node.boot_id))
+
+    async def _answer(self, call: Call) -> None:
+        answer = await self._node.answer(call, self._voice(call.id))
+        try:
+            self.send(answer)
+        except BadFrame as problem:
+            self.send(Fault(id=call.id, code="answer_too_long", message=str(problem)))
+
+    def _voice(self, call_id: str) -> Say:
+        def say(text: str) -> None:
+            if not self.choked:
+                self.send(Progress(id=call_id, text=text[:MAX_TEXT_CHARACTERS]))
+
+        return say
+
+    # -- relays ------------------------------------------------------------------------------------
+
+    def _begin_relay(self, endpoint: Endpoint, peer: Peer) -> None:
+        side = Side()
+        connecting = endpoint.connect(Factory.forProtocol(lambda: side))
+        waiting = within(connecting, self._policy.connect_s, self._factory.clock)
+        waiting.addCallbacks(self._relay_stands, self._relay_failed, callbackArgs=(side, peer))
+
+    def _relay_stands(self, _: object, side: Side, peer: Peer) -> None:
+        if not self.open:
+            side.close()
+            return
+        self._factory.log.info("relay begins", node=self._node.name, peer=peer.name)
+        self._welcome()
+        join(self, side)
+
+    def _relay_failed(self, failure: Failure) -> None:
+        self.close("relay_failed", f"node {self._node.name}: {failure.getErrorMessage()}")
+
+
+class NodeFactory(Factory):
+    """Makes the node's ends; knows all that stand."""
+
+    noisy = False
+
+    def __init__(
+        self, node: NodeSide, identify: Identify, clock: Clock, policy: Policy, log: Any
+    ) -> None:
+        self.node = node
+        self.identify = identify
+        self.clock = clock
+        self.policy = policy
+        self.log = log
+        self.links: set[NodeLink] = set()
+
+    def buildProtocol(self, addr: IAddress | None) -> NodeLink:
+        return NodeLink(self)
+
+    def tell(self, observation: Observation) -> None:
+        """Push what was seen to every commander."""
+        for link in self._ordered():
+            link.tell(observation)
+
+    def dismiss_below(self, epoch: int) -> None:
+        """End the links of deposed masters."""
+        for link in self._ordered():
+            if link.epoch is not None and link.epoch < epoch:
+                link.close("old_epoch", f"a master of epoch {epoch} has taken over")
+
+    def close(self) -> None:
+        """End all links."""
+        for link in self._ordered():
+            link.close("ending", f"the daemon on node {self.node.name} ends")
+
+    def _ordered(self) -> list[NodeLink]:
+        return sorted(self.links, key=id)
+
+
+def check_hello(hello: Hello, peer: Peer, node: str) -> None:
+    """Raises a ClusterError unless this peer may say this hello to this node."""
+    if hello.version != CALLS_VERSION:
+        raise WrongVersion(
+            f"node {node} speaks version {CALLS_VERSION} of the calls, {hello.name} version"
+            f" {hello.version}: install the same version on both"
+        )
+    if hello.node != node:
+        raise WrongPeer(f"this is node {node}, not {hello.node}", subject=hello.node)
+    if hello.name != peer.name:
+        raise NotPermitted(f"the certificate is of {peer.name}, not of {hello.name}")
+    if peer.role not in ROLES:
+        raise NotPermitted(f"a certificate of role '{peer.role}' may not call nodes")
+    if hello.purpose == "command" and peer.role != MASTER_CANDIDATE:
+        raise NotPermitted(f"{peer.name} is no master candidate and may not command")

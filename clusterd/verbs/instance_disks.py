@@ -1,0 +1,42 @@
+"""Names for an instance's disks that stay while device names change."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from clusterd.durable import make_directory
+from clusterd.verbs.declare import verb
+from clusterd.verbs.errors import WrongInput
+from clusterd.verbs.host import Host
+
+DIRECTORY = "instance-disks"
+
+_INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+
+
+@verb(subject="guest", named_by=("instance",))
+async def link_disks(host: Host, instance: str, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Symbolic links ``<run>/instance-disks/<instance>:<n>`` to ``paths`` (none: removed).
+
+    Answers the links in order. Links of disks that are no more go away.
+    """
+    if not _INSTANCE.match(instance):
+        raise WrongInput(f"'{instance}' is not the name of an instance", subject=instance)
+    return await host.threads.run(place_links, host.places.run / DIRECTORY, instance, paths)
+
+
+def place_links(directory: Path, instance: str, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Blocking part; half done is finished, each link is replaced at once."""
+    make_directory(directory)
+    links = [directory / f"{instance}:{index}" for index in range(len(paths))]
+    for link, path in zip(links, paths, strict=True):
+        if not (link.is_symlink() and str(link.readlink()) == path):
+            aside = directory / f".{link.name}.new"
+            aside.unlink(missing_ok=True)
+            aside.symlink_to(path)
+            aside.rename(link)
+    for found in sorted(directory.glob(f"{instance}:*")):
+        if found not in links:
+            found.unlink()
+    return tuple(map(str, links))
