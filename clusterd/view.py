@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from clusterd import defaults, parameters
 from clusterd.configuration import Configuration
 from clusterd.model import Instance, Node, Params, ParamValue
 from clusterd.observation import Sighting
@@ -63,13 +64,18 @@ class View:
 
     def beparams(self, instance: Instance) -> Params:
         """Effective backend parameters."""
-        return {**self.configuration.cluster.beparams, **instance.beparams}
+        return {
+            **defaults.BEPARAMS,
+            **self.configuration.cluster.beparams,
+            **instance.beparams,
+        }
 
     def hvparams(self, instance: Instance) -> Params:
         """Effective hypervisor parameters: cluster, OS, instance."""
         cluster = self.configuration.cluster
         os_name = instance.os.split("+", maxsplit=1)[0]
         return {
+            **parameters.hypervisor_defaults(instance.hypervisor),
             **cluster.hvparams.get(instance.hypervisor, {}),
             **cluster.os_hvp.get(os_name, {}).get(instance.hypervisor, {}),
             **cluster.os_hvp.get(instance.os, {}).get(instance.hypervisor, {}),
@@ -78,15 +84,21 @@ class View:
 
     def nicparams(self, own: Params) -> Params:
         """Effective parameters of a network card."""
-        return {**self.configuration.cluster.nicparams, **own}
+        return {**defaults.NICPARAMS, **self.configuration.cluster.nicparams, **own}
 
     def diskparams(self, template: str, group: str) -> Params:
         """Effective disk parameters of a template in a group (uuid)."""
         cluster = self.configuration.cluster
         own: dict[str, ParamValue] = self.configuration.group(group).diskparams.get(template, {})
-        return {**cluster.diskparams.get(template, {}), **own}
+        base = parameters.disk_defaults(template)
+        return {**base, **cluster.diskparams.get(template, {}), **own}
 
     def ndparams(self, node: Node) -> Params:
         """Effective node parameters."""
         group = self.configuration.group(node.group)
-        return {**self.configuration.cluster.ndparams, **group.ndparams, **node.ndparams}
+        return {
+            **defaults.NDPARAMS,
+            **self.configuration.cluster.ndparams,
+            **group.ndparams,
+            **node.ndparams,
+        }

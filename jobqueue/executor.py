@@ -330,6 +330,10 @@ class Executor:
             raise
         except Exception as error:  # noqa: BLE001 - the job becomes stuck and says why
             text = f"undoing {step} failed: {sentence(error)}"
+            if step.undo_tolerated:
+                self._queue.say(job, index, f" - WARNING: {text}")
+                await self._store(job, [self._event(Kind.UNDONE, index, at)])
+                return
             LOG.error("job stuck", job=job.id, step=str(step), error=sentence(error))
             self._queue.say(job, index, f" - ERROR: {text}")
             event = self._event(Kind.UNDO_FAILED, index, at, message=text)

@@ -99,12 +99,17 @@ class OpcodeKind(msgspec.Struct, frozen=True, kw_only=True):
     summary_field: str = ""
     """The field whose value stands in the job's summary."""
 
+    shown: Callable[[Any], str] | None = None
+    """How that value is shown, where it is not the value itself."""
+
     def summary(self, opcode: Opcode) -> str:
         """``INSTANCE_STARTUP(web1)``"""
         name = opcode.op_id().removeprefix("OP_")
         value = getattr(opcode, self.summary_field, None) if self.summary_field else None
         if value is None:
             return name
+        if self.shown is not None:
+            value = self.shown(opcode)
         if isinstance(value, tuple | list):
             value = ",".join(str(item) for item in value)
         return f"{name}({value})"

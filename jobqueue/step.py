@@ -69,6 +69,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """True when the job goes on after this step has failed for good (a warning is logged)."""
         return False
 
+    @property
+    def undo_tolerated(self) -> bool:
+        """True when an undo that failed for good leaves only a visible nuisance (it is logged)."""
+        return False
+
     async def do(self, context: Any) -> Outcome:
         """Bring the step's thing into its state."""
         raise NotImplementedError

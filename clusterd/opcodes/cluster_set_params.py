@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
+from clusterd import parameters
+from clusterd.defaults import HVPARAMS
+from clusterd.hooks import HookPoint, master_node
+from clusterd.model import Cluster, Policy
+from clusterd.model import Params as OwnParams
+from clusterd.opcodes import locking
 from clusterd.opcodes.fields import (
     Force,
     Params,
 )
-from jobqueue.opcode import Opcode
+from clusterd.steps.cluster import record_cluster
+from clusterd.view import View
+from jobqueue.errors import Refused
+from jobqueue.opcode import Opcode, OpcodeKind
+from jobqueue.step import Step
 
 
 class ClusterSetParams(Opcode, frozen=True, kw_only=True, tag="OP_CLUSTER_SET_PARAMS"):
@@ -45,3 +58,158 @@ class ClusterSetParams(Opcode, frozen=True, kw_only=True, tag="OP_CLUSTER_SET_PA
     file_storage_dir: str | None = None
     shared_file_storage_dir: str | None = None
     modify_etc_hosts: bool | None = None
+
+
+PLAIN = (
+    "candidate_pool_size",
+    "max_running_jobs",
+    "max_tracked_jobs",
+    "mac_prefix",
+    "master_netdev",
+    "master_netmask",
+    "maintain_node_health",
+    "prealloc_wipe_disks",
+    "default_iallocator",
+    "default_iallocator_params",
+    "reserved_lvs",
+    "file_storage_dir",
+    "shared_file_storage_dir",
+    "modify_etc_hosts",
+    "enabled_hypervisors",
+    "enabled_disk_templates",
+)
+"""Fields that are stored as they are given."""
+
+SERVED_TEMPLATES = ("drbd", "plain", "file", "sharedfile", "diskless", "memory")
+
+
+def check(opcode: ClusterSetParams, view: View) -> None:
+    """Something is changed and what instances use stays enabled."""
+    if not changes(opcode, view):
+        raise Refused("Please give at least one of the parameters", "wrong_input")
+    used_templates = {i.disk_template for i in view.configuration.instances(unfinished=True)}
+    used_hypervisors = {i.hypervisor for i in view.configuration.instances(unfinished=True)}
+    _kept(opcode.enabled_disk_templates, used_templates, SERVED_TEMPLATES, "disk template")
+    _kept(opcode.enabled_hypervisors, used_hypervisors, (*HVPARAMS, "memory"), "hypervisor")
+    prefix = opcode.mac_prefix
+    if prefix is not None and not re.match(r"^([0-9a-f]{2}:){2}[0-9a-f]{2}$", prefix):
+        raise Refused(f"Invalid MAC address prefix '{prefix}'", "wrong_input")
+
+
+def _kept(
+    wanted: tuple[str, ...] | None, used: set[str], served: tuple[str, ...], word: str
+) -> None:
+    if wanted is None:
+        return
+    if not wanted:
+        raise Refused(f"At least one {word} must stay enabled", "wrong_input")
+    unknown = sorted(set(wanted) - set(served))
+    if unknown:
+        raise Refused(f"Unknown {word} '{unknown[0]}'", "wrong_input")
+    missing = sorted(used - set(wanted))
+    if missing:
+        raise Refused(
+            f"Cannot disable {word} '{missing[0]}': instances are using it", "wrong_state"
+        )
+
+
+def changes(opcode: ClusterSetParams, view: View) -> dict[str, Any]:
+    """Field -> new value."""
+    cluster = view.configuration.cluster
+    new: dict[str, Any] = {
+        key: getattr(opcode, key) for key in PLAIN if getattr(opcode, key) is not None
+    }
+    if opcode.vg_name is not None:
+        new["volume_group_name"] = opcode.vg_name
+    if opcode.drbd_helper is not None:
+        new["drbd_usermode_helper"] = opcode.drbd_helper
+    if opcode.beparams:
+        new["beparams"] = parameters.beparams(opcode.beparams, cluster.beparams)
+    if opcode.ndparams:
+        new["ndparams"] = parameters.node(opcode.ndparams, cluster.ndparams)
+    if opcode.nicparams:
+        new["nicparams"] = parameters.nic(opcode.nicparams, cluster.nicparams)
+    new.update(_plugin_params(opcode, cluster))
+    if opcode.ipolicy is not None:
+        new["ipolicy"] = _policy(opcode.ipolicy, cluster.ipolicy)
+    for field in ("hidden_os", "blacklisted_os"):
+        if getattr(opcode, field) is not None:
+            new[field] = _listed(getattr(cluster, field), getattr(opcode, field))
+    return new
+
+
+def _plugin_params(opcode: ClusterSetParams, cluster: Cluster) -> dict[str, Any]:
+    """Parameters by hypervisor, disk template and OS definition."""
+    new: dict[str, Any] = {}
+    if opcode.hvparams:
+        own: dict[str, OwnParams] = dict(cluster.hvparams)
+        for name, given in opcode.hvparams.items():
+            own[name] = parameters.hypervisor(name, given, own.get(name, {}))
+        new["hvparams"] = own
+    if opcode.diskparams:
+        disks: dict[str, OwnParams] = dict(cluster.diskparams)
+        for template, given in opcode.diskparams.items():
+            disks[template] = parameters.disk(template, given, disks.get(template, {}))
+        new["diskparams"] = disks
+    if opcode.os_hvp:
+        new["os_hvp"] = _os_hvp(opcode, cluster.os_hvp)
+    if opcode.osparams:
+        new["osparams"] = {
+            **cluster.osparams,
+            **{
+                name: {key: text for key, text in given.items() if text is not None}
+                for name, given in opcode.osparams.items()
+            },
+        }
+    return new
+
+
+def _os_hvp(
+    opcode: ClusterSetParams, old: dict[str, dict[str, OwnParams]]
+) -> dict[str, dict[str, OwnParams]]:
+    new = {name: dict(levels) for name, levels in old.items()}
+    for os_name, levels in (opcode.os_hvp or {}).items():
+        for hypervisor, given in levels.items():
+            base = new.setdefault(os_name, {}).get(hypervisor, {})
+            new[os_name][hypervisor] = parameters.hypervisor(hypervisor, given, base)
+    return new
+
+
+def _policy(given: dict[str, Any], old: Policy) -> Policy:
+    merged = {**msgspec.to_builtins(old), **given}
+    try:
+        return msgspec.convert(merged, Policy)
+    except msgspec.ValidationError as error:
+        raise Refused(f"Instance policy: {error}", "wrong_input") from None
+
+
+def _listed(old: tuple[str, ...], edits: Any) -> tuple[str, ...]:
+    names = list(old)
+    for action, name in edits:
+        if action == "add" and name not in names:
+            names.append(name)
+        if action == "remove" and name in names:
+            names.remove(name)
+    return tuple(names)
+
+
+def plan(opcode: ClusterSetParams, view: View) -> Sequence[Step]:
+    """One write."""
+    return [record_cluster(view.configuration.cluster, **changes(opcode, view))]
+
+
+def environment(opcode: ClusterSetParams, view: View) -> dict[str, str]:
+    """The cluster's name and the new volume group."""
+    return {
+        "OP_TARGET": view.configuration.cluster.name,
+        "NEW_VG_NAME": str(opcode.vg_name),
+    }
+
+
+KIND = OpcodeKind(
+    opcode=ClusterSetParams,
+    locks=locking.cluster_shared,
+    check=check,
+    plan=plan,
+    hooks=HookPoint("cluster-modify", "CLUSTER", environment, master_node),
+)

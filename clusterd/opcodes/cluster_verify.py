@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from msgspec import Meta
 
-from jobqueue.opcode import Opcode
+from clusterd.opcodes import locking
+from clusterd.opcodes.cluster_verify_config import ClusterVerifyConfig
+from clusterd.opcodes.cluster_verify_group import ClusterVerifyGroup
+from clusterd.steps.cluster import submit
+from clusterd.view import View
+from jobqueue.opcode import Opcode, OpcodeKind
+from jobqueue.step import Step
 
 
 class ClusterVerify(Opcode, frozen=True, kw_only=True, tag="OP_CLUSTER_VERIFY"):
@@ -19,3 +26,58 @@ class ClusterVerify(Opcode, frozen=True, kw_only=True, tag="OP_CLUSTER_VERIFY"):
     verbose: Annotated[bool, Meta(description="say more")] = False
     group_name: Annotated[str | None, Meta(description="only this node group")] = None
     verify_clutter: bool = False
+
+
+def check(opcode: ClusterVerify, view: View) -> None:
+    """The group exists."""
+    if opcode.group_name:
+        view.configuration.group(opcode.group_name)
+
+
+def plan(opcode: ClusterVerify, view: View) -> Sequence[Step]:
+    """One job for the configuration, one a group that waits for it."""
+    groups = [view.configuration.group(opcode.group_name)] if opcode.group_name else None
+    jobs: list[list[Opcode]] = []
+    if groups is None:
+        groups = list(view.configuration.groups())
+        jobs.append(
+            [
+                ClusterVerifyConfig(
+                    error_codes=opcode.error_codes,
+                    ignore_errors=opcode.ignore_errors,
+                    verbose=opcode.verbose,
+                    debug_simulate_errors=opcode.debug_simulate_errors,
+                )
+            ]
+        )
+    first = len(jobs)
+    for at, group in enumerate(groups):
+        depends = ((-(at + 1), ()),) if first else None
+        jobs.append(
+            [
+                ClusterVerifyGroup(
+                    group_name=group.name,
+                    depends=depends,
+                    error_codes=opcode.error_codes,
+                    ignore_errors=opcode.ignore_errors,
+                    skip_checks=opcode.skip_checks,
+                    verbose=opcode.verbose,
+                    debug_simulate_errors=opcode.debug_simulate_errors,
+                )
+            ]
+        )
+    return [submit(jobs)]
+
+
+def result(_opcode: ClusterVerify, _view: View, outputs: Sequence[Any]) -> Any:
+    """{"jobs": [[True, number]]}"""
+    return {"jobs": outputs[-1]}
+
+
+KIND = OpcodeKind(
+    opcode=ClusterVerify,
+    locks=locking.cluster_shared,
+    check=check,
+    plan=plan,
+    result=result,
+)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from jobqueue.opcode import Opcode
+from collections.abc import Sequence
+from typing import Any
+
+from clusterd.opcodes import locking
+from clusterd.steps.verification import VerifyConfiguration
+from clusterd.view import View
+from jobqueue.opcode import Opcode, OpcodeKind
+from jobqueue.step import Step
 
 
 class ClusterVerifyConfig(Opcode, frozen=True, kw_only=True, tag="OP_CLUSTER_VERIFY_CONFIG"):
@@ -12,3 +19,21 @@ class ClusterVerifyConfig(Opcode, frozen=True, kw_only=True, tag="OP_CLUSTER_VER
     error_codes: bool = False
     ignore_errors: tuple[str, ...] = ()
     verbose: bool = False
+
+
+def plan(opcode: ClusterVerifyConfig, _view: View) -> Sequence[Step]:
+    """One look at the configuration."""
+    return [VerifyConfiguration(error_codes=opcode.error_codes, ignore_errors=opcode.ignore_errors)]
+
+
+def result(_opcode: ClusterVerifyConfig, _view: View, outputs: Sequence[Any]) -> Any:
+    """True when nothing is wrong."""
+    return bool(outputs[-1])
+
+
+KIND = OpcodeKind(
+    opcode=ClusterVerifyConfig,
+    locks=locking.cluster_shared,
+    plan=plan,
+    result=result,
+)

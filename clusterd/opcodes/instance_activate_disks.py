@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from msgspec import Meta
 
+from clusterd.opcodes import disk_steps, locking, requirements
 from clusterd.opcodes.fields import (
     InstanceName,
 )
-from jobqueue.opcode import Opcode
+from clusterd.steps.instances import (
+    decide,
+)
+from clusterd.view import View
+from jobqueue.opcode import Opcode, OpcodeKind
+from jobqueue.step import Step
 
 
 class InstanceActivateDisks(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_ACTIVATE_DISKS"):
@@ -18,3 +25,38 @@ class InstanceActivateDisks(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_
     instance_name: InstanceName
     ignore_size: Annotated[bool, Meta(description="do not compare recorded and real sizes")] = False
     wait_for_sync: Annotated[bool, Meta(description="wait until mirrors are complete")] = False
+
+
+def check(opcode: InstanceActivateDisks, view: View) -> None:
+    """The primary node answers."""
+    instance = view.configuration.instance(opcode.instance_name)
+    requirements.node_online(view, view.primary(instance))
+
+
+def plan(opcode: InstanceActivateDisks, view: View) -> Sequence[Step]:
+    """Attach on both nodes, open on the primary."""
+    instance = view.configuration.instance(opcode.instance_name)
+    node, secondary = view.primary(instance), view.secondary(instance)
+    mirror = secondary if secondary is not None and view.reachable(secondary) else None
+    steps = disk_steps.activate(instance, node, mirror, synced=opcode.wait_for_sync)
+    return [decide(instance, disks_active=True), *steps]
+
+
+def result(opcode: InstanceActivateDisks, view: View, outputs: Sequence[Any]) -> Any:
+    """[[node, disk, device]] on the primary."""
+    instance = view.configuration.instance(opcode.instance_name)
+    node = view.primary(instance).name
+    paths = [output for output in outputs if isinstance(output, str)]
+    both = len(paths) > len(instance.disks)
+    shown = paths[1::2] if both else paths
+    return [[node, f"disk/{index}", path] for index, path in enumerate(shown)]
+
+
+KIND = OpcodeKind(
+    opcode=InstanceActivateDisks,
+    locks=locking.the_instance,
+    check=check,
+    plan=plan,
+    result=result,
+    summary_field="instance_name",
+)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
+from clusterd import ipolicy, parameters
+from clusterd.hooks import HookPoint, instance_environment, master_node
+from clusterd.model import AdminState, Instance, Node
+from clusterd.opcodes import drafts, locking, requirements
 from clusterd.opcodes.fields import (
     SHUTDOWN_TIMEOUT_S,
     Beparams,
@@ -17,7 +23,16 @@ from clusterd.opcodes.fields import (
     NicSpec,
     Osparams,
 )
-from jobqueue.opcode import Opcode
+from clusterd.steps.cluster import Say
+from clusterd.steps.disks import AttachVolume, AwaitMirror, DetachVolume, EnsureVolume, OpenVolume
+from clusterd.steps.guests import RunOs, StartGuest
+from clusterd.steps.instances import CommitInstance, DrawInstance
+from clusterd.view import View
+from clusterd.volumes import MIRRORED
+from jobqueue.errors import Refused
+from jobqueue.locks import BIG_LOCK_SHARED, Lock
+from jobqueue.opcode import Opcode, OpcodeKind
+from jobqueue.step import Step
 
 
 class InstanceCreate(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_CREATE"):
@@ -82,3 +97,214 @@ class InstanceCreate(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_CREATE"
     compress: str = "none"
     helper_startup_timeout: int | None = None
     helper_shutdown_timeout: int | None = None
+
+
+UNFINISHED = "unfinished"
+"""Stands for identities that a step will draw."""
+
+
+def locks(opcode: InstanceCreate, view: View) -> Iterable[Lock]:
+    """The new name; its nodes must stay what they are."""
+    chosen = [view.configuration.node(name) for name in (opcode.pnode, opcode.snode) if name]
+    return [
+        BIG_LOCK_SHARED,
+        locking.instance_lock(opcode.instance_name),
+        *(locking.node_lock(node, shared=True) for node in chosen),
+    ]
+
+
+def sights(opcode: InstanceCreate, view: View) -> Iterable[str]:
+    """The nodes asked for."""
+    found = (view.configuration.find_node(name) for name in (opcode.pnode, opcode.snode) if name)
+    return [node.name for node in found if node is not None]
+
+
+def check(opcode: InstanceCreate, view: View) -> None:
+    """The name is free, everything asked for exists, is allowed, and fits."""
+    if view.configuration.find_instance(opcode.instance_name) is not None:
+        raise Refused(
+            f"Instance '{opcode.instance_name}' is already in the cluster", "already_exists"
+        )
+    _served(opcode)
+    instance = draft(opcode, view)
+    requirements.tags_valid(opcode.tags)
+    for node in view.nodes_of(instance):
+        requirements.node_takes_instances(view, node)
+        requirements.disk_free(view, node, instance)
+    primary = view.primary(instance)
+    requirements.hypervisor_answers(view, primary, instance.hypervisor)
+    if opcode.start:
+        requirements.memory_free(view, primary, instance, f"creating instance {instance.name}")
+    if not opcode.no_install:
+        requirements.os_found(view, primary, instance.os, force_variant=opcode.force_variant)
+    if not opcode.ignore_ipolicy:
+        ipolicy.require(view, instance)
+
+
+def _served(opcode: InstanceCreate) -> None:
+    """Refuse plainly what this version does not do, rather than ignore it."""
+    asked = {
+        f"mode '{opcode.mode}'": opcode.mode != "create",
+        "forthcoming instances": opcode.forthcoming or opcode.commit,
+        "instance communication": opcode.instance_communication,
+        "checking the name in DNS": opcode.name_check,
+        "checking the address": opcode.ip_check,
+    }
+    for what, wanted in asked.items():
+        if wanted:
+            raise Refused(f"This version does not serve {what}", "wrong_input")
+
+
+def draft(opcode: InstanceCreate, view: View) -> Instance:
+    """The instance as it will be, without identities; raises Refused."""
+    cluster = view.configuration.cluster
+    template = opcode.disk_template
+    if template is None:
+        raise Refused("No disk template specified (option -t)", "wrong_input")
+    if template not in cluster.enabled_disk_templates:
+        raise Refused(
+            f"Disk template '{template}' is not enabled in cluster: enabled are "
+            f"{', '.join(cluster.enabled_disk_templates)}",
+            "wrong_input",
+        )
+    primary, secondary = _nodes(opcode, view, template)
+    nodes = (primary,) if secondary is None else (primary, secondary)
+    hypervisor = opcode.hypervisor or cluster.enabled_hypervisors[0]
+    if hypervisor not in cluster.enabled_hypervisors:
+        raise Refused(f"Selected hypervisor ({hypervisor}) not enabled in the cluster")
+    if not opcode.os_type:
+        raise Refused("No guest OS or OS image specified", "wrong_input")
+    observation = view.sight(primary).observation
+    bridges = observation.bridges if observation is not None else None
+    own = parameters.hypervisor(hypervisor, opcode.hvparams, {})
+    return Instance(
+        uuid=UNFINISHED,
+        name=opcode.instance_name,
+        tags=opcode.tags,
+        primary_node=primary.uuid,
+        secondary_node=secondary.uuid if secondary is not None else None,
+        hypervisor=hypervisor,
+        os=opcode.os_type,
+        disk_template=template,
+        admin_state=AdminState.UP if opcode.start else AdminState.DOWN,
+        disks=drafts.disks(view, opcode.disks, template, nodes, opcode.file_storage_dir),
+        nics=drafts.nics(view, opcode.nics, bridges, primary.name),
+        hvparams=own,
+        beparams=parameters.beparams(opcode.beparams, {}),
+        osparams={key: text for key, text in (opcode.osparams or {}).items() if text is not None},
+    )
+
+
+def _nodes(opcode: InstanceCreate, view: View, template: str) -> tuple[Node, Node | None]:
+    if opcode.pnode is None:
+        raise Refused(
+            "Name the primary node (option -n): choosing nodes is not served by this version",
+            "wrong_input",
+        )
+    primary = view.configuration.node(opcode.pnode)
+    if template not in MIRRORED:
+        if opcode.snode:
+            raise Refused(
+                f"A secondary node makes no sense for disk template '{template}'", "wrong_input"
+            )
+        return primary, None
+    if not opcode.snode:
+        raise Refused(
+            f"The networked disk template '{template}' needs a mirror node (-n primary:secondary)",
+            "wrong_input",
+        )
+    secondary = view.configuration.node(opcode.snode)
+    if secondary.uuid == primary.uuid:
+        raise Refused("The secondary node cannot be the primary node", "wrong_input")
+    return primary, secondary
+
+
+def plan(opcode: InstanceCreate, view: View) -> Sequence[Step]:
+    """Draw, store, mirror, install, commit, start."""
+    instance = draft(opcode, view)
+    primary, secondary = view.primary(instance), view.secondary(instance)
+    port = bool(view.hvparams(instance).get("vnc_bind_address"))
+    wish = msgspec.structs.replace(instance, admin_state=AdminState.DOWN)
+    steps: list[Step] = [DrawInstance(draft=wish, network_port=port)]
+    if instance.disks:
+        steps.append(Say(text="* creating instance disks..."))
+        steps += _make_disks(instance, primary, secondary)
+    if instance.disks and not opcode.no_install:
+        steps.append(Say(text="* running the instance OS create scripts..."))
+        hidden = {**(opcode.osparams_private or {}), **(opcode.osparams_secret or {})}
+        steps.append(RunOs(instance=instance.name, node=primary.name, parameters=hidden))
+    if not opcode.start:
+        steps += [
+            DetachVolume(instance=instance.name, disk=index, node=node.name)
+            for index, _disk in enumerate(instance.disks)
+            for node in (n for n in (primary, secondary) if n is not None)
+        ]
+    steps.append(
+        CommitInstance(
+            instance=instance.name,
+            admin_state=instance.admin_state,
+            disks_active=opcode.start and bool(instance.disks),
+        )
+    )
+    if opcode.start:
+        steps.append(Say(text="* starting instance..."))
+        steps.append(StartGuest(instance=instance.name, node=primary.name))
+    return steps
+
+
+def _make_disks(instance: Instance, primary: Node, secondary: Node | None) -> list[Step]:
+    """Storage on each node, attached; a new mirror is complete by definition."""
+    name = instance.name
+    steps: list[Step] = []
+    nodes = [node for node in (secondary, primary) if node is not None]
+    for index, disk in enumerate(instance.disks):
+        clean = disk.template in MIRRORED
+        steps += [EnsureVolume(instance=name, disk=index, node=node.name) for node in nodes]
+        steps += [
+            AttachVolume(instance=name, disk=index, node=node.name, clean=clean) for node in nodes
+        ]
+        if clean:
+            steps.append(AwaitMirror(instance=name, disk=index, node=primary.name))
+        steps.append(OpenVolume(instance=name, disk=index, node=primary.name, force=True))
+        if clean:
+            steps.append(AwaitMirror(instance=name, disk=index, node=primary.name, synced=True))
+    return steps
+
+
+def result(opcode: InstanceCreate, view: View, _outputs: Sequence[Any]) -> Any:
+    """The names of its nodes."""
+    instance = view.configuration.instance(opcode.instance_name)
+    return [node.name for node in view.nodes_of(instance)]
+
+
+def environment(opcode: InstanceCreate, view: View) -> dict[str, str]:
+    """The instance block and ADD_MODE."""
+    found = view.configuration.find_instance(opcode.instance_name)
+    instance = found if found is not None else draft(opcode, view)
+    disks = () if found is None else instance.disks
+    shown = msgspec.structs.replace(instance, disks=disks)
+    env = {**instance_environment(view, shown), "ADD_MODE": opcode.mode}
+    for index, disk in enumerate(instance.disks if found is None else ()):
+        env[f"INSTANCE_DISK{index}_SIZE"] = str(disk.size_mib)
+        env[f"INSTANCE_DISK{index}_MODE"] = disk.mode
+    env["INSTANCE_DISK_COUNT"] = str(len(instance.disks))
+    env["INSTANCE_STATUS"] = str(opcode.start)
+    return env
+
+
+def hook_nodes(opcode: InstanceCreate, view: View) -> list[str]:
+    """Master, primary, secondary."""
+    chosen = [view.configuration.node(name).name for name in (opcode.pnode, opcode.snode) if name]
+    return [*master_node(opcode, view), *chosen]
+
+
+KIND = OpcodeKind(
+    opcode=InstanceCreate,
+    locks=locks,
+    sights=sights,
+    check=check,
+    plan=plan,
+    result=result,
+    summary_field="instance_name",
+    hooks=HookPoint("instance-add", "INSTANCE", environment, hook_nodes),
+)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
 
+from clusterd.hooks import HookPoint, master_node
+from clusterd.opcodes import locking, roles
 from clusterd.opcodes.fields import (
     Force,
     NodeName,
     Params,
 )
-from jobqueue.opcode import Opcode
+from clusterd.steps.cluster import Say
+from clusterd.steps.nodes import record_node
+from clusterd.view import View
+from jobqueue.locks import BIG_LOCK_SHARED, Lock
+from jobqueue.opcode import Opcode, OpcodeKind
+from jobqueue.step import Step
 
 
 class NodeSetParams(Opcode, frozen=True, kw_only=True, tag="OP_NODE_SET_PARAMS"):
@@ -36,3 +44,69 @@ class NodeSetParams(Opcode, frozen=True, kw_only=True, tag="OP_NODE_SET_PARAMS")
     hv_state: dict[str, Any] | None = None
     disk_state: dict[str, Any] | None = None
     powered: Annotated[bool | None, Meta(description="recorded power state")] = None
+
+
+def locks(opcode: NodeSetParams, view: View) -> Iterable[Lock]:
+    """The node alone."""
+    return [
+        BIG_LOCK_SHARED,
+        locking.node_lock(view.configuration.node(opcode.node_name), shared=False),
+    ]
+
+
+def check(opcode: NodeSetParams, view: View) -> None:
+    """The new role is possible."""
+    roles.check(opcode, view)
+
+
+def plan(opcode: NodeSetParams, view: View) -> Sequence[Step]:
+    """One write for the node, one for a node that is promoted in its place."""
+    node = view.configuration.node(opcode.node_name)
+    changes = roles.changes(opcode, view)
+    steps: list[Step] = [record_node(node, **changes)]
+    promoted = roles.to_promote(opcode, view)
+    if promoted is not None:
+        steps.append(Say(text=f" - INFO: Promoting node {promoted.name} to master candidate"))
+        steps.append(record_node(promoted, master_candidate=True))
+    return steps
+
+
+def result(opcode: NodeSetParams, view: View, _outputs: Sequence[Any]) -> Any:
+    """[[parameter, new value]]"""
+    rows: list[list[Any]] = []
+    node = view.configuration.node(opcode.node_name)
+    for key in ("master_candidate", "offline", "drained", "master_capable", "vm_capable"):
+        if getattr(opcode, key) is not None:
+            rows.append([key, str(getattr(node, key))])
+    if opcode.secondary_ip:
+        rows.append(["secondary_ip", opcode.secondary_ip])
+    rows += [[f"ndparams/{key}", value] for key, value in sorted((opcode.ndparams or {}).items())]
+    return rows
+
+
+def environment(opcode: NodeSetParams, _view: View) -> dict[str, str]:
+    """What is asked for; None where nothing is."""
+    return {
+        "OP_TARGET": opcode.node_name,
+        "MASTER_CANDIDATE": str(opcode.master_candidate),
+        "OFFLINE": str(opcode.offline),
+        "DRAINED": str(opcode.drained),
+        "MASTER_CAPABLE": str(opcode.master_capable),
+        "VM_CAPABLE": str(opcode.vm_capable),
+    }
+
+
+def hook_nodes(opcode: NodeSetParams, view: View) -> list[str]:
+    """Master and the node."""
+    return [*master_node(opcode, view), view.configuration.node(opcode.node_name).name]
+
+
+KIND = OpcodeKind(
+    opcode=NodeSetParams,
+    locks=locks,
+    check=check,
+    plan=plan,
+    result=result,
+    summary_field="node_name",
+    hooks=HookPoint("node-modify", "NODE", environment, hook_nodes),
+)

@@ -39,7 +39,7 @@ def record_cluster(cluster: Cluster, **changes: Any) -> RecordCluster:
     )
 
 
-class Say(Step, frozen=True, kw_only=True, tag="say"):
+class Say(Step, frozen=True, kw_only=True, tag="job.say"):
     """A line in the job's log."""
 
     text: str
@@ -49,7 +49,7 @@ class Say(Step, frozen=True, kw_only=True, tag="say"):
         return NOTHING
 
 
-class Delay(Step, frozen=True, kw_only=True, tag="delay"):
+class Delay(Step, frozen=True, kw_only=True, tag="job.delay"):
     """Time passes on the master or on a node; begun again after a crash, never undone."""
 
     duration_s: float
@@ -68,7 +68,7 @@ class Delay(Step, frozen=True, kw_only=True, tag="delay"):
         return NOTHING
 
 
-class SubmitJobs(Step, frozen=True, kw_only=True, tag="submit-jobs"):
+class SubmitJobs(Step, frozen=True, kw_only=True, tag="job.submit"):
     """Further jobs are in the queue: stored in one transaction with this step's outcome."""
 
     jobs: tuple[tuple[msgspec.Raw, ...], ...]

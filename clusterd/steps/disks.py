@@ -121,6 +121,10 @@ class DetachVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.detach"):
     optional: bool = False
 
     @property
+    def undo_tolerated(self) -> bool:
+        return True
+
+    @property
     def tolerated(self) -> bool:
         return self.optional
 
@@ -183,7 +187,7 @@ class CloseVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.close"):
 
 
 class ShareVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.share"):
-    """Two nodes may write the disk: the window of a live migration. Undone by closing the window."""
+    """Two nodes may write the disk: the window of a live migration. Undone by closing it."""
 
     async def do(self, context: Any) -> Outcome:
         backend, volume = self.wanted(context.world)

@@ -118,6 +118,10 @@ class AskGuestToStop(_OnGuest, frozen=True, kw_only=True, tag="guest.ask-to-stop
         return True
 
     @property
+    def undo_tolerated(self) -> bool:
+        return True
+
+    @property
     def patience(self) -> Patience:
         return Patience(for_s=self.timeout_s, first_pause_s=0.2, longest_pause_s=1.0)
 
@@ -140,6 +144,10 @@ class DestroyGuest(_OnGuest, frozen=True, kw_only=True, tag="guest.destroy"):
 
     restart: bool = False
     optional: bool = False
+
+    @property
+    def undo_tolerated(self) -> bool:
+        return True
 
     @property
     def tolerated(self) -> bool:
@@ -175,6 +183,22 @@ class RebootGuest(_OnGuest, frozen=True, kw_only=True, tag="guest.reboot"):
         guest = await described(world, instance, self.node)
         await self.driver(world, instance).reboot(guest, hard=self.hard)
         return NOTHING
+
+
+class DescribeConsole(_OnGuest, frozen=True, kw_only=True, tag="guest.console"):
+    """Says how to reach the console; changes nothing."""
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(for_s=5.0)
+
+    async def do(self, context: Any) -> Outcome:
+        world: World = context.world
+        instance = self.wanted(world)
+        guest = await described(world, instance, self.node)
+        console = await self.driver(world, instance).console(guest)
+        base = {"instance": instance.name, "host": self.node, "user": "root"}
+        return Outcome(output={**base, **console})
 
 
 class UnlinkDisks(_OnGuest, frozen=True, kw_only=True, tag="guest.unlink-disks"):
@@ -228,7 +252,7 @@ class _Migration(_OnGuest, frozen=True, kw_only=True):
 
 
 class BeginMigration(_Migration, frozen=True, kw_only=True, tag="guest.begin-migration"):
-    """The guest's memory is on its way to the target. Undone by aborting and cleaning the target."""
+    """The guest's memory is on its way to the target. Undone by aborting and cleaning up there."""
 
     live: bool = True
 

@@ -1,7 +1,7 @@
 """Steps on the configuration of instances: draw identities, commit, record, forget.
 
-They touch nothing but the store: their writes ride in the transaction of their outcome, so they have
-happened exactly when the journal says so.
+They touch nothing but the store: their writes ride in the transaction of their outcome, so they
+have happened exactly when the journal says so.
 """
 
 from __future__ import annotations
@@ -101,6 +101,13 @@ def draw_nics(world: World, drafts: tuple[Nic, ...]) -> tuple[Nic, ...]:
     return tuple(cards)
 
 
+def complete_nics(world: World, drafts: tuple[Nic, ...]) -> tuple[Nic, ...]:
+    """The cards; those that have no uuid yet get one, and a MAC address if they lack it."""
+    fresh = draw_nics(world, tuple(draft for draft in drafts if not draft.uuid))
+    new = iter(fresh)
+    return tuple(draft if draft.uuid else next(new) for draft in drafts)
+
+
 def next_port(taken: set[int]) -> int:
     """The lowest free port of the pool; it is added to ``taken``. Raises Refused."""
     for port in range(names.FIRST_DRBD_PORT, names.LAST_DRBD_PORT + 1):
@@ -170,6 +177,40 @@ class RecordInstance(Step, frozen=True, kw_only=True, tag="instance.record"):
         return world.configuration.changed(found, world.now(), **new)
 
 
+class SetNics(Step, frozen=True, kw_only=True, tag="instance.set-nics"):
+    """The instance has these network cards; new ones get their identities here."""
+
+    instance: str
+    nics: tuple[Nic, ...]
+    before: tuple[Nic, ...]
+
+    async def do(self, context: Any) -> Outcome:
+        world: World = context.world
+        found = world.configuration.instance(self.instance)
+        if len(found.nics) == len(self.nics) and all(nic.uuid for nic in found.nics):
+            drafted = tuple(msgspec.structs.replace(nic, uuid="", mac="") for nic in self.nics)
+            present = tuple(msgspec.structs.replace(nic, uuid="", mac="") for nic in found.nics)
+            if drafted == present and found.nics != self.before:
+                return NOTHING
+        writes = world.configuration.changed(
+            found, world.now(), nics=complete_nics(world, self.nics)
+        )
+        return Outcome(writes=writes)
+
+    async def undo(self, context: Any) -> Outcome:
+        world: World = context.world
+        found = world.configuration.find_instance(self.instance)
+        if found is None:
+            return NOTHING
+        return Outcome(writes=world.configuration.changed(found, world.now(), nics=self.before))
+
+
+class DecideInstance(RecordInstance, frozen=True, kw_only=True, tag="instance.decide"):
+    """As RecordInstance, and there is no way back: what follows is carrying it out."""
+
+    seals: ClassVar[str] = "the operator's wish is recorded"
+
+
 class MoveInstance(Step, frozen=True, kw_only=True, tag="instance.move"):
     """The instance's primary node is ``primary``; a mirrored one's secondary becomes the other."""
 
@@ -182,7 +223,11 @@ class MoveInstance(Step, frozen=True, kw_only=True, tag="instance.move"):
         world: World = context.world
         found = world.configuration.instance(self.instance)
         writes = world.configuration.changed(
-            found, world.now(), primary_node=self.primary, secondary_node=self.secondary
+            found,
+            world.now(),
+            primary_node=self.primary,
+            secondary_node=self.secondary,
+            moving_to=None,
         )
         return Outcome(writes=writes)
 
@@ -202,11 +247,19 @@ class ForgetInstance(Step, frozen=True, kw_only=True, tag="instance.forget"):
 
 def record(instance: Instance, **changes: Any) -> RecordInstance:
     """The step that sets fields of ``instance`` and can set them back."""
-    return RecordInstance(
-        instance=instance.uuid,
-        changes={key: _raw(value) for key, value in sorted(changes.items())},
-        before={key: _raw(getattr(instance, key)) for key in sorted(changes)},
-    )
+    return RecordInstance(instance=instance.uuid, **_fields(instance, changes))
+
+
+def decide(instance: Instance, **changes: Any) -> DecideInstance:
+    """The step that sets fields of ``instance`` for good."""
+    return DecideInstance(instance=instance.uuid, **_fields(instance, changes))
+
+
+def _fields(instance: Instance, changes: dict[str, Any]) -> dict[str, dict[str, msgspec.Raw]]:
+    return {
+        "changes": {key: _raw(value) for key, value in sorted(changes.items())},
+        "before": {key: _raw(getattr(instance, key)) for key in sorted(changes)},
+    }
 
 
 def _raw(value: Any) -> msgspec.Raw:

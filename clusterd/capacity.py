@@ -1,0 +1,62 @@
+"""Is there room: memory and disk of a node, corrected for what was promised but is not seen. Pure.
+
+Nodes push what they see; a job that has just been planned is not in it yet. So what the
+configuration promises beyond the observation is taken off: instances that should run and are not
+seen running, volumes that should exist and are not seen.
+"""
+
+from __future__ import annotations
+
+from clusterd.model import AdminState, Instance, Node
+from clusterd.view import View
+from clusterd.volumes import LVM, overhead_mib
+
+
+def free_memory_mib(view: View, node: Node, *, without: str = "") -> int | None:
+    """Memory for one more guest; None while the node's memory is unknown. ``without``: uuid of an
+    instance whose own promise does not count."""
+    observation = view.sight(node).observation
+    if observation is None or observation.hardware is None:
+        return None
+    seen = {guest.name for guests in observation.guests.values() for guest in guests if guest.alive}
+    promised = sum(
+        int(view.beparams(instance)["maxmem"])
+        for instance in view.configuration.instances_on(node.uuid)
+        if instance.primary_node == node.uuid
+        and instance.uuid != without
+        and instance.admin_state is AdminState.UP
+        and instance.name not in seen
+    )
+    return observation.hardware.memory_free_mib - promised
+
+
+def free_disk_mib(view: View, node: Node, template: str, pool: str) -> int | None:
+    """Room in a pool; None when the node does not have it (or was never seen)."""
+    observation = view.sight(node).observation
+    if observation is None:
+        return None
+    kind = "plain" if template in LVM else template
+    free = None
+    for capacity in observation.capacity:
+        if capacity.pool == pool and str(capacity.template) in (kind, template):
+            free = capacity.free_mib
+            break
+    if free is None:
+        return None
+    seen = {stored.name.split(".", maxsplit=1)[0] for stored in observation.stored}
+    promised = sum(
+        disk.size_mib + overhead_mib(disk.template)
+        for instance in view.configuration.instances_on(node.uuid)
+        for disk in instance.disks
+        if disk.pool == pool and disk.label and disk.label not in seen
+    )
+    return free - promised
+
+
+def disk_need_mib(instance: Instance) -> dict[tuple[str, str], int]:
+    """(template, pool) -> what the instance's disks take on each node that holds them."""
+    need: dict[tuple[str, str], int] = {}
+    for disk in instance.disks:
+        key = (disk.template, disk.pool)
+        need[key] = need.get(key, 0) + disk.size_mib + overhead_mib(disk.template)
+    return need

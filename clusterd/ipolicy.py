@@ -1,0 +1,67 @@
+"""The instance policy: defaults, what an instance counts as, and its violations. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from clusterd.defaults import IPOLICY
+from clusterd.model import Instance, MinMax, Policy
+from clusterd.view import View
+from jobqueue.errors import Refused
+
+DEFAULT = msgspec.convert(IPOLICY, Policy)
+"""Ganeti's defaults."""
+
+
+def effective(view: View, group_uuid: str) -> Policy:
+    """The policy of a group: its own values, else the cluster's, else the defaults."""
+    cluster = view.configuration.cluster.ipolicy
+    group = view.configuration.group(group_uuid).ipolicy
+    return Policy(
+        minmax=group.minmax or cluster.minmax or DEFAULT.minmax,
+        std=cluster.std or DEFAULT.std,
+        disk_templates=group.disk_templates or cluster.disk_templates or DEFAULT.disk_templates,
+        vcpu_ratio=group.vcpu_ratio or cluster.vcpu_ratio or DEFAULT.vcpu_ratio,
+        spindle_ratio=group.spindle_ratio or cluster.spindle_ratio or DEFAULT.spindle_ratio,
+    )
+
+
+def violations(view: View, instance: Instance) -> list[str]:
+    """What is wrong, as sentences; an instance must fit one of the alternatives."""
+    policy = effective(view, view.primary(instance).group)
+    wrong = []
+    if policy.disk_templates is not None and instance.disk_template not in policy.disk_templates:
+        wrong.append(f"Disk template {instance.disk_template} is not allowed")
+    alternatives = [_outside(view, instance, bounds) for bounds in policy.minmax or ()]
+    if alternatives and all(alternatives):
+        wrong += sorted(alternatives, key=len)[0]
+    return wrong
+
+
+def require(view: View, instance: Instance) -> None:
+    """Raise Refused for an instance that violates the policy."""
+    wrong = violations(view, instance)
+    if wrong:
+        group = view.configuration.group(view.primary(instance).group)
+        raise Refused(
+            f"Instance allocation to group {group.name} violates policy: {'; '.join(wrong)}",
+            "wrong_input",
+        )
+
+
+def _outside(view: View, instance: Instance, bounds: MinMax) -> list[str]:
+    backend = view.beparams(instance)
+    wrong = []
+    for value, name, key in (
+        (int(backend["minmem"]), "memory-size", "min"),
+        (int(backend["maxmem"]), "memory-size", "max"),
+        (int(backend["vcpus"]), "cpu-count", "both"),
+        (len(instance.nics), "nic-count", "both"),
+        (int(backend["spindle_use"]), "spindle-use", "both"),
+        *((len(instance.disks), "disk-count", "both") for _ in (0,) if instance.disks),
+        *((disk.size_mib, "disk-size", "both") for disk in instance.disks),
+    ):
+        low, high = bounds.min.get(name, 0), bounds.max.get(name, value)
+        if (key != "max" and value < low) or (key != "min" and value > high):
+            wrong.append(f"{name} value {value} is not in range [{low}, {high}]")
+    return wrong

@@ -1,0 +1,179 @@
+"""From what an operator asks for to drafts of disks, network cards and parameters. Pure.
+
+A draft is complete but for the identities that a step draws. Raises Refused naming the item.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from clusterd.model import Cluster, Disk, DrbdPair, Nic, Node, Params
+from clusterd.names import DEFAULT_VG, MAX_DISKS, MAX_NICS
+from clusterd.view import View
+from jobqueue.errors import Refused
+
+MAC = re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$")
+NONE = ("", "none", "None")
+
+DISK_KEYS = frozenset({"size", "mode", "name", "vg", "metavg", "spindles", "access", "dev_type"})
+NIC_KEYS = frozenset({"mac", "ip", "mode", "link", "vlan", "name", "bridge", "network"})
+NIC_MODES = ("bridged", "routed", "openvswitch")
+
+
+def disks(
+    view: View,
+    specs: tuple[dict[str, Any], ...],
+    template: str,
+    nodes: tuple[Node, ...],
+    subdirectory: str | None = None,
+) -> tuple[Disk, ...]:
+    """Drafts of the disks of one template on ``nodes`` (primary first)."""
+    if template == "diskless":
+        if specs:
+            raise Refused("Disk specifications given for a diskless instance", "wrong_input")
+        return ()
+    if not specs:
+        raise Refused("No disk information specified", "wrong_input")
+    if len(specs) > MAX_DISKS:
+        raise Refused(f"{len(specs)} disks asked for, at most {MAX_DISKS}", "wrong_input")
+    return tuple(
+        disk(view, index, spec, template, nodes, subdirectory) for index, spec in enumerate(specs)
+    )
+
+
+def disk(
+    view: View,
+    index: int,
+    spec: Mapping[str, Any],
+    template: str,
+    nodes: tuple[Node, ...],
+    subdirectory: str | None = None,
+) -> Disk:
+    """The draft of one disk."""
+    unknown = sorted(set(spec) - DISK_KEYS)
+    if unknown:
+        raise Refused(f"Disk {index}: unknown parameter '{unknown[0]}'", "wrong_input")
+    size = spec.get("size")
+    if isinstance(size, str) and size.isdigit():
+        size = int(size)
+    if not isinstance(size, int) or isinstance(size, bool) or size <= 0:
+        raise Refused(f"Disk {index}: missing or invalid size {spec.get('size')!r}", "wrong_input")
+    mode = spec.get("mode") or "rw"
+    if mode not in ("rw", "ro"):
+        raise Refused(f"Disk {index}: invalid access mode '{mode}', use rw or ro", "wrong_input")
+    cluster = view.configuration.cluster
+    pool, meta_pool = _pools(view, cluster, spec, template, nodes[0], subdirectory)
+    pair = None
+    if template == "drbd":
+        pair = DrbdPair(nodes=(nodes[0].uuid, nodes[1].uuid), minors=(-1, -1), port=0, secret="")
+    return Disk(
+        uuid="",
+        template=template,
+        size_mib=size,
+        pool=pool,
+        meta_pool=meta_pool,
+        mode="ro" if mode == "ro" else "rw",
+        name=spec.get("name") or None,
+        drbd=pair,
+    )
+
+
+def _pools(
+    view: View,
+    cluster: Cluster,
+    spec: Mapping[str, Any],
+    template: str,
+    node: Node,
+    subdirectory: str | None,
+) -> tuple[str, str]:
+    if template in ("plain", "drbd"):
+        group = cluster.volume_group_name or DEFAULT_VG
+        params = view.diskparams("drbd", node.group)
+        meta = spec.get("metavg") or (params.get("metavg") if template == "drbd" else None)
+        data = str(spec.get("vg") or group)
+        return data, str(meta or data) if template == "drbd" else ""
+    if template in ("file", "sharedfile"):
+        base = cluster.file_storage_dir if template == "file" else cluster.shared_file_storage_dir
+        if not base:
+            raise Refused(f"The cluster has no directory for template '{template}'", "wrong_state")
+        if subdirectory and (subdirectory.startswith("/") or ".." in subdirectory.split("/")):
+            raise Refused(
+                f"File storage directory '{subdirectory}' must be relative, without '..'",
+                "wrong_input",
+            )
+        return f"{base}/{subdirectory}" if subdirectory else base, ""
+    return "memory", ""
+
+
+def nics(
+    view: View, specs: tuple[dict[str, Any], ...], bridges: tuple[str, ...] | None, node: str
+) -> tuple[Nic, ...]:
+    """Drafts of the network cards; ``bridges`` are those of ``node``, None when unknown."""
+    if len(specs) > MAX_NICS:
+        raise Refused(f"{len(specs)} network cards asked for, at most {MAX_NICS}", "wrong_input")
+    drafts = tuple(nic(view, index, spec) for index, spec in enumerate(specs))
+    taken = view.configuration.macs()
+    seen: set[str] = set()
+    for draft in drafts:
+        if draft.mac and (draft.mac in taken or draft.mac in seen):
+            raise Refused(
+                f"MAC address {draft.mac} already in use in cluster", "resource_not_unique"
+            )
+        seen.add(draft.mac)
+        params = view.nicparams(draft.params)
+        link = str(params.get("link", ""))
+        if params.get("mode") == "bridged" and bridges is not None and link not in bridges:
+            raise Refused(f"Bridge '{link}' does not exist on node {node}", "environment_error")
+    return drafts
+
+
+def nic(view: View, index: int, spec: Mapping[str, Any]) -> Nic:
+    """The draft of one network card; its MAC address is empty where one must be drawn."""
+    unknown = sorted(set(spec) - NIC_KEYS)
+    if unknown:
+        raise Refused(f"Network card {index}: unknown parameter '{unknown[0]}'", "wrong_input")
+    if spec.get("network") not in (None, *NONE):
+        raise Refused(
+            f"Network card {index}: network '{spec['network']}' not known", "unknown_entity"
+        )
+    params: Params = {
+        key: str(spec[key])
+        for key in ("mode", "link", "vlan")
+        if spec.get(key) not in (None, "", "default")
+    }
+    if spec.get("bridge"):
+        params["link"] = str(spec["bridge"])
+    mode = view.nicparams(params).get("mode", "bridged")
+    if mode not in NIC_MODES:
+        raise Refused(f"Network card {index}: mode '{mode}' is not served", "wrong_input")
+    ip = _address(index, spec.get("ip"))
+    if mode == "routed" and ip is None:
+        raise Refused(f"Network card {index}: required ip missing for mode routed", "wrong_input")
+    return Nic(
+        uuid="",
+        mac=_mac(index, spec.get("mac")),
+        ip=ip,
+        name=spec.get("name") or None,
+        params=params,
+    )
+
+
+def _address(index: int, text: Any) -> str | None:
+    if text is None or text in NONE:
+        return None
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise Refused(f"Network card {index}: invalid IP address '{text}'", "wrong_input") from None
+
+
+def _mac(index: int, text: Any) -> str:
+    if text in (None, "auto", "generate", ""):
+        return ""
+    mac = str(text).lower()
+    if not MAC.match(mac) or int(mac[:2], 16) & 1:
+        raise Refused(f"Network card {index}: invalid MAC address '{text}'", "wrong_input")
+    return mac

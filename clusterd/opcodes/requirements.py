@@ -1,0 +1,159 @@
+"""Requirements that several operations check: each raises Refused with what, which object, what to
+do, and Ganeti's error code. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from clusterd import capacity
+from clusterd.model import AdminState, Instance, Node
+from clusterd.view import View
+from clusterd.volumes import MIRRORED, SHARED
+from jobqueue.errors import Refused
+
+TAG = re.compile(r"^[\w.+*/:@-]{1,128}$")
+
+
+def node_online(view: View, node: Node) -> None:
+    """The node is not marked offline and answers."""
+    if node.offline:
+        raise Refused(f"Can't use offline node {node.name}", "wrong_state")
+    if not view.sight(node).connected:
+        raise Refused(
+            f"Node {node.name} does not answer: repair it, or mark it offline with "
+            f"'gnt-node modify --offline yes {node.name}'",
+            "environment_error",
+        )
+
+
+def node_takes_instances(view: View, node: Node) -> None:
+    """The node may get (another copy of) an instance."""
+    node_online(view, node)
+    if node.drained:
+        raise Refused(f"Can't use drained node {node.name}", "wrong_state")
+    if not node.vm_capable:
+        raise Refused(f"Cannot use non-vm_capable node {node.name}", "wrong_state")
+
+
+def hypervisor_answers(view: View, node: Node, hypervisor: str) -> None:
+    """The node's hypervisor answered when it was last asked."""
+    observation = view.sight(node).observation
+    if observation is None:
+        raise Refused(f"Nothing is known yet of node {node.name}; try again", "environment_error")
+    if hypervisor not in observation.guests:
+        reason = observation.hypervisor_errors.get(hypervisor, "it is not set up there")
+        raise Refused(
+            f"Hypervisor {hypervisor} does not answer on node {node.name}: {reason}",
+            "environment_error",
+        )
+
+
+def memory_free(view: View, node: Node, instance: Instance, reason: str) -> None:
+    """The node has memory for the instance."""
+    needed = int(view.beparams(instance)["maxmem"])
+    free = capacity.free_memory_mib(view, node, without=instance.uuid)
+    if free is None:
+        raise Refused(f"Can't compute node {node.name} free memory", "environment_error")
+    if needed > free:
+        raise Refused(
+            f"Not enough memory on node {node.name} for {reason}: needed {needed} MiB, "
+            f"available {max(free, 0)} MiB",
+            "insufficient_resources",
+        )
+
+
+def disk_free(view: View, node: Node, instance: Instance) -> None:
+    """The node has room for all disks of a new instance."""
+    for (template, pool), needed in sorted(capacity.disk_need_mib(instance).items()):
+        free = capacity.free_disk_mib(view, node, template, pool)
+        if free is None:
+            what = "volume group" if template in ("plain", "drbd") else "directory"
+            raise Refused(
+                f"Node {node.name} has no {what} '{pool}' for disk template {template}",
+                "wrong_input",
+            )
+        if needed > free:
+            raise Refused(
+                f"Not enough disk space on target node {node.name} in '{pool}': required "
+                f"{needed} MiB, available {max(free, 0)} MiB",
+                "insufficient_resources",
+            )
+
+
+def os_found(view: View, node: Node, name: str, *, force_variant: bool) -> None:
+    """The OS definition is on the node, valid, and lists the variant."""
+    observation = view.sight(node).observation
+    base, _, variant = name.partition("+")
+    known = {found.name: found for found in (observation.oses if observation is not None else ())}
+    found = known.get(base)
+    if found is None:
+        raise Refused(
+            f"OS '{base}' not in supported OS list for node {node.name}: it has "
+            f"{', '.join(sorted(known)) or 'none'}",
+            "wrong_input",
+        )
+    if not found.valid:
+        raise Refused(f"OS '{base}' on node {node.name} is invalid: {found.message}", "wrong_input")
+    if found.variants and not variant:
+        raise Refused(
+            f"OS '{base}' must be used with a variant: {', '.join(found.variants)}", "wrong_input"
+        )
+    if variant and not found.variants:
+        raise Refused(f"OS '{base}' does not support variants ('{variant}' passed)", "wrong_input")
+    if variant and variant not in found.variants and not force_variant:
+        raise Refused(f"Unsupported OS variant '{variant}' of '{base}'", "wrong_input")
+
+
+def not_offline(instance: Instance) -> None:
+    """The instance is not marked offline."""
+    if instance.admin_state is AdminState.OFFLINE:
+        raise Refused(
+            f"Instance '{instance.name}' is marked to be offline: bring it back with "
+            f"'gnt-instance modify --online {instance.name}'",
+            "wrong_state",
+        )
+
+
+def runs(view: View, instance: Instance) -> bool:
+    """The primary node last saw the guest running."""
+    guest = view.guest(instance, view.primary(instance))
+    return guest is not None and guest.alive
+
+
+def other_node(view: View, instance: Instance, target: str | None) -> Node:
+    """Where the instance can go: its secondary, or for shared storage the node asked for."""
+    template = instance.disk_template
+    if template in MIRRORED:
+        secondary = view.secondary(instance)
+        if secondary is None:
+            raise Refused(f"No secondary node but using {template} disk template", "wrong_state")
+        if target is not None and view.configuration.node(target).uuid != secondary.uuid:
+            raise Refused(
+                f"Instances with disk template {template} cannot be moved to arbitrary nodes; "
+                f"{instance.name} can go to {secondary.name}",
+                "wrong_input",
+            )
+        return secondary
+    if template not in SHARED:
+        raise Refused(
+            f"Instance's disk layout '{template}' does not allow failover or migration",
+            "wrong_state",
+        )
+    if target is None:
+        raise Refused(
+            f"Name the target node for instance '{instance.name}' (option -n)", "wrong_input"
+        )
+    node = view.configuration.node(target)
+    if node.uuid == instance.primary_node:
+        raise Refused(
+            f"Cannot move instance '{instance.name}' to its primary node {node.name}",
+            "wrong_state",
+        )
+    return node
+
+
+def tags_valid(tags: tuple[str, ...]) -> None:
+    """Tags are short and made of the allowed characters."""
+    for tag in tags:
+        if not TAG.match(tag):
+            raise Refused(f"Invalid tag '{tag}': use up to 128 of A-Z a-z 0-9 . + * / : @ - _")

@@ -1,0 +1,107 @@
+"""Parameter families: their defaults, and how given values are checked and merged. Pure.
+
+The values stand in ``clusterd.defaults`` and with the plugins. Levels (cluster, group, OS, object)
+store only what differs from the level above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+import storage.plugin
+from clusterd.defaults import BEPARAMS, HVPARAMS, NDPARAMS, NICPARAMS
+from clusterd.model import Params, ParamValue
+from jobqueue.errors import Refused
+from storage.volume import Template
+
+OWN_HVPARAMS: dict[str, Params] = {"kvm": {"accel": "auto", "kernel_path": ""}, "memory": {}}
+
+
+def hypervisor_defaults(name: str) -> Params:
+    """All parameters of a hypervisor with their defaults; empty for one that is not served."""
+    return {**HVPARAMS.get(name, {}), **OWN_HVPARAMS.get(name, {})}
+
+
+def disk_defaults(template: str) -> Params:
+    """All parameters of a disk template with their defaults."""
+    plugin = storage.plugin.built_in().get(Template(template))
+    if plugin is None:
+        return {}
+    values = msgspec.to_builtins(plugin.parameters())
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def hypervisor(name: str, given: Mapping[str, ParamValue | None], base: Params) -> Params:
+    """Own hypervisor parameters after setting ``given`` on ``base``."""
+    return merged(given, base, hypervisor_defaults(name), f"{name} hypervisor")
+
+
+def nic(given: Mapping[str, ParamValue | None], base: Params) -> Params:
+    """Own network card parameters after setting ``given`` on ``base``."""
+    return merged(given, base, NICPARAMS, "network card")
+
+
+def disk(template: str, given: Mapping[str, ParamValue | None], base: Params) -> Params:
+    """Own disk parameters of a template after setting ``given`` on ``base``."""
+    return merged(given, base, disk_defaults(template), f"disk template {template}")
+
+
+def node(given: Mapping[str, ParamValue | None], base: Params) -> Params:
+    """Own node parameters after setting ``given`` on ``base``."""
+    return merged(given, base, NDPARAMS, "node")
+
+
+def beparams(given: Mapping[str, ParamValue | None], base: Params) -> Params:
+    """Own backend parameters after setting ``given`` (None: back to default) on ``base``."""
+    given = dict(given)
+    if "memory" in given:
+        both = given.pop("memory")
+        given = {"maxmem": both, "minmem": both, **given}
+    own = merged(given, base, BEPARAMS, "backend")
+    effective = {**BEPARAMS, **own}
+    if int(effective["minmem"]) > int(effective["maxmem"]):
+        raise Refused(
+            f"Minimum memory ({effective['minmem']}) is higher than maximum memory "
+            f"({effective['maxmem']})",
+            "wrong_input",
+        )
+    for key in ("minmem", "maxmem", "vcpus"):
+        if int(effective[key]) < 1:
+            raise Refused(f"Backend parameter '{key}' must be at least 1", "wrong_input")
+    return own
+
+
+def merged(
+    given: Mapping[str, ParamValue | None], base: Params, known: Params, word: str
+) -> Params:
+    """``base`` with ``given`` set; names and types must be those of ``known``."""
+    own = dict(base)
+    for key, value in given.items():
+        if key not in known:
+            raise Refused(f"Unknown {word} parameter '{key}'", "wrong_input")
+        if value is None or value == "default":
+            own.pop(key, None)
+        else:
+            own[key] = typed(key, value, known[key], word)
+    return own
+
+
+def typed(key: str, value: ParamValue, like: ParamValue, word: str) -> ParamValue:
+    """``value`` as the type of ``like``: command lines give text for everything."""
+    if isinstance(like, bool):
+        if isinstance(value, bool):
+            return value
+        if str(value).lower() in ("true", "yes", "1", "false", "no", "0"):
+            return str(value).lower() in ("true", "yes", "1")
+        raise Refused(f"{word} parameter '{key}': '{value}' is not a boolean", "wrong_input")
+    if isinstance(like, int | float):
+        try:
+            return type(like)(value)
+        except ValueError:
+            raise Refused(
+                f"{word} parameter '{key}': '{value}' is not a number", "wrong_input"
+            ) from None
+    return str(value)
