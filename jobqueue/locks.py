@@ -2,17 +2,33 @@
 
 Decided here: who holds what and who is next. Not decided here: which locks an operation needs.
 
-Invariant: a lock has any number of shared holders or one exclusive holder; an owner waits for at most
-one lock at a time and only for one that sorts after all that it holds, so nobody waits in a circle.
+Invariant: a lock has any number of shared holders or one exclusive holder. An owner asks once at a
+time and only for levels above those that it holds, and gets all that it wants of a level together.
+So who waits, waits for owners that wait on higher levels or stand ahead of it: never in a circle.
 """
 
 from __future__ import annotations
 
 import enum
 import itertools
+from collections.abc import Iterable
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
+
+from jobqueue.errors import LockRefused
+from jobqueue.lock_level import ALL, Claim, LockLevel, Order
+
+__all__ = [
+    "ALL",
+    "BIG_LOCK_EXCLUSIVE",
+    "BIG_LOCK_SHARED",
+    "Held",
+    "Level",
+    "Lock",
+    "LockTable",
+    "merge",
+]
 
 
 class Level(enum.IntEnum):
@@ -29,10 +45,6 @@ class Level(enum.IntEnum):
     def label(self) -> str:
         """The level as it is written in lock names."""
         return self.name.lower().replace("_", "-")
-
-
-ALL = "[lockset]"
-"""The name that stands for each lock of a level, future ones included."""
 
 
 class Lock(msgspec.Struct, frozen=True, order=True):
@@ -60,133 +72,191 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     """(mode, owner) in the order in which they will be served."""
 
 
-class _Waiter:
-    def __init__(self, owner: str, lock: Lock, order: tuple[int, int]) -> None:
-        self.owner = owner
-        self.lock = lock
+class _Asking:
+    """One call of ``acquire`` that has not ended."""
+
+    def __init__(self, order: Order) -> None:
         self.order = order
+        self.level = Level.CLUSTER
+        self.claim: Claim | None = None
+        """What waits on ``level``; None once granted."""
         self.granted: Deferred[None] = Deferred()
 
 
-def merge(locks: list[Lock]) -> tuple[Lock, ...]:
-    """Sorted, one entry a name; exclusive wins over shared."""
-    chosen: dict[tuple[Level, str], bool] = {}
+def merge(locks: Iterable[Lock]) -> tuple[Lock, ...]:
+    """Sorted, one entry a name; exclusive wins over shared, and a level's lockset over its names.
+
+    A shared lockset beside an exclusive name becomes an exclusive lockset.
+    """
+    chosen: dict[Level, dict[str, bool]] = {}
     for lock in locks:
-        key = (lock.level, lock.name)
-        chosen[key] = chosen.get(key, True) and lock.shared
-    return tuple(Lock(level, name, chosen[level, name]) for level, name in sorted(chosen))
+        names = chosen.setdefault(lock.level, {})
+        names[lock.name] = names.get(lock.name, True) and lock.shared
+    for level, names in chosen.items():
+        if ALL in names:
+            chosen[level] = {ALL: all(names.values())}
+    return tuple(
+        Lock(level, name, chosen[level][name])
+        for level in sorted(chosen)
+        for name in sorted(chosen[level])
+    )
 
 
 class LockTable:
     """All locks of the cluster; lives in the master's memory, rebuilt from running jobs."""
 
     def __init__(self) -> None:
-        self._holders: dict[tuple[Level, str], dict[str, bool]] = {}
-        self._waiters: list[_Waiter] = []
+        self._levels = {level: LockLevel() for level in Level}
+        self._held: dict[str, dict[Level, dict[str, bool]]] = {}
+        self._asking: dict[str, _Asking] = {}
         self._tickets = itertools.count()
 
     async def acquire(self, owner: str, locks: tuple[Lock, ...], priority: int = 0) -> None:
-        """Hold all of ``locks``, taken in order; waiting lasts as long as it must.
+        """Hold all of ``locks``, taken level by level; waiting lasts as long as it must.
 
-        When cancelled while waiting, the owner's locks are given back.
+        What the owner holds already, at least as strictly, is not asked for again. When cancelled
+        while waiting, the owner's locks are given back. Raises LockRefused, nothing changed, when
+        the owner is waiting already, and for anything new on a level that it holds locks of or
+        below such a level (a shared lock wanted exclusively is new): release first.
         """
-        ticket = next(self._tickets)
+        wanted = self._wanted(owner, locks)
+        asking = _Asking((priority, next(self._tickets)))
+        self._asking[owner] = asking
         try:
-            for lock in merge(list(locks)):
-                if self._holders.get((lock.level, lock.name), {}).get(owner, True) is False:
-                    continue
-                waiter = _Waiter(owner, lock, (priority, ticket))
-                self._waiters.append(waiter)
-                self._waiters.sort(key=lambda item: item.order)
-                self._serve()
-                await waiter.granted
+            for level, names in wanted.items():
+                await self._take(owner, asking, level, names)
         except (CancelledError, GeneratorExit):
             self.release(owner)
             raise
+        finally:
+            if self._asking.get(owner) is asking:
+                del self._asking[owner]
 
     def seize(self, owner: str, locks: tuple[Lock, ...]) -> None:
-        """Hold ``locks`` at once, before anybody else asks: a resumed job's own."""
-        for lock in merge(list(locks)):
-            self._holders.setdefault((lock.level, lock.name), {})[owner] = lock.shared
+        """Hold ``locks`` at once, before anybody else asks: a resumed job's own.
+
+        Raises LockRefused, nothing changed, when another owner holds what stands against them or
+        the owner has asked for locks.
+        """
+        merged = merge(locks)
+        if owner in self._asking or owner in self._held:
+            raise LockRefused(f"owner {owner} has asked for locks: seize before anybody asks")
+        for lock in merged:
+            if not self._levels[lock.level].can_share(lock.name, lock.shared):
+                raise LockRefused(f"lock {lock} of owner {owner} is held by another owner")
+        for level, names in _by_level(merged).items():
+            self._levels[level].hold(owner, names)
+            self._held.setdefault(owner, {})[level] = names
 
     def release(self, owner: str) -> None:
-        """Give back everything that ``owner`` holds or waits for."""
-        for key in [key for key, owners in self._holders.items() if owner in owners]:
-            del self._holders[key][owner]
-            if not self._holders[key]:
-                del self._holders[key]
-        self._waiters = [waiter for waiter in self._waiters if waiter.owner != owner]
-        self._serve()
+        """Give back everything that ``owner`` holds or waits for; its waiting ``acquire`` ends with
+        CancelledError."""
+        served: list[Claim] = []
+        asking = self._asking.pop(owner, None)
+        if asking and asking.claim:
+            served += self._levels[asking.level].withdraw(asking.claim)
+            asking.claim = None
+        for level, names in self._held.pop(owner, {}).items():
+            served += self._levels[level].let_go(owner, names)
+        granted = [self._note(claim) for claim in served]
+        if asking:
+            asking.granted.cancel()
+        _tell(granted)
 
     def reprioritise(self, owner: str, priority: int) -> None:
         """Serve ``owner`` according to a new priority."""
-        for waiter in self._waiters:
-            if waiter.owner == owner:
-                waiter.order = (priority, waiter.order[1])
-        self._waiters.sort(key=lambda item: item.order)
-        self._serve()
+        asking = self._asking.get(owner)
+        if asking is None:
+            return
+        asking.order = (priority, asking.order[1])
+        if asking.claim is None:
+            return
+        served = self._levels[asking.level].move(asking.claim, asking.order)
+        _tell([self._note(claim) for claim in served])
 
     def waits(self, owner: str) -> bool:
         """True while ``owner`` waits for a lock."""
-        return any(waiter.owner == owner for waiter in self._waiters)
+        asking = self._asking.get(owner)
+        return asking is not None and asking.claim is not None
 
     def holdings(self, owner: str) -> tuple[Lock, ...]:
         """What ``owner`` holds, in order."""
         return tuple(
-            Lock(level, name, owners[owner])
-            for (level, name), owners in sorted(self._holders.items())
-            if owner in owners
+            Lock(level, name, names[name])
+            for level, names in sorted(self._held.get(owner, {}).items())
+            for name in sorted(names)
         )
 
     def rows(self) -> tuple[Held, ...]:
         """All locks that somebody holds or waits for, in order."""
-        keys = set(self._holders) | {(w.lock.level, w.lock.name) for w in self._waiters}
-        return tuple(self._row(level, name) for level, name in sorted(keys))
-
-    def _row(self, level: Level, name: str) -> Held:
-        owners = self._holders.get((level, name), {})
-        mode = None
-        if owners:
-            mode = "shared" if all(owners.values()) else "exclusive"
-        return Held(
-            name=f"{level.label}/{name}",
-            mode=mode,
-            owners=tuple(sorted(owners)),
-            pending=tuple(
-                ("shared" if w.lock.shared else "exclusive", w.owner)
-                for w in self._waiters
-                if (w.lock.level, w.lock.name) == (level, name)
-            ),
+        return tuple(
+            _row(level, locks, name)
+            for level, locks in self._levels.items()
+            for name in sorted(locks.names())
         )
 
-    def _serve(self) -> None:
-        """Grant each waiter that neither a holder nor an earlier waiter stands against."""
-        granted: list[_Waiter] = []
-        ahead: list[_Waiter] = []
-        for waiter in self._waiters:
-            blocked = self._held_against(waiter) or any(
-                _collide(waiter.lock, other.lock) and other.owner != waiter.owner for other in ahead
+    def _wanted(self, owner: str, locks: tuple[Lock, ...]) -> dict[Level, dict[str, bool]]:
+        """What is missing, by level in order."""
+        if owner in self._asking:
+            raise LockRefused(f"owner {owner} waits for locks already: it may ask once at a time")
+        held = self._held.get(owner, {})
+        missing = [lock for lock in merge(locks) if not _covered(lock, held.get(lock.level, {}))]
+        if missing and held and missing[0].level <= max(held):
+            raise LockRefused(
+                f"owner {owner} asks for lock {missing[0]} while it holds locks of level"
+                f" {max(held).label}: release those first"
             )
-            if blocked:
-                ahead.append(waiter)
-                continue
-            lock = waiter.lock
-            self._holders.setdefault((lock.level, lock.name), {})[waiter.owner] = lock.shared
-            granted.append(waiter)
-        self._waiters = [waiter for waiter in self._waiters if waiter not in granted]
-        for waiter in granted:
-            waiter.granted.callback(None)
+        return _by_level(missing)
 
-    def _held_against(self, waiter: _Waiter) -> bool:
-        for (level, name), owners in self._holders.items():
-            if level is not waiter.lock.level:
-                continue
-            for owner, shared in owners.items():
-                if owner != waiter.owner and _collide(waiter.lock, Lock(level, name, shared)):
-                    return True
-        return False
+    async def _take(
+        self, owner: str, asking: _Asking, level: Level, names: dict[str, bool]
+    ) -> None:
+        asking.level = level
+        asking.granted = Deferred()
+        asking.claim = Claim(owner, names, asking.order)
+        if self._levels[level].ask(asking.claim):
+            self._note(asking.claim)
+            return
+        await asking.granted
+
+    def _note(self, claim: Claim) -> Deferred[None]:
+        """Write down that a claim was granted; answers who wants to know."""
+        asking = self._asking[claim.owner]
+        asking.claim = None
+        self._held.setdefault(claim.owner, {})[asking.level] = dict(claim.wants)
+        return asking.granted
 
 
-def _collide(one: Lock, two: Lock) -> bool:
-    same = one.level is two.level and (one.name == two.name or ALL in (one.name, two.name))
-    return same and not (one.shared and two.shared)
+def _tell(granted: list[Deferred[None]]) -> None:
+    """Last of all, as each one told may change the table at once, even release another one."""
+    for waiting in granted:
+        if not waiting.called:
+            waiting.callback(None)
+
+
+def _by_level(locks: Iterable[Lock]) -> dict[Level, dict[str, bool]]:
+    levels: dict[Level, dict[str, bool]] = {}
+    for lock in locks:
+        levels.setdefault(lock.level, {})[lock.name] = lock.shared
+    return levels
+
+
+def _covered(lock: Lock, held: dict[str, bool]) -> bool:
+    """True when ``held`` gives at least what ``lock`` would."""
+    return any(name in held and held[name] <= lock.shared for name in (lock.name, ALL))
+
+
+def _row(level: Level, locks: LockLevel, name: str) -> Held:
+    owners = locks.holders.get(name, {})
+    mode = None
+    if owners:
+        mode = "shared" if all(owners.values()) else "exclusive"
+    return Held(
+        name=f"{level.label}/{name}",
+        mode=mode,
+        owners=tuple(sorted(owners)),
+        pending=tuple(
+            ("shared" if claim.wants[name] else "exclusive", claim.owner)
+            for claim in locks.line(name)
+        ),
+    )
