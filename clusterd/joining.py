@@ -9,6 +9,7 @@ Blocking, for the operator's command. Everything up to ``deliver`` changes nothi
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import re
@@ -29,6 +30,9 @@ MAX_CLOCK_SKEW_S = 150.0
 
 STAGES = ("program", "hostname", "membership", "addresses", "clock", "deliver", "start", "greet")
 DAEMON = "clusterd-node"
+FORGOTTEN = ("node-epoch",)
+"""State of a node that means nothing in another cluster, whose epochs may be lower."""
+
 _VERSION = re.compile(r"^clusterd-node (\S+) \(calls (\d+)\)$", re.MULTILINE)
 
 Report = Callable[[str], None]
@@ -97,20 +101,22 @@ def same_host(wanted: str, found: str) -> bool:
     return wanted == found or ("." not in found and wanted.split(".", maxsplit=1)[0] == found)
 
 
+def cluster_of(text: bytes) -> str:
+    """The uuid of the cluster that settings name; empty for none, raises BadSettings."""
+    return Settings.parse(text.decode(errors="replace"), source="settings").cluster.uuid
+
+
 def membership_problem(join: Join, text: bytes | None) -> str:
     """Why the settings that were found there forbid joining; empty when they do not."""
     if text is None or join.force:
         return ""
     try:
-        found = Settings.parse(text.decode(errors="replace"), source="settings").cluster
+        found = cluster_of(text)
     except BadSettings as problem:
         return f"it has unreadable settings of a cluster ({problem}); use --force-join"
-    if found.uuid and found.uuid != join.settings.cluster.uuid:
-        return (
-            f"it is part of another cluster, {found.name} ({found.uuid}); remove it there, or use"
-            " --force-join"
-        )
-    if found.uuid and not join.readd:
+    if found and found != join.settings.cluster.uuid:
+        return f"it is part of another cluster ({found}); remove it there, or use --force-join"
+    if found and not join.readd:
         return "it is already part of this cluster; to set it up again use --readd"
     return ""
 
@@ -143,7 +149,7 @@ class _Joining:
         self._node = join.settings.node
         self._there = msgspec.structs.replace(join.settings, root=root_of(join.environment))
         self._skew_s = (0.0, 0.0)
-        self._known = False
+        self._known = self._same = False
         self._undo: list[tuple[str, Callable[[], object]]] = []
         self._stages: dict[str, Callable[[], str]] = {
             "program": self._check_program,
@@ -224,6 +230,8 @@ class _Joining:
         problem = membership_problem(self._join, text)
         if problem:
             raise self._fail("membership", problem)
+        with contextlib.suppress(BadSettings):
+            self._same = text is not None and cluster_of(text) == self._join.settings.cluster.uuid
         return "is in no cluster" if text is None else "leaves what it was part of before"
 
     def _check_addresses(self) -> str:
@@ -269,6 +277,8 @@ class _Joining:
         ]
         if self._join.authority_key:
             files.append((f"{state}/{certificates.AUTHORITY_KEY_FILE}", self._join.authority_key))
+        for name in () if self._same else FORGOTTEN:
+            self._remove(f"{state}/{name}")
         # the settings last: they are what makes a machine part of a cluster
         files.append((str(there.path), self._join.settings.to_toml().encode()))
         for path, data in files:
@@ -292,6 +302,12 @@ class _Joining:
             was = bytes(before)
             self._undo.append((path, lambda: self._shell.put(path, was, mode or 0o600)))
         self._shell.put(path, data, 0o600)
+
+    def _remove(self, path: str) -> None:
+        before = self._shell.read(path)
+        if before is not None:
+            self._undo.append((path, lambda: self._shell.put(path, before, 0o600)))
+            self._shell.remove(path)
 
     def _start(self) -> str:
         self._undo.append(

@@ -103,10 +103,11 @@ class StoreSection(Section, frozen=True, kw_only=True):
 
 
 class StorageSection(Section, frozen=True, kw_only=True):
-    """What this machine offers for disks. An empty list of directories allows none."""
+    """What this machine offers for disks. An empty list offers nothing."""
 
-    volume_group: str = ""
+    volume_groups: tuple[str, ...] = ()
     file_directories: tuple[Absolute, ...] = ()
+    shared_file_directories: tuple[Absolute, ...] = ()
 
 
 class Timeouts(Section, frozen=True, kw_only=True):
@@ -211,6 +212,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if shown:
                 lines += ["", f"[{section}]", *shown]
         return "\n".join(lines) + "\n"
+
+    def without_cluster(self) -> Settings:
+        """What stays when this machine leaves its cluster: where files lie, ports, times."""
+        return msgspec.structs.replace(
+            self,
+            cluster=ClusterSection(),
+            node=NodeSection(bind_address=self.node.bind_address, port=self.node.port),
+            storage=StorageSection(),
+        )
+
+    def require_cluster(self) -> Settings:
+        """Itself; raises NoCluster when the file says only where things lie."""
+        if not self.cluster.uuid:
+            raise NoCluster(f"this machine is not part of a cluster: {self.path} names none")
+        return self
 
     @property
     def config_directory(self) -> Path:

@@ -1,0 +1,160 @@
+"""The three daemons: the only file that picks the real reactor, threads and random source.
+
+Everything below is handed what it needs from here. Imports are late, so that ``--version`` and
+``--status`` answer at once and a daemon loads only what it serves.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clusterd import names
+from clusterd.errors import ClusterError, NoCluster
+from clusterd.settings import BadSettings, Settings, root_of
+
+if TYPE_CHECKING:
+    from cli.process import Kind, Service, Surroundings
+
+STATUS_STOPPED = 3
+"""What init scripts answer for a service that does not run."""
+
+
+def node() -> None:
+    """Entry point of clusterd-node."""
+    _command("clusterd-node", "node")()
+
+
+def master() -> None:
+    """Entry point of clusterd-master."""
+    _command("clusterd-master", "")()
+
+
+def rapi() -> None:
+    """Entry point of clusterd-rapi."""
+    _command("clusterd-rapi", "rapi")()
+
+
+def _command(daemon: str, section: str) -> click.Command:
+    flags = [
+        (("-f", "--foreground"), "stay in the foreground; events also go to standard error"),
+        (("-d", "--debug"), "log more"),
+        (("--version",), "show the version"),
+        (("--show-effective",), "show the settings as they are used"),
+        (("--why",), "with --show-effective: also where each value comes from"),
+        (("--start",), "start it the way this machine starts services, wait until it serves"),
+        (("--stop",), "end it, wait until it is gone"),
+        (("--status",), f"does it run? Exit code 0 or {STATUS_STOPPED}"),
+    ]
+    parameters: list[click.Parameter] = [
+        click.Option(words, is_flag=True, help=text) for words, text in flags
+    ]
+    if section:
+        parameters += [
+            click.Option(("-p", "--port"), type=click.IntRange(1, 65535), help="TCP port"),
+            click.Option(("-b", "--bind", "bind_address"), help="address to listen on"),
+        ]
+
+    def run(**given: Any) -> None:
+        try:
+            code = _answer(daemon, section, given)
+        except ClusterError as error:
+            from cli.process import exit_code
+
+            print(f"{daemon}: {error}", file=sys.stderr)
+            code = exit_code(error)
+        sys.exit(code)
+
+    return click.Command(daemon, params=parameters, callback=run, help=f"Run {daemon}.")
+
+
+def _answer(daemon: str, section: str, given: dict[str, Any]) -> int:
+    """Do what the options say; the exit code."""
+    if given["version"]:
+        print(f"{daemon} {names.PRODUCT_VERSION} (calls {names.CALLS_VERSION})")
+        return 0
+    if given["stop"] or given["status"]:
+        return _stop(daemon) if given["stop"] else _status(daemon)
+    settings = Settings.load()
+    for option, key in (("port", "port"), ("bind_address", "bind_address")):
+        if given.get(option) is not None:
+            settings = settings.override(section, f"option --{option}", **{key: given[option]})
+    if given["show_effective"]:
+        for row in settings.effective():
+            print(f"{row.key} = {row.value!r}" + (f"  # {row.why}" if given["why"] else ""))
+        return 0
+    settings.require_cluster()
+    if given["start"]:
+        from cli import machine
+
+        machine.services(settings).start(daemon)
+        return 0
+    from cli import process
+
+    options = process.Options(foreground=given["foreground"], debug=given["debug"])
+    return process.run(_kind(daemon, section), settings, options, _reactor)
+
+
+def _found_settings() -> Settings:
+    """To look or to end something, the usual directories will do."""
+    try:
+        return Settings.load()
+    except (NoCluster, BadSettings):
+        return Settings(root=root_of())
+
+
+def _stop(daemon: str) -> int:
+    from cli import machine
+
+    machine.services(_found_settings()).stop(daemon)
+    return 0
+
+
+def _status(daemon: str) -> int:
+    from clusterd.pidfile import holder
+
+    pid = holder(_found_settings().pid_path(daemon))
+    print(f"{daemon} does not run" if pid is None else f"{daemon} runs as process {pid}")
+    return STATUS_STOPPED if pid is None else 0
+
+
+def _reactor() -> Any:
+    from twisted.internet import epollreactor
+
+    epollreactor.install()  # type: ignore[no-untyped-call]
+    from twisted.internet import reactor
+
+    return reactor
+
+
+def _kind(daemon: str, section: str) -> Kind:
+    from cli.process import Kind
+
+    build, umask = BUILDERS[daemon]
+    user: Callable[[Settings], str] = lambda settings: ""  # noqa: E731
+    if daemon == "clusterd-rapi":
+        user = lambda settings: settings.rapi.user  # noqa: E731
+    return Kind(name=daemon, section=section, umask=umask, user=user, build=build)
+
+
+def _build_node(around: Surroundings) -> Service:
+    raise NotImplementedError
+
+
+def _build_master(around: Surroundings) -> Service:
+    raise NotImplementedError
+
+
+def _build_rapi(around: Surroundings) -> Service:
+    raise NotImplementedError
+
+
+BUILDERS: dict[str, tuple[Callable[[Surroundings], Service], int]] = {
+    # images of guests are read by the hypervisor's own user
+    "clusterd-node": (_build_node, 0o022),
+    "clusterd-master": (_build_master, 0o077),
+    "clusterd-rapi": (_build_rapi, 0o077),
+}
