@@ -26,7 +26,9 @@ Hvparams = Annotated[Params, Meta(description="hypervisor parameters")]
 Beparams = Annotated[Params, Meta(description="memory, processors and other backend parameters")]
 Osparams = Annotated[dict[str, str | None], Meta(description="parameters of the OS definition")]
 IgnoreIpolicy = Annotated[bool, Meta(description="go on although the instance policy is violated")]
-TargetNode = Annotated[str | None, Meta(pattern=NAME, description="node to move to")]
+TargetNode = Annotated[
+    Annotated[str, Meta(pattern=NAME)] | None, Meta(description="node to move to")
+]
 Iallocator = Annotated[
     str | None, Meta(description="allocator that chooses nodes; '.' is the cluster's default")
 ]
