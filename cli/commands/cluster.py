@@ -1,0 +1,141 @@
+"""``gnt-cluster``: reads, the queue's drain flag, the watcher's pause, and following a verify."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cli import jobs
+from cli.asking import list_tags_command
+from cli.catalogue import Body, Effect
+from cli.command import Arguments, Call, Command, Option
+from cli.commands.cluster_info import cluster_info
+from cli.exits import CommandError, Exit
+from cli.notation import time_s
+from cli.output import info, moment, roman
+
+
+def _cluster(call: Call) -> dict[str, Any]:
+    return dict(call.session.door.call("QueryClusterInfo"))
+
+
+def _value(call: Call, name: str) -> Any:
+    (value,) = call.session.door.call("QueryConfigValues", [name])
+    return value
+
+
+def _info(call: Call) -> int:
+    rows = cluster_info(_cluster(call))
+    for line in info(roman(rows) if call.given("roman") else rows):
+        call.session.out(line)
+    return Exit.SUCCESS
+
+
+def _version(call: Call) -> int:
+    cluster = _cluster(call)
+    for title, key in (
+        ("Software version", "software_version"),
+        ("Internode protocol", "protocol_version"),
+        ("Configuration format", "config_version"),
+        ("OS api version", "os_api_version"),
+        ("Export interface", "export_version"),
+        ("VCS version", "vcs_version"),
+    ):
+        call.session.out(f"{title}: {cluster[key]}")
+    return Exit.SUCCESS
+
+
+def _getmaster(call: Call) -> int:
+    call.session.out(str(_value(call, "master_node")))
+    return Exit.SUCCESS
+
+
+def _master_ping(call: Call) -> int:
+    _cluster(call)
+    return Exit.SUCCESS
+
+
+def _queue(call: Call) -> int:
+    (word,) = call.arguments
+    if word in ("drain", "undrain"):
+        call.session.door.call("SetDrainFlag", word == "drain")
+        return Exit.SUCCESS
+    if word != "info":
+        raise CommandError(f"Command '{word}' is not valid: give drain, undrain or info")
+    flag = "set" if _value(call, "drain_flag") else "unset"
+    call.session.out(f"The drain flag is {flag}")
+    return Exit.SUCCESS
+
+
+def _watcher(call: Call) -> int:
+    word, *rest = call.arguments
+    if word == "pause":
+        if len(rest) != 1:
+            raise CommandError("Missing pause duration: give a time such as 30m")
+        until = call.session.now_ns() / 1e9 + time_s(rest[0])
+        call.session.door.call("SetWatcherPause", until)
+        call.session.out(f"The watcher is paused until {moment(until)}.")
+        return Exit.SUCCESS
+    if rest:
+        raise CommandError(f"Command '{word}' takes no further arguments")
+    if word == "continue":
+        call.session.door.call("SetWatcherPause", None)
+        call.session.out("The watcher is no longer paused.")
+        return Exit.SUCCESS
+    if word != "info":
+        raise CommandError(f"Command '{word}' is not valid: give pause, continue or info")
+    until = _value(call, "watcher_pause")
+    paused = until is not None and until > call.session.now_ns() / 1e9
+    call.session.out(
+        f"The watcher is paused until {moment(until)}." if paused else "The watcher is not paused."
+    )
+    return Exit.SUCCESS
+
+
+def _verified(call: Call, _body: Body, result: Any) -> int:
+    """The opcode answers the jobs that verify; one of them fails by answering false."""
+    if not isinstance(result, dict):
+        return Exit.FAILURE if result is False else Exit.SUCCESS
+    together = jobs.JobSet(call, verbose=True)
+    for accepted, outcome in result.get("jobs", ()):
+        together.add(accepted, outcome)
+    ended = together.finish()
+    broken = sum(not success for success, _ in ended)
+    unhappy = sum(success and not all(results) for success, results in ended)
+    if broken:
+        call.session.err(f"{broken} job(s) failed while verifying the cluster.")
+    return Exit.FAILURE if broken or unhappy else Exit.SUCCESS
+
+
+def _modified(_call: Call, _body: Body, _changes: Any) -> int:
+    return Exit.SUCCESS
+
+
+EFFECTS = {"verify": Effect(after=_verified), "modify": Effect(after=_modified)}
+
+COMMANDS: tuple[Command, ...] = (
+    list_tags_command("cluster", named=False),
+    Command(
+        name="info",
+        aliases=("show",),
+        summary="Show the configuration of the cluster",
+        run=_info,
+        options=(Option(names=("--roman",), flag=True, words="Roman numbers"),),
+    ),
+    Command(name="version", summary="Show versions", run=_version),
+    Command(name="getmaster", summary="Show the master node", run=_getmaster),
+    Command(
+        name="master-ping", summary="Exit with 0 if the master daemon answers", run=_master_ping
+    ),
+    Command(
+        name="queue",
+        summary="Drain the job queue, take jobs again, or show which",
+        run=_queue,
+        arguments=Arguments(shown="drain|undrain|info", minimum=1, maximum=1),
+    ),
+    Command(
+        name="watcher",
+        summary="Pause the watcher, let it go on, or show which",
+        run=_watcher,
+        arguments=Arguments(shown="pause <time>|continue|info", minimum=1, maximum=2),
+    ),
+)

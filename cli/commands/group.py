@@ -1,0 +1,61 @@
+"""``gnt-group``: list and info."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cli.asking import list_tags_command
+from cli.command import Arguments, Call, Command
+from cli.exits import Exit
+from cli.listing import Kind, list_command, list_fields_command
+from cli.output import info, params
+from cli.policy import policy_info
+
+KIND = Kind(
+    what="group",
+    plural="node groups",
+    columns=("name", "node_cnt", "pinst_cnt", "alloc_policy", "ndparams"),
+    formats={
+        "ndparams": lambda value: ", ".join(f"{key}={item}" for key, item in value.items()),
+    },
+)
+
+_INFO_FIELDS = (
+    "name",
+    "ndparams",
+    "custom_ndparams",
+    "diskparams",
+    "custom_diskparams",
+    "ipolicy",
+    "custom_ipolicy",
+)
+
+
+def _info(call: Call) -> int:
+    rows = call.session.door.query_names("QueryGroups", call.arguments, _INFO_FIELDS)
+    for line in info([group_info(dict(zip(_INFO_FIELDS, row, strict=True))) for row in rows]):
+        call.session.out(line)
+    return Exit.SUCCESS
+
+
+def group_info(group: dict[str, Any]) -> list[tuple[str, Any]]:
+    """What ``info`` shows of one group."""
+    return [
+        ("Node group", group["name"]),
+        ("Node parameters", params(group["custom_ndparams"], group["ndparams"] or {})),
+        ("Disk parameters", params(group["custom_diskparams"], group["diskparams"] or {})),
+        ("Instance policy", policy_info(group["ipolicy"] or {}, group["custom_ipolicy"] or {})),
+    ]
+
+
+COMMANDS = (
+    list_command(KIND),
+    list_fields_command(KIND),
+    list_tags_command("nodegroup"),
+    Command(
+        name="info",
+        summary="Show details of node groups",
+        run=_info,
+        arguments=Arguments(shown="[<group>...]", maximum=None, completes="group"),
+    ),
+)

@@ -1,0 +1,158 @@
+"""How one opcode is spelled as a command: the shape of a row, and how values become its JSON.
+
+Decided here: a field without a row gets the option that its type makes; a field that is filled by
+a row, an argument or ``fixed``, or is ``hidden``, gets none. The rows themselves are
+``compatibility``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from cli.arguments import READS, option_of, read_nested
+from cli.command import Arguments, Call, Option
+from cli.declarations import Declaration
+
+SUBMIT = Option(
+    names=("--submit",),
+    flag=True,
+    words="Submit the job and print its number, but do not wait for it to end",
+)
+PRINT_JOBID = Option(
+    names=("--print-jobid",),
+    flag=True,
+    words="Print the job's number as first line on standard output",
+)
+PRIORITIES = {"low": 10, "normal": 0, "high": -10}
+PRIORITY = Option(
+    names=("--priority",),
+    choices=tuple(PRIORITIES),
+    reads=PRIORITIES.__getitem__,
+    words="How urgent the job is",
+)
+DRY_RUN = Option(
+    names=("--dry-run",),
+    flag=True,
+    words="Check only whether it is possible, and say what would be done",
+)
+LETTERS = {"J": (SUBMIT, PRINT_JOBID), "P": (PRIORITY,), "D": (DRY_RUN,)}
+"""What jobs have in common, by the letters of ``Spelling.common``."""
+
+Finish = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Spelling(msgspec.Struct, frozen=True, kw_only=True):
+    """One row: an opcode as a command."""
+
+    tool: str
+    name: str
+    opcode: str
+    """The module of the opcode."""
+    aliases: tuple[str, ...] = ()
+    positional: tuple[str, ...] = ()
+    """Fields that arguments fill, in order; without it, the first required one."""
+    shown: str = ""
+    usage: str = ""
+    options: tuple[Option, ...] = ()
+    hidden: tuple[str, ...] = ()
+    """Fields that have no option: internal, or filled by ``finish``."""
+    fixed: Mapping[str, Any] = {}
+    """Fields that this command always sends."""
+    finish: Finish | None = None
+    """The last word on the fields; refuses what does not fit together."""
+    common: str = "JPD"
+    extra: tuple[Option, ...] = ()
+    """Options that are the command's and not the opcode's."""
+    selects: bool = False
+    """It is done to many objects, chosen by options."""
+    reports_nothing_given: bool = False
+    """Without any option it is a mistake."""
+
+
+def positional_of(spelling: Spelling, declaration: Declaration) -> tuple[str, ...]:
+    """The fields that arguments fill."""
+    if spelling.positional:
+        return spelling.positional
+    required = [field.name for field in declaration.fields.values() if field.required]
+    return tuple(required[:1])
+
+
+def options_of(spelling: Spelling, declaration: Declaration) -> tuple[Option, ...]:
+    """All options: the rows, then what is left of the fields, then what jobs have in common."""
+    rows = tuple(_completed(option, declaration) for option in spelling.options)
+    taken = {option.field for option in rows} | set(spelling.hidden) | set(spelling.fixed)
+    taken |= set(positional_of(spelling, declaration))
+    rest = tuple(
+        option_of(field) for field in declaration.fields.values() if field.name not in taken
+    )
+    names = {name for option in (*rows, *spelling.extra) for name in option.names}
+    rest = tuple(option for option in rest if names.isdisjoint(option.names))
+    common = tuple(option for letter in spelling.common for option in LETTERS[letter])
+    return (*rows, *spelling.extra, *rest, *common)
+
+
+def _completed(option: Option, declaration: Declaration) -> Option:
+    """A row with what it leaves empty taken from the field."""
+    field = declaration.fields.get(option.field)
+    if field is None:
+        return option
+    changes: dict[str, Any] = {}
+    if not option.words:
+        changes["words"] = field.words or field.name.replace("_", " ")
+    if option.reads is None and option.fields is None:
+        if field.kind in ("flag", "unflag"):
+            sent = field.kind == "flag"
+            changes |= {"flag": True, "reads": lambda _given: sent}
+        elif field.kind == "nested":
+            changes |= {"many": True, "reads": read_nested}
+        elif not option.flag:
+            changes |= {"reads": READS.get(field.kind), "choices": option.choices or field.choices}
+    return msgspec.structs.replace(option, **changes) if changes else option
+
+
+def arguments_of(spelling: Spelling, declaration: Declaration) -> Arguments:
+    """The positional arguments; the last one takes many if its field does."""
+    fields = positional_of(spelling, declaration)
+    shown = spelling.shown or " ".join(f"<{name.replace('_', '-')}>" for name in fields)
+    many = bool(fields) and declaration.fields[fields[-1]].kind == "names"
+    kind = next((name for name in ("instance", "node", "group") if name in " ".join(fields)), "")
+    if spelling.selects:
+        return Arguments(shown=shown, minimum=0, maximum=None, completes=kind)
+    count = len(fields)
+    return Arguments(shown=shown, minimum=count, maximum=None if many else count, completes=kind)
+
+
+def body_of(spelling: Spelling, declaration: Declaration, call: Call) -> dict[str, Any]:
+    """The opcode as JSON; only what was given, what is fixed, and OP_ID."""
+    body: dict[str, Any] = dict(spelling.fixed)
+    for option in options_of(spelling, declaration):
+        value = call.given(option.key)
+        if value is None:
+            continue
+        if option.fields is not None:
+            body.update(option.fields(value))
+        elif option.field:
+            body[option.field] = value
+    if not spelling.selects:
+        body.update(_positional(spelling, declaration, call.arguments))
+    if spelling.finish is not None:
+        body = spelling.finish(body)
+    return {"OP_ID": declaration.op_id, **body}
+
+
+def _positional(
+    spelling: Spelling, declaration: Declaration, given: tuple[str, ...]
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    fields = positional_of(spelling, declaration)
+    for index, name in enumerate(fields):
+        kind = declaration.fields[name].kind
+        if kind == "names":
+            found[name] = list(given[index:])
+        elif index < len(given):
+            read = READS.get(kind)
+            found[name] = read(given[index]) if read else given[index]
+    return found

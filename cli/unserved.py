@@ -1,0 +1,114 @@
+"""What Ganeti's tools can do and this version cannot: name, arguments, summary.
+
+They are listed and have help, and refuse plainly. A row has no effect once an opcode or a
+hand-written command of that name exists.
+"""
+
+from __future__ import annotations
+
+_TAGS = "<tag>..."
+
+UNSERVED: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "cluster": (
+        ("activate-master-ip", "", "Bring up the address of the master"),
+        ("add-tags", _TAGS, "Add tags to the cluster"),
+        ("command", "<command>...", "Run a command on nodes"),
+        ("copyfile", "<file>", "Copy a file to nodes"),
+        ("deactivate-master-ip", "", "Take down the address of the master"),
+        ("epo", "[<name>...]", "Power nodes or groups off in an emergency, or on again"),
+        ("master-failover", "", "Make this node the master"),
+        ("redist-conf", "", "Distribute the configuration again"),
+        ("remove-tags", _TAGS, "Remove tags from the cluster"),
+        ("rename", "<name>", "Rename the cluster"),
+        ("renew-crypto", "", "Renew keys and certificates"),
+        ("repair-disk-sizes", "[<instance>...]", "Correct recorded sizes of disks"),
+        ("search-tags", "<pattern>", "Search all tags"),
+        ("show-ispecs-cmd", "", "Print the command that makes the instance policy"),
+        ("upgrade", "", "Change to another version"),
+        ("verify-disks", "", "Check disks and activate those that are down"),
+    ),
+    "node": (
+        ("add-tags", f"<node> {_TAGS}", "Add tags to a node"),
+        ("evacuate", "<node>", "Move instances away from a node"),
+        ("failover", "<node>", "Fail over all primary instances of a node"),
+        ("health", "[<node>...]", "Show the health of nodes"),
+        ("list-drbd", "<node>", "List the mirrored disks of a node"),
+        ("list-storage", "[<node>...]", "List the storage of nodes"),
+        ("migrate", "<node>", "Migrate all primary instances of a node"),
+        ("modify-storage", "<node> <type> <name>", "Change storage of a node"),
+        ("power", "on|off|cycle|status [<node>...]", "Change the power state of nodes"),
+        ("powercycle", "<node>", "Restart a node at once"),
+        ("remove-tags", f"<node> {_TAGS}", "Remove tags from a node"),
+        ("repair-storage", "<node> <type> <name>", "Repair storage of a node"),
+        ("restricted-command", "<command> [<node>...]", "Run a permitted command on nodes"),
+        ("volumes", "[<node>...]", "List logical volumes of nodes"),
+    ),
+    "instance": (
+        ("add-tags", f"<instance> {_TAGS}", "Add tags to an instance"),
+        ("batch-create", "<file>", "Create several instances from a file"),
+        ("change-group", "<instance>", "Move an instance to another node group"),
+        ("grow-disk", "<instance> <disk> <size>", "Make a disk larger"),
+        ("move", "<instance>", "Move an instance with its disks to another node"),
+        ("recreate-disks", "<instance>", "Make missing disks anew"),
+        ("reinstall", "<instance>...", "Install the OS again"),
+        ("remove-tags", f"<instance> {_TAGS}", "Remove tags from an instance"),
+        ("rename", "<instance> <new-name>", "Rename an instance"),
+        ("replace-disks", "<instance>", "Replace disks of an instance"),
+    ),
+    "job": (),
+    "os": (
+        ("info", "[<os>...]", "Show details of OS definitions"),
+        ("modify", "<os>", "Change parameters of an OS definition"),
+    ),
+    "group": (
+        ("add", "<group>", "Add a node group"),
+        ("add-tags", f"<group> {_TAGS}", "Add tags to a node group"),
+        ("assign-nodes", "<group> <node>...", "Assign nodes to a node group"),
+        ("evacuate", "<group>", "Move all instances of a node group away"),
+        ("modify", "<group>", "Change parameters of a node group"),
+        ("remove", "<group>", "Remove an empty node group"),
+        ("remove-tags", f"<group> {_TAGS}", "Remove tags from a node group"),
+        ("rename", "<group> <new-name>", "Rename a node group"),
+        ("show-ispecs-cmd", "[<group>...]", "Print the command that makes the instance policy"),
+    ),
+    "network": (
+        ("add", "<network>", "Add a network"),
+        ("add-tags", f"<network> {_TAGS}", "Add tags to a network"),
+        ("connect", "<network> [<group>...]", "Connect a network to node groups"),
+        ("disconnect", "<network> [<group>...]", "Disconnect a network from node groups"),
+        ("info", "[<network>...]", "Show details of networks"),
+        ("list", "[<network>...]", "List networks"),
+        ("list-fields", "[<field>...]", "List the fields of networks"),
+        ("list-tags", "<network>", "List the tags of a network"),
+        ("modify", "<network>", "Change a network"),
+        ("remove", "<network>", "Remove a network"),
+        ("remove-tags", f"<network> {_TAGS}", "Remove tags from a network"),
+        ("rename", "<network> <new-name>", "Rename a network"),
+    ),
+    "backup": (
+        ("export", "<instance>", "Export an instance to an image"),
+        ("import", "<instance>", "Make an instance from an export"),
+        ("list", "", "List exports"),
+        ("list-fields", "[<field>...]", "List the fields of exports"),
+        ("remove", "<name>", "Remove the exports of an instance"),
+    ),
+    "storage": (
+        ("diagnose", "", "Diagnose external storage providers"),
+        ("info", "[<provider>...]", "Show details of external storage providers"),
+    ),
+    "debug": (
+        ("iallocator", "<instance>...", "Run an allocator without an effect"),
+        ("metad", "<command>...", "Talk to the metadata daemon"),
+        ("test-jobqueue", "", "Test the job queue"),
+        ("test-osparams", "", "Test the passing of secret parameters"),
+        ("wconfd", "<command>...", "Talk to the configuration daemon"),
+    ),
+    "filter": (
+        ("add", "", "Add a job filter"),
+        ("delete", "<filter>", "Delete a job filter"),
+        ("info", "[<filter>...]", "Show details of job filters"),
+        ("list", "[<filter>...]", "List job filters"),
+        ("list-fields", "[<field>...]", "List the fields of job filters"),
+        ("replace", "<filter>", "Replace a job filter"),
+    ),
+}
