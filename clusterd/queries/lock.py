@@ -1,0 +1,48 @@
+"""Locks as they are queried: only those that somebody holds or waits for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clusterd.queries.field import Field, Resource, by_name, plain, present
+from clusterd.queries.sources import Sources
+from jobqueue.locks import Held
+
+
+def _owners(held: Held) -> list[str] | None:
+    return list(held.owners) or None
+
+
+def _pending(held: Held) -> list[Any] | None:
+    """``[mode, [owners]]``, neighbours with the same mode together."""
+    rows: list[Any] = []
+    for mode, owner in held.pending:
+        if rows and rows[-1][0] == mode:
+            rows[-1][1].append(owner)
+        else:
+            rows.append([mode, [owner]])
+    return rows or None
+
+
+FIELDS = (
+    Field("name", "Name", "text", "Name with its level", plain(lambda h: h.name)),
+    Field("mode", "Mode", "other", "shared or exclusive", lambda _s, h: present(h.mode)),
+    Field("owner", "Owner", "other", "Jobs that hold it", lambda _s, h: present(_owners(h))),
+    Field("pending", "Pending", "other", "Jobs that wait", lambda _s, h: present(_pending(h))),
+)
+
+
+def find(sources: Sources, name: Any) -> Held | None:
+    """A lock by name."""
+    return next((held for held in sources.jobs.locks.rows() if held.name == name), None)
+
+
+RESOURCE = Resource(
+    what="lock",
+    word="Lock",
+    key="name",
+    fields=by_name(FIELDS),
+    all=lambda sources: sources.jobs.locks.rows(),
+    find=find,
+    name_of=lambda held: held.name,
+)

@@ -1,0 +1,124 @@
+"""Networks as they are queried: addresses of the pool, who has one, what is reserved."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from clusterd.model import Network
+from clusterd.queries.field import (
+    UNAVAILABLE,
+    Cell,
+    Field,
+    Resource,
+    by_name,
+    common,
+    normal,
+    optional,
+    plain,
+)
+from clusterd.queries.sources import Sources
+
+MAX_MAPPED_ADDRESSES = 65536
+"""Larger pools have no map."""
+
+
+def _pool(network: Network) -> ipaddress.IPv4Network:
+    return ipaddress.IPv4Network(network.network, strict=False)
+
+
+def reserved(network: Network) -> list[str]:
+    """Addresses that no instance can have: the net's own, its broadcast address, the gateway."""
+    pool = _pool(network)
+    taken = {pool.network_address, pool.broadcast_address}
+    if network.gateway:
+        taken.add(ipaddress.IPv4Address(network.gateway))
+    return [str(address) for address in sorted(taken)]
+
+
+def _used(sources: Sources, network: Network) -> set[int]:
+    pool = _pool(network)
+    first = int(pool.network_address)
+    taken = set(reserved(network))
+    taken.update(ip for ip, _ in sources.addresses.get(network.uuid, ()) if ip)
+    offsets = (int(ipaddress.IPv4Address(address)) - first for address in taken)
+    return {offset for offset in offsets if 0 <= offset < pool.num_addresses}
+
+
+def _map(sources: Sources, network: Network) -> Cell:
+    size = _pool(network).num_addresses
+    if size > MAX_MAPPED_ADDRESSES:
+        return UNAVAILABLE
+    used = _used(sources, network)
+    return normal("".join("X" if offset in used else "." for offset in range(size)))
+
+
+def _free(sources: Sources, network: Network) -> Cell:
+    return normal(_pool(network).num_addresses - len(_used(sources, network)))
+
+
+def _instances(sources: Sources, network: Network) -> list[str]:
+    return sorted({instance.name for _, instance in sources.addresses.get(network.uuid, ())})
+
+
+FIELDS = (
+    Field("name", "Network", "text", "Name", plain(lambda n: n.name)),
+    Field("network", "Subnet", "text", "IPv4 subnet", plain(lambda n: n.network)),
+    Field("gateway", "Gateway", "other", "IPv4 gateway", optional(lambda n: n.gateway)),
+    Field("network6", "IPv6Subnet", "other", "IPv6 subnet", optional(lambda _n: None)),
+    Field("gateway6", "IPv6Gateway", "other", "IPv6 gateway", optional(lambda _n: None)),
+    Field("mac_prefix", "MacPrefix", "other", "MAC prefix", optional(lambda n: n.mac_prefix)),
+    Field("map", "Map", "text", "X for each taken address, . for each free one", _map),
+    Field("free_count", "FreeCount", "number", "Free addresses", _free),
+    Field(
+        "reserved_count",
+        "ReservedCount",
+        "number",
+        "Taken addresses",
+        lambda s, n: normal(len(_used(s, n))),
+    ),
+    Field(
+        "external_reservations",
+        "ExternalReservations",
+        "text",
+        "Addresses that no instance can have",
+        plain(lambda n: ", ".join(reserved(n))),
+    ),
+    Field("group_cnt", "NodeGroups", "number", "How many groups", plain(lambda _n: 0)),
+    Field(
+        "group_list", "GroupList", "other", "Groups that it is connected to", plain(lambda _n: [])
+    ),
+    Field(
+        "inst_cnt",
+        "Instances",
+        "number",
+        "How many instances have a card in it",
+        lambda s, n: normal(len(_instances(s, n))),
+    ),
+    Field(
+        "inst_list",
+        "InstanceList",
+        "other",
+        "Instances that have a card in it",
+        lambda s, n: normal(_instances(s, n)),
+    ),
+)
+
+
+def find(sources: Sources, name: Any) -> Network | None:
+    """A network by name or uuid."""
+    for network in sources.networks.values():
+        if network.name == name:
+            return network
+    return sources.networks.get(str(name))
+
+
+RESOURCE = Resource(
+    what="network",
+    word="Network",
+    key="name",
+    fields=by_name(common("network"), FIELDS),
+    all=lambda sources: sources.configuration.networks(),
+    find=find,
+    name_of=lambda network: network.name,
+)

@@ -1,0 +1,67 @@
+"""Effective parameters above single instances: Ganeti's defaults below what the cluster stores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from clusterd.defaults import DISKPARAMS, HVPARAMS, IPOLICY, NDPARAMS
+from clusterd.model import Cluster, Group, Node, Params, Policy
+from clusterd.queries.sources import Sources
+
+
+def own_policy(policy: Policy) -> dict[str, Any]:
+    """What a policy sets itself."""
+    found: dict[str, Any] = msgspec.to_builtins(policy)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def cluster_policy(cluster: Cluster) -> dict[str, Any]:
+    """The cluster's instance policy."""
+    return {**IPOLICY, **own_policy(cluster.ipolicy)}
+
+
+def group_policy(cluster: Cluster, group: Group) -> dict[str, Any]:
+    """A group's instance policy; the standard instance is the cluster's."""
+    own = own_policy(group.ipolicy)
+    own.pop("std", None)
+    return {**cluster_policy(cluster), **own}
+
+
+def cluster_ndparams(cluster: Cluster) -> Params:
+    """Node parameters of the cluster."""
+    return {**NDPARAMS, **cluster.ndparams}
+
+
+def group_ndparams(cluster: Cluster, group: Group) -> Params:
+    """Node parameters of a group."""
+    return {**cluster_ndparams(cluster), **group.ndparams}
+
+
+def node_ndparams(sources: Sources, node: Node) -> Params:
+    """Node parameters of a node."""
+    return {**NDPARAMS, **sources.view.ndparams(node)}
+
+
+def cluster_diskparams(cluster: Cluster) -> dict[str, Params]:
+    """Disk parameters by template."""
+    return _by_template(DISKPARAMS, cluster.diskparams)
+
+
+def group_diskparams(cluster: Cluster, group: Group) -> dict[str, Params]:
+    """Disk parameters by template in a group."""
+    return _by_template(cluster_diskparams(cluster), group.diskparams)
+
+
+def cluster_hvparams(cluster: Cluster) -> dict[str, Params]:
+    """Parameters of the enabled hypervisors."""
+    return {
+        name: {**HVPARAMS.get(name, {}), **cluster.hvparams.get(name, {})}
+        for name in cluster.enabled_hypervisors
+    }
+
+
+def _by_template(below: dict[str, Params], above: dict[str, Params]) -> dict[str, Params]:
+    names = sorted(set(below) | set(above))
+    return {name: {**below.get(name, {}), **above.get(name, {})} for name in names}

@@ -1,0 +1,87 @@
+"""What queries read: one moment of the cluster, and the job queue. Nothing here changes them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Protocol
+
+from clusterd.model import Instance, Network, Node
+from clusterd.view import View
+from hypervisors.guest import GuestStatus
+from jobqueue.live import Job
+from jobqueue.locks import LockTable
+
+
+class Jobs(Protocol):
+    """The job queue, as queries see it."""
+
+    locks: LockTable
+    drained: bool
+
+    def job(self, job_id: int) -> Job | None:
+        """A live job."""
+
+    def jobs(self) -> list[Job]:
+        """All live jobs by number."""
+
+
+class Sources:
+    """One moment. Valid until the next ``await``."""
+
+    def __init__(self, view: View, jobs: Jobs) -> None:
+        self.view = view
+        self.configuration = view.configuration
+        self.jobs = jobs
+
+    def guest(self, instance: Instance) -> tuple[Node | None, GuestStatus | None]:
+        """Where an instance's guest is alive: first where it is expected, then anywhere.
+
+        Looking anywhere makes one index for the whole query, not one a row.
+        """
+        for node in self.view.nodes_of(instance):
+            if not self.view.reachable(node):
+                continue
+            guest = self.view.guest(instance, node)
+            if guest is not None and guest.alive:
+                return node, guest
+        return self._alive.get((instance.hypervisor, instance.name), (None, None))
+
+    @cached_property
+    def _alive(self) -> dict[tuple[str, str], tuple[Node | None, GuestStatus | None]]:
+        found: dict[tuple[str, str], tuple[Node | None, GuestStatus | None]] = {}
+        for node in self.configuration.nodes():
+            observation = self.view.sight(node).observation
+            if observation is None or not self.view.reachable(node):
+                continue
+            for hypervisor, guests in observation.guests.items():
+                for guest in guests:
+                    if guest.alive:
+                        found.setdefault((hypervisor, guest.name), (node, guest))
+        return found
+
+    def network(self, uuid: str | None) -> Network | None:
+        """A network by uuid."""
+        return self.networks.get(uuid or "")
+
+    @cached_property
+    def nodes_of_group(self) -> dict[str, list[Node]]:
+        """Nodes of each group (uuid) by name."""
+        groups: dict[str, list[Node]] = {}
+        for node in self.configuration.nodes():
+            groups.setdefault(node.group, []).append(node)
+        return groups
+
+    @cached_property
+    def addresses(self) -> dict[str, list[tuple[str | None, Instance]]]:
+        """Cards in each network (uuid): address and whose."""
+        found: dict[str, list[tuple[str | None, Instance]]] = {}
+        for instance in self.configuration.instances():
+            for nic in instance.nics:
+                if nic.network is not None:
+                    found.setdefault(nic.network, []).append((nic.ip, instance))
+        return found
+
+    @cached_property
+    def networks(self) -> dict[str, Network]:
+        """All networks by uuid."""
+        return {network.uuid: network for network in self.configuration.networks()}
