@@ -1,0 +1,315 @@
+"""The storage contracts on backends that need no root: memory twins and files."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import struct
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+
+from storage import errors
+from storage.diskless import DisklessBackend
+from storage.file import FLOCK, FileBackend, SharedFileBackend
+from storage.memory import memory_backend
+from storage.shelf import Shelf, Wire
+from storage.volume import Health, Link, Mirror, Template, Volume
+from tests.contracts.storage import (
+    Mirrored,
+    MirrorWorld,
+    StorageWorld,
+    backend_contract,
+    finish,
+    mirror_contract,
+)
+
+T = TypeVar("T")
+POOL = "xenvg"
+F_OFD_SETLK = 37
+UUID = "11111111-2222-4333-8444-{:012d}"
+
+
+class InPlace:
+    """A thread runner without threads."""
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        return function(*args)
+
+
+def mirror(node: int, number: int) -> Mirror:
+    """One side of a pair between n0 and n1."""
+    peer = 1 - node
+    return Mirror(
+        minor=number + 10 * node,
+        port=11000 + number,
+        secret=f"secret-{number}",
+        local_name=f"n{node}",
+        local_address=f"192.0.2.{node + 1}",
+        peer_name=f"n{peer}",
+        peer_address=f"192.0.2.{peer + 1}",
+        peer_minor=number + 10 * peer,
+        meta_pool=POOL,
+        meta_name=f"{UUID.format(number)}.disk0_meta",
+    )
+
+
+def volume_of(template: Template, number: int, size_mib: int = 32, node: int = 0) -> Volume:
+    """A volume as one node holds it."""
+    mirrored = template is Template.DRBD
+    return Volume(
+        template=template,
+        uuid=UUID.format(number),
+        pool=POOL,
+        name=f"{UUID.format(number)}.disk0" + ("_data" if mirrored else ""),
+        size_mib=size_mib,
+        owner="99999999-2222-4333-8444-000000000001",
+        label="web1.example.com",
+        mirror=mirror(node, number) if mirrored else None,
+    )
+
+
+class MemoryWorld(StorageWorld):
+    """One pretended node."""
+
+    def __init__(self, template: Template) -> None:
+        self.template = template
+        self.force_to_open = template is Template.DRBD
+        self.shelf = Shelf("n0", {POOL: 4096})
+        self.backend = memory_backend(template, self.shelf)
+        self._number = 0
+
+    def volume(self, size_mib: int = 32) -> Volume:
+        self._number += 1
+        return volume_of(self.template, self._number, size_mib)
+
+    def elsewhere(self, volume: Volume) -> Volume:
+        return msgspec.structs.replace(volume, pool="nowhere")
+
+    @contextlib.contextmanager
+    def used(self, path: str) -> Iterator[None]:
+        self.shelf.hold(path)
+        yield
+        self.shelf.release(path)
+
+    def restart(self) -> None:
+        self.shelf.power_off()
+        self.shelf.power_on()
+
+    def close(self) -> None:
+        self.shelf.attached.clear()
+
+
+class FileWorld(StorageWorld):
+    """A directory of this machine."""
+
+    attaches = False
+    bounded = False
+    records_owner = False
+
+    def __init__(self, kind: type[FileBackend]) -> None:
+        self.kind = kind
+        self.directory = tempfile.TemporaryDirectory()
+        self.backend = kind(InPlace(), (self.directory.name,))
+
+    def volume(self, size_mib: int = 32) -> Volume:
+        template = self.kind.template
+        return msgspec.structs.replace(
+            volume_of(template, 1, size_mib),
+            pool=self.directory.name,
+            name=f"{UUID.format(1)}.{template}.disk0",
+        )
+
+    def elsewhere(self, volume: Volume) -> Volume:
+        return msgspec.structs.replace(volume, pool=f"{self.directory.name}/nowhere")
+
+    @contextlib.contextmanager
+    def used(self, path: str) -> Iterator[None]:
+        with locked_as_qemu_does(path):
+            yield
+
+    def restart(self) -> None:
+        """A restart changes nothing of a file."""
+
+    def close(self) -> None:
+        self.directory.cleanup()
+
+
+@contextlib.contextmanager
+def locked_as_qemu_does(path: str) -> Iterator[None]:
+    """Something has locked a byte of the file, as QEMU locks its images."""
+    with Path(path).open("r+b") as file:
+        lock = struct.pack(FLOCK, fcntl.F_RDLCK, 0, 100, 1, 0)
+        fcntl.fcntl(file, F_OFD_SETLK, lock)
+        yield
+
+
+class MemoryPair(MirrorWorld):
+    """Two pretended nodes; time stands still, so what is slow never ends."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slow = Wire(now=lambda: self.now, sync_mib_per_s=1.0)
+        self._take(Wire())
+        self._number = 0
+
+    def _take(self, wire: Wire) -> None:
+        self.wire = wire
+        self.shelves = tuple(Shelf(f"n{node}", {POOL: 4096}, wire) for node in (0, 1))
+        first, second = (memory_backend(Template.DRBD, shelf) for shelf in self.shelves)
+        self.backends = (first, second)
+
+    def pair(self, *, slow: bool = False) -> tuple[Volume, Volume]:
+        if slow:
+            self._take(self.slow)
+        self._number += 1
+        first, second = (volume_of(Template.DRBD, self._number, node=node) for node in (0, 1))
+        return first, second
+
+    def write(self, node: int, volume: Volume) -> None:
+        assert volume.mirror is not None
+        self.shelves[node].write(f"/dev/drbd{volume.mirror.minor}")
+
+    def content(self, node: int, volume: Volume) -> str:
+        return self.shelves[node].content(volume)
+
+    def power_off(self, node: int) -> None:
+        self.shelves[node].power_off()
+
+    def power_on(self, node: int) -> None:
+        self.shelves[node].power_on()
+
+    def cut(self) -> None:
+        self.wire.cut("n0", "n1")
+
+    def mend(self) -> None:
+        self.wire.mend("n1", "n0")
+
+    def close(self) -> None:
+        """Nothing is left of objects."""
+
+
+TestMemory = backend_contract(lambda: MemoryWorld(Template.MEMORY))
+TestMemoryPlain = backend_contract(lambda: MemoryWorld(Template.PLAIN))
+TestMemoryFile = backend_contract(lambda: MemoryWorld(Template.FILE))
+TestMemorySharedFile = backend_contract(lambda: MemoryWorld(Template.SHAREDFILE))
+TestMemoryMirrorAlone = backend_contract(lambda: MemoryWorld(Template.DRBD))
+TestMemoryMirror = mirror_contract(MemoryPair)
+TestFile = backend_contract(lambda: FileWorld(FileBackend))
+TestSharedFile = backend_contract(lambda: FileWorld(SharedFileBackend))
+
+
+def test_shared_files_of_twins_are_seen_by_both_nodes() -> None:
+    wire = Wire()
+    here, there = (
+        memory_backend(Template.SHAREDFILE, Shelf(name, {POOL: 64}, wire)) for name in ("a", "b")
+    )
+    volume = volume_of(Template.SHAREDFILE, 1)
+    finish(here.ensure(volume))
+    assert finish(there.look(volume)).present
+    finish(there.forget(volume))
+    assert not finish(here.look(volume)).present
+
+
+def test_synchronisation_of_twins_takes_its_time_and_stops_with_the_link() -> None:
+    world = MemoryPair()
+    disk = Mirrored(world, slow=True)
+    disk.up(clean=False)
+    disk.verb("open", 0, force=True)
+    world.now = 16.0
+    status = disk.look(1)
+    assert (status.sync_percent, status.sync_seconds_left) == (50.0, 16)
+    assert disk.look(0).sync_percent == 50.0
+    world.cut()
+    world.now = 40.0
+    assert disk.look(1).health is Health.FAULTY
+    world.mend()
+    assert disk.look(1).link is Link.SYNCING
+    world.now = 72.0
+    assert disk.look(1).health is Health.OK
+    assert disk.equal()
+
+
+def test_replaced_copy_is_a_stranger_even_if_called_clean() -> None:
+    world = MemoryPair()
+    disk = Mirrored(world)
+    disk.up(clean=True)
+    disk.verb("open", 0)
+    disk.write(0)
+    moved = disk.volumes[1]
+    assert moved.mirror is not None
+    disk.verb("forget", 1)
+    other = msgspec.structs.replace(moved.mirror, minor=77, local_name="n1")
+    disk.volumes = (
+        msgspec.structs.replace(
+            disk.volumes[0],
+            mirror=msgspec.structs.replace(disk.volumes[0].mirror, peer_minor=77),
+        ),
+        msgspec.structs.replace(moved, mirror=other),
+    )
+    disk.up(1, clean=True)
+    assert [disk.look(node).link for node in (0, 1)] == [Link.STANDALONE, Link.STANDALONE]
+    assert not disk.equal()
+
+
+def test_files_outside_the_allowed_directories_are_refused() -> None:
+    world = FileWorld(FileBackend)
+    volume = world.volume()
+    for change in (
+        {"pool": "/etc"},
+        {"pool": f"{volume.pool}/../.."},
+        {"label": ".."},
+        {"label": "a/b"},
+        {"name": "../x"},
+    ):
+        with pytest.raises(errors.BadParameter):
+            finish(world.backend.ensure(msgspec.structs.replace(volume, **change)))
+    world.close()
+
+
+def test_half_made_file_is_finished_and_directory_goes_with_its_last_file() -> None:
+    world = FileWorld(FileBackend)
+    volume = world.volume()
+    path = Path(path_of(world, volume))
+    path.parent.mkdir()
+    path.touch()
+    assert not finish(world.backend.look(volume)).present
+    finish(world.backend.ensure(volume))
+    assert path.stat().st_size == 32 * 1024 * 1024
+    assert path.stat().st_blocks == 0
+    other = msgspec.structs.replace(volume, name=volume.name[:-1] + "1")
+    finish(world.backend.ensure(other))
+    finish(world.backend.forget(volume))
+    assert path.parent.exists()
+    finish(world.backend.forget(other))
+    assert not path.parent.exists()
+    world.close()
+
+
+def test_locked_file_is_listed_as_attached() -> None:
+    with contextlib.closing(FileWorld(FileBackend)) as world:
+        volume = world.volume()
+        finish(world.backend.ensure(volume))
+        assert not finish(world.backend.list())[0].attached
+        with world.used(path_of(world, volume)):
+            assert finish(world.backend.list())[0].attached
+
+
+def path_of(world: FileWorld, volume: Volume) -> str:
+    return f"{world.directory.name}/{volume.label}/{volume.name}"
+
+
+def test_diskless_has_nothing() -> None:
+    backend = DisklessBackend()
+    volume = volume_of(Template.DISKLESS, 1)
+    with pytest.raises(errors.BadParameter):
+        finish(backend.ensure(volume))
+    with pytest.raises(errors.VolumeMissing):
+        finish(backend.attach(volume))
+    finish(backend.forget(volume))
+    assert not finish(backend.look(volume)).present
+    assert (finish(backend.list()), finish(backend.capacity())) == ((), ())
