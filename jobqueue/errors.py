@@ -81,6 +81,10 @@ class Conflict(StoreError):
     code = "conflict"
     retryable = True
 
+    def __init__(self, message: str = "", *, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
+
 
 class StoreFull(StoreError):
     """The store has no room left; free disk space on the master, then the job goes on."""

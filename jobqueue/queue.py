@@ -14,7 +14,15 @@ from typing import Any
 
 import msgspec
 
-from jobqueue.errors import JobMissing, JournalBroken, QueueDrained, QueueFull, Refused
+from jobqueue.errors import (
+    Conflict,
+    Deposed,
+    JobMissing,
+    JournalBroken,
+    QueueDrained,
+    QueueFull,
+    Refused,
+)
 from jobqueue.job import FINAL, LogEntry, Status, Submission
 from jobqueue.journal import Event, Kind, Known, fold
 from jobqueue.live import Job
@@ -57,6 +65,16 @@ class JobQueue:
         self._jobs: dict[int, Job] = {}
         self._last_id = 0
         self._watchers: list[Watcher] = []
+
+    async def commit(self, writes: Transaction) -> None:
+        """Commit as the master of this epoch; raises Deposed when that is no longer true."""
+        fence = self.fence()
+        try:
+            await self.store.commit(fence + writes)
+        except Conflict as error:
+            if error.key in dict(fence.expects):
+                raise Deposed(f"Another master has taken over: {error}") from None
+            raise
 
     # -- start ----------------------------------------------------------------------------------
 
@@ -110,7 +128,7 @@ class JobQueue:
         for start in range(0, len(submissions), room):
             puts = writes.puts[start : start + room]
             serial = str(submissions[min(start + room, len(submissions)) - 1].id).encode()
-            await self.store.commit(self.fence() + Transaction(puts=(*puts, (SERIAL, serial))))
+            await self.commit(Transaction(puts=(*puts, (SERIAL, serial))))
             self.accept(submissions[start : start + room])
         return [submission.id for submission in submissions]
 
@@ -186,7 +204,7 @@ class JobQueue:
         known = list(job.known)
         for event in events:
             known[event.opcode] = fold(known[event.opcode], event)
-        await self.store.commit(self.fence() + Transaction(puts=puts) + writes)
+        await self.commit(Transaction(puts=puts) + writes)
         job.unstored_log = job.unstored_log[len(lines) :]
         job.events += len(events)
         job.known = known
@@ -208,13 +226,13 @@ class JobQueue:
     async def set_drained(self, flag: bool) -> None:
         """Refuse new jobs, or take them again."""
         change = Transaction(puts=((DRAINED, b"1"),)) if flag else Transaction(deletes=(DRAINED,))
-        await self.store.commit(self.fence() + change)
+        await self.commit(change)
         self.drained = flag
 
     async def set_priority(self, job: Job, priority: int) -> None:
         """Store another priority for a job's unfinished opcodes."""
         put = (f"{PRIORITY}{job.id:012d}", str(priority).encode())
-        await self.store.commit(self.fence() + Transaction(puts=(put,)))
+        await self.commit(Transaction(puts=(put,)))
         job.priority_override = priority
         self.locks.reprioritise(str(job.id), priority)
         self.tell(job)
@@ -231,10 +249,10 @@ class JobQueue:
             puts=((f"{ARCHIVE}{job.id:012d}", record),),
             deletes=(f"{JOBS}{job.id:012d}", *keys[: MAX_WRITES - 2]),
         )
-        await self.store.commit(self.fence() + moved)
+        await self.commit(moved)
         for start in range(MAX_WRITES - 2, len(keys), MAX_WRITES):
             rest = Transaction(deletes=tuple(keys[start : start + MAX_WRITES]))
-            await self.store.commit(self.fence() + rest)
+            await self.commit(rest)
         del self._jobs[job_id]
         return True
 

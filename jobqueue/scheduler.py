@@ -83,7 +83,7 @@ class Scheduler:
         if job.status is Status.STUCK:
             return False, f"Job {job_id} is stuck; use resume, unwind or abandon"
         put = Transaction(puts=((f"{CANCELS}{job.id:012d}", b"1"),))
-        await self._queue.store.commit(self._queue.fence() + put)
+        await self._queue.commit(put)
         job.cancel_wanted = True
         if job.id in self._running:
             self._executor.interrupt(job)

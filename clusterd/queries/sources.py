@@ -85,3 +85,22 @@ class Sources:
     def networks(self) -> dict[str, Network]:
         """All networks by uuid."""
         return {network.uuid: network for network in self.configuration.networks()}
+
+
+class _NoJobs:
+    """For queries that a job itself makes: they are never about jobs."""
+
+    def __init__(self) -> None:
+        self.locks = LockTable()
+        self.drained = False
+
+    def job(self, job_id: int) -> Job | None:
+        return None
+
+    def jobs(self) -> list[Job]:
+        return []
+
+
+def without_jobs(view: View) -> Sources:
+    """Sources for queries about everything but jobs and locks."""
+    return Sources(view, _NoJobs())

@@ -80,7 +80,7 @@ class MemoryDisk:
             entry = self.entries.get(key)
             found = ABSENT if entry is None else entry.version
             if found != version:
-                raise Conflict(conflict_message(key, version, found))
+                raise Conflict(conflict_message(key, version, found), key=key)
         gone = [key for key in transaction.deletes if key in self.entries]
         if not transaction.puts and not gone:
             return ()

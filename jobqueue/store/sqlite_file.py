@@ -182,7 +182,7 @@ class SqliteFile:
             row = execute(READ_VERSION, (key,)).fetchone()
             found = ABSENT if row is None else row[0]
             if found != version:
-                return Conflict(conflict_message(key, version, found))
+                return Conflict(conflict_message(key, version, found), key=key)
         mine = revision + 1
         for key, value in transaction.puts:
             execute(PUT, (key, value, mine))

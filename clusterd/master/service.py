@@ -1,0 +1,148 @@
+"""The master: one object that owns the graph of a mastership, from taking it to giving it up.
+
+Order of starting: epoch, configuration, queue, links, resumed jobs, new ones, then the door.
+A master that finds itself deposed stops at once: no further write, no further call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import structlog
+from twisted.python.failure import Failure
+
+from clusterd.configuration import PREFIX, Configuration
+from clusterd.doorway.desk import Desk
+from clusterd.errors import NoCluster
+from clusterd.master.mastership import Tenure, take
+from clusterd.master.sights import Sightings
+from clusterd.master.surroundings import ClusterSurroundings, Links
+from clusterd.model import Node
+from clusterd.queries.answers import ClusterAnswers
+from clusterd.view import View
+from clusterd.world import Clock, Random
+from jobqueue.errors import Deposed
+from jobqueue.executor import Executor
+from jobqueue.opcode import Registry
+from jobqueue.queue import JobQueue
+from jobqueue.scheduler import Scheduler
+from jobqueue.step import Steps
+from jobqueue.store.interface import Change, Store, Transaction
+
+LOG = structlog.get_logger("master")
+
+
+class Master:
+    """One mastership. Built whole, then ``start``ed; ``stop`` ends it and may come at any time."""
+
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        registry: Registry,
+        steps: Steps,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self.name = name
+        self.store = store
+        self.registry = registry
+        self.clock = clock
+        self.random = random
+        self.configuration = Configuration()
+        self.sights = Sightings(clock.seconds)
+        self.sights.deposed_by = self._deposed
+        self.links: Links
+        self.tenure: Tenure | None = None
+        self.ended: Callable[[str], None] = lambda why: None
+        """Called once when this master must stop; the composer ends what it composed."""
+        self.queue = JobQueue(store, registry, clock.seconds, fence=self._fence)
+        self.surroundings = ClusterSurroundings(self)
+        self.executor = Executor(self.queue, steps, self.surroundings, clock)
+        self.scheduler = Scheduler(self.queue, self.executor, self._limit)
+        self._stopped = False
+
+    def epoch(self) -> int:
+        """The number of this mastership; 0 before it is taken."""
+        return self.tenure.mastership.epoch if self.tenure else 0
+
+    def view(self) -> View:
+        """The snapshot of this moment."""
+        return self.surroundings.view()
+
+    async def start(self, links: Links) -> None:
+        """Take the mastership, read everything, go on with what was under way."""
+        self.links = links
+        self.tenure = await take(self.store, self.name, self.clock.seconds())
+        await self.configuration.load(self.store)
+        if not self.configuration.exists:
+            raise NoCluster("There is no cluster in this store: run 'gnt-cluster init' first")
+        await self.queue.load()
+        for node in self.configuration.nodes():
+            self._follow(node)
+        self.store.watch(f"{PREFIX}node/", self._nodes_changed)
+        LOG.info("master", node=self.name, epoch=self.epoch())
+        await self.scheduler.start(self._broken)
+
+    def stop(self, why: str = "asked to") -> None:
+        """Start nothing more and let go of the nodes; jobs stay as their journals say."""
+        if self._stopped:
+            return
+        self._stopped = True
+        LOG.info("master stops", why=why)
+        self.scheduler.stop()
+        for node in self.configuration.nodes():
+            self.links.forget(node.name)
+
+    def desk(self) -> Desk:
+        """What the door serves."""
+        return Desk(
+            jobs=self.queue,
+            running=self.scheduler,
+            registry=self.registry,
+            answers=ClusterAnswers(self.view, self.queue),
+            clock=self.clock,
+            set_watcher_pause=self._set_watcher_pause,
+        )
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _fence(self) -> Transaction:
+        if self._stopped or self.tenure is None:
+            raise Deposed("This master has stopped and changes nothing any more")
+        return self.tenure.fence()
+
+    def _limit(self) -> int:
+        return self.configuration.cluster.max_running_jobs
+
+    def _follow(self, node: Node) -> None:
+        """Keep a link to each node that is not marked offline."""
+        if node.offline:
+            self.links.forget(node.name)
+            self.sights.forget(node.name)
+        else:
+            self.links.connect(node.name, node.primary_ip)
+
+    def _nodes_changed(self, changes: tuple[Change, ...]) -> None:
+        for change in changes:
+            if change.value is not None and not self._stopped:
+                self._follow(msgspec.json.decode(change.value, type=Node))
+
+    async def _set_watcher_pause(self, until: float | None) -> None:
+        cluster = self.configuration.cluster
+        await self.queue.commit(
+            self.configuration.changed(cluster, self.clock.seconds(), watcher_pause=until)
+        )
+
+    def _broken(self, failure: Failure) -> None:
+        self._end(f"a job's execution broke off: {failure.value}")
+
+    def _deposed(self, why: str) -> None:
+        self._end(f"deposed: {why}")
+
+    def _end(self, why: str) -> None:
+        if self._stopped:
+            return
+        self.stop(why)
+        self.ended(why)

@@ -1,0 +1,187 @@
+"""What the master gives the job queue's executor: views, worlds for steps, fresh sights, hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import structlog
+from twisted.internet.defer import Deferred, gatherResults
+
+from clusterd import hooks
+from clusterd.configuration import Configuration
+from clusterd.errors import CallFailed
+from clusterd.hooks import HookPoint
+from clusterd.master.sights import Sightings
+from clusterd.view import View
+from clusterd.world import Clock, NodeWorld, Random, ScriptResult
+from jobqueue.errors import Vetoed
+from jobqueue.opcode import Opcode, OpcodeKind, Registry
+
+LOG = structlog.get_logger("master")
+
+Say = Callable[[str], None]
+
+
+class Links(Protocol):
+    """Links to all nodes."""
+
+    def node(self, name: str) -> Any:
+        """A node whose calls carry fresh ids; ``at(scope)`` gives one with ids of a scope."""
+
+    def connect(self, name: str, address: str) -> None:
+        """Keep a link to this node."""
+
+    def forget(self, name: str) -> None:
+        """Keep no link to this node."""
+
+
+class Parts(Protocol):
+    """What this module needs of the master."""
+
+    configuration: Configuration
+    sights: Sightings
+    links: Links
+    clock: Clock
+    random: Random
+    registry: Registry
+
+
+class ClusterWorld:
+    """One attempt's world: see ``clusterd.world.World``."""
+
+    def __init__(self, parts: Parts, scope: str) -> None:
+        self._parts = parts
+        self._scope = scope
+        self.configuration = parts.configuration
+        self.random = parts.random
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._parts.clock.seconds()
+
+    def view(self) -> View:
+        """The snapshot of this moment."""
+        return View(self.configuration, self._parts.sights, self.now())
+
+    def node(self, name: str) -> NodeWorld:
+        """A node; the ids of its calls are this attempt's."""
+        node: NodeWorld = self._parts.links.node(name).at(f"{self._scope}@{name}")
+        return node
+
+    async def pause(self, duration_s: float) -> None:
+        """Let time pass."""
+        passed: Deferred[None] = Deferred()
+        self._parts.clock.callLater(duration_s, passed.callback, None)
+        await passed
+
+    async def greet(self, name: str, address: str) -> dict[str, Any]:
+        """Connect to a node that may not be in the configuration and say hello."""
+        self._parts.links.connect(name, address)
+        return await self.node(name).greet(self.configuration.cluster.name)
+
+    def read_opcode(self, stored: Any) -> Opcode:
+        """An opcode from its stored form."""
+        return self._parts.registry.read(stored)
+
+    def forget_node(self, name: str) -> None:
+        """Close the link to a node."""
+        self._parts.links.forget(name)
+        self._parts.sights.forget(name)
+
+
+class ClusterSurroundings:
+    """Implements ``jobqueue.executor.Surroundings``."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._before: dict[int, tuple[dict[str, str], list[str]]] = {}
+        """Opcodes under way by identity: the environment before, and where to run afterwards. What
+        an operation removes cannot be described any more when it is done."""
+
+    def view(self) -> View:
+        """The snapshot to decide on."""
+        return View(self._parts.configuration, self._parts.sights, self._parts.clock.seconds())
+
+    def world(self, scope: str) -> ClusterWorld:
+        """What one attempt of a step may touch."""
+        return ClusterWorld(self._parts, scope)
+
+    async def look(self, names: tuple[str, ...]) -> None:
+        """Look afresh at nodes; one that does not answer keeps its last sight."""
+        reached = [name for name in names if self._parts.sights.sight(name).connected]
+        await _all([self._observe(name) for name in reached])
+
+    async def _observe(self, name: str) -> None:
+        try:
+            await self._parts.links.node(name).observe()
+        except CallFailed as error:
+            LOG.warning("no fresh sight", node=name, error=error.message)
+
+    async def before(self, kind: OpcodeKind, opcode: Opcode, say: Say) -> None:
+        """Run the pre hooks; a script that fails vetoes, a node that does not answer does not."""
+        point: HookPoint | None = kind.hooks
+        if point is None:
+            return
+        view = self.view()
+        before = point.environment(opcode, view)
+        self._before[id(opcode)] = (before, point.nodes("post", opcode, view))
+        names = point.nodes("pre", opcode, view)
+        fixed = hooks.fixed_environment(point, opcode.op_id(), "pre", view)
+        environment = hooks.complete(fixed, before, None)
+        for name, results in await self._run(point, "pre", names, environment, say):
+            for result in results:
+                if result.status == "fail":
+                    self._before.pop(id(opcode), None)
+                    raise Vetoed(
+                        f"Hook {result.name} on node {name} refused the operation: {result.output}"
+                    )
+
+    async def after(self, kind: OpcodeKind, opcode: Opcode, result: Any, say: Say) -> Any:
+        """Run the post hooks; a failure is a warning, and counts only in cluster-verify."""
+        point: HookPoint | None = kind.hooks
+        if point is None:
+            return result
+        view = self.view()
+        before, names = self._before.pop(id(opcode), ({}, []))
+        after = point.environment(opcode, view)
+        names = list(dict.fromkeys([*point.nodes("post", opcode, view), *names]))
+        fixed = hooks.fixed_environment(point, opcode.op_id(), "post", view)
+        environment = hooks.complete(fixed, before or after, after)
+        verify = point.path == "cluster-verify"
+        if verify:
+            say("* Hooks Results")
+        well = True
+        for name, results in await self._run(point, "post", names, environment, say):
+            for script in results:
+                if script.status != "fail":
+                    continue
+                well = False
+                level = "ERROR" if verify else "WARNING"
+                say(f"  - {level}: node {name}: hook {script.name} failed: {script.output}")
+        return result and well if verify else result
+
+    async def _run(
+        self,
+        point: HookPoint,
+        phase: str,
+        names: list[str],
+        environment: dict[str, str],
+        say: Say,
+    ) -> list[tuple[str, tuple[ScriptResult, ...]]]:
+        async def on(name: str) -> tuple[str, tuple[ScriptResult, ...]]:
+            try:
+                node: NodeWorld = self._parts.links.node(name)
+                return name, await node.run_hooks(point.path, phase, environment)
+            except CallFailed as error:
+                say(f"  - WARNING: hooks of node {name} were not run: {error.message}")
+                return name, ()
+
+        return await _all([on(name) for name in names])
+
+
+async def _all(coroutines: list[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """All at once; answers in order."""
+    waiting = [Deferred.fromCoroutine(coroutine) for coroutine in coroutines]
+    answers: list[Any] = await gatherResults(waiting, consumeErrors=True)
+    return answers
