@@ -11,34 +11,57 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from clusterd import names
 from clusterd.errors import ClusterError, NoCluster
 from clusterd.settings import BadSettings, Settings, root_of
 
 if TYPE_CHECKING:
-    from cli.process import Kind, Service, Surroundings
+    from cli.process import Service, Surroundings
 
 STATUS_STOPPED = 3
 """What init scripts answer for a service that does not run."""
 
 
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """One daemon, as far as its command line needs to know it."""
+
+    name: str
+    build: Callable[[Surroundings], Service]
+    section: str = ""
+    """The section of the settings that -p and -b change; empty: it listens on no port."""
+    umask: int = 0o077
+    user: Callable[[Settings], str] = lambda settings: ""
+    """Whom it becomes when started by root; empty: nobody else."""
+
+
 def node() -> None:
     """Entry point of clusterd-node."""
-    _command("clusterd-node", "node")()
+    # images of guests are read by the hypervisor's own user
+    command(Program(name="clusterd-node", build=_build_node, section="node", umask=0o022))()
 
 
 def master() -> None:
     """Entry point of clusterd-master."""
-    _command("clusterd-master", "")()
+    command(Program(name="clusterd-master", build=_build_master))()
 
 
 def rapi() -> None:
     """Entry point of clusterd-rapi."""
-    _command("clusterd-rapi", "rapi")()
+    command(
+        Program(
+            name="clusterd-rapi",
+            build=_build_rapi,
+            section="rapi",
+            user=lambda settings: settings.rapi.user,
+        )
+    )()
 
 
-def _command(daemon: str, section: str) -> click.Command:
+def command(program: Program) -> click.Command:
+    """The command line of a daemon."""
+    daemon, section = program.name, program.section
     flags = [
         (("-f", "--foreground"), "stay in the foreground; events also go to standard error"),
         (("-d", "--debug"), "log more"),
@@ -60,7 +83,7 @@ def _command(daemon: str, section: str) -> click.Command:
 
     def run(**given: Any) -> None:
         try:
-            code = _answer(daemon, section, given)
+            code = _answer(program, given)
         except ClusterError as error:
             from cli.process import exit_code
 
@@ -71,8 +94,9 @@ def _command(daemon: str, section: str) -> click.Command:
     return click.Command(daemon, params=parameters, callback=run, help=f"Run {daemon}.")
 
 
-def _answer(daemon: str, section: str, given: dict[str, Any]) -> int:
+def _answer(program: Program, given: dict[str, Any]) -> int:
     """Do what the options say; the exit code."""
+    daemon, section = program.name, program.section
     if given["version"]:
         print(f"{daemon} {names.PRODUCT_VERSION} (calls {names.CALLS_VERSION})")
         return 0
@@ -95,7 +119,10 @@ def _answer(daemon: str, section: str, given: dict[str, Any]) -> int:
     from cli import process
 
     options = process.Options(foreground=given["foreground"], debug=given["debug"])
-    return process.run(_kind(daemon, section), settings, options, _reactor)
+    kind = process.Kind(
+        name=daemon, umask=program.umask, user=program.user(settings), build=program.build
+    )
+    return process.run(kind, settings, options, _reactor)
 
 
 def _found_settings() -> Settings:
@@ -130,16 +157,6 @@ def _reactor() -> Any:
     return reactor
 
 
-def _kind(daemon: str, section: str) -> Kind:
-    from cli.process import Kind
-
-    build, umask = BUILDERS[daemon]
-    user: Callable[[Settings], str] = lambda settings: ""  # noqa: E731
-    if daemon == "clusterd-rapi":
-        user = lambda settings: settings.rapi.user  # noqa: E731
-    return Kind(name=daemon, section=section, umask=umask, user=user, build=build)
-
-
 def _build_node(around: Surroundings) -> Service:
     raise NotImplementedError
 
@@ -150,11 +167,3 @@ def _build_master(around: Surroundings) -> Service:
 
 def _build_rapi(around: Surroundings) -> Service:
     raise NotImplementedError
-
-
-BUILDERS: dict[str, tuple[Callable[[Surroundings], Service], int]] = {
-    # images of guests are read by the hypervisor's own user
-    "clusterd-node": (_build_node, 0o022),
-    "clusterd-master": (_build_master, 0o077),
-    "clusterd-rapi": (_build_rapi, 0o077),
-}

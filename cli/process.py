@@ -63,10 +63,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """One of the daemons."""
 
     name: str
-    section: str = ""
-    """The section of the settings that -p and -b change; empty: it listens on no port."""
     umask: int = 0o077
-    user: Callable[[Settings], str] = lambda settings: ""
+    user: str = ""
     """Whom it becomes when started by root; empty: nobody else."""
     build: Callable[[Surroundings], Service]
 
@@ -159,7 +157,7 @@ def serve(
         lock = PidFile.take(settings.pid_path(kind.name))
         file = LogFile(settings.log_path(kind.name), 2 if options.foreground else None)
         begin(kind.name, settings.node.name, file, debug=options.debug)
-        become(kind.user(settings), file)
+        become(kind.user, file)
     except (ClusterError, OSError) as error:
         tell(sentence(error, settings, kind.name), exit_code(error))
         return exit_code(error)

@@ -1,0 +1,70 @@
+"""A daemon with nothing of a cluster in it: it welcomes whoever shows a certificate of the cluster.
+
+Run as a program by tests of what all daemons share (``python -m tests.unit.echo_daemon``). The
+environment says how it shall misbehave.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import structlog
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.protocol import Factory, Protocol
+
+from cli.daemons import Program, command
+from cli.process import Surroundings
+from clusterd.calls import tls
+from clusterd.errors import NotMaster
+
+
+class Welcome(Protocol):
+    """Says who it is to whoever speaks, and hangs up."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Answer."""
+        structlog.get_logger().info("spoken_to", text=data.decode())
+        if data == b"end":
+            self.factory.around.end("asked to")
+        self.transport.write(self.factory.around.settings.node.name.encode())
+        self.transport.loseConnection()
+
+
+class Echo:
+    """The service."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._port: Any = None
+
+    async def start(self) -> None:
+        """Listen, or fail as asked."""
+        fault = os.environ.get("ECHO_FAULT", "")
+        if fault == "refuse":
+            raise NotMaster("the master is another")
+        if fault == "bug":
+            raise ZeroDivisionError("division by zero")
+        if fault == "die":
+            os._exit(9)
+        settings = self._around.settings
+        factory = Factory.forProtocol(Welcome)
+        factory.around = self._around
+        options = tls.ServerOptions(lambda: tls.read_identity(settings.state_directory))
+        endpoint = TCP4ServerEndpoint(
+            self._around.reactor, settings.node.port, interface=settings.node.bind_address
+        )
+        self._port = await endpoint.listen(options.wrapped(factory, self._around.reactor))
+
+    async def stop(self) -> None:
+        """Hear nothing more."""
+        if os.environ.get("ECHO_FAULT") == "stuck":
+            from twisted.internet.defer import Deferred
+
+            await Deferred[None]()
+        if self._port is not None:
+            await self._port.stopListening()
+
+
+if __name__ == "__main__":
+    command(Program(name="clusterd-node", build=Echo, section="node"))()
