@@ -32,6 +32,7 @@ from clusterd.calls.wire import (
     Reply,
     TimedOut,
     Welcome,
+    reason,
     within,
 )
 from clusterd.errors import CallFailed, NodeAway, OldEpoch
@@ -298,7 +299,7 @@ class Link:
             refusal = connection.farewell
             if refusal is not None and refusal.code == OldEpoch.code:
                 raise OldEpoch(refusal.message, kind=OldEpoch.code, node=self.name) from None
-            raise self._away(_reason(error)) from None
+            raise self._away(reason(error)) from None
         self._connection = connection
         self._pause_s = self._policy.first_pause_s
         self._listener.connected(self.name)
@@ -356,9 +357,3 @@ class Link:
 
 def _unread(_: Failure) -> None:
     """Why a connection failed that was given up for another reason."""
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, TimedOut):
-        return "no answer in time"
-    return str(error) or type(error).__name__

@@ -152,6 +152,13 @@ def within(waiting: Deferred[T], timeout_s: float, clock: Clock) -> Deferred[T]:
 TimedOut = TimeoutError
 
 
+def reason(error: BaseException) -> str:
+    """Why a connection failed, in words."""
+    if isinstance(error, TimedOut):
+        return "no answer in time"
+    return str(error) or type(error).__name__
+
+
 class Endpoint(Protocol):
     """Where to connect: Twisted's IStreamClientEndpoint as a type."""
 

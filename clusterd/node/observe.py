@@ -1,0 +1,227 @@
+"""The node's eyes: everything worth seeing of it, in one value, with what could not be seen.
+
+Each part is asked on its own and bounded by a time; one that fails or hangs is a problem in the
+observation and hides no other. The node is looked at every ``interval_s`` and soon after something
+was changed, and told of when something is different, or at least every ``longest_silence_s``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from clusterd import names
+from clusterd.node.parts import Parts, Seen
+from clusterd.observation import Observation
+from clusterd.verbs.checks import bridges
+from clusterd.verbs.host import Places
+from clusterd.verbs.os_definitions import find_all, search_path
+from clusterd.world import Clock
+from hypervisors.interface import Driver, Threads
+from storage.interface import Backend
+from storage.volume import Volume
+
+Tell = Callable[[Observation], None]
+MEMORY_GRAIN_MIB = 64
+"""Smaller changes of the node's free memory are no news."""
+
+
+class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
+    """When to look and to tell."""
+
+    interval_s: float = 5.0
+    soon_s: float = 0.2
+    longest_silence_s: float = 30.0
+    part_timeout_s: float = 10.0
+
+
+USUAL = Rhythm()
+
+
+class Observer:
+    """Looks and tells. Invariant: ``latest`` is the newest observation made."""
+
+    def __init__(
+        self,
+        name: str,
+        places: Places,
+        plugins: tuple[Mapping[str, Backend], Mapping[str, Driver]],
+        threads: Threads,
+        clock: Clock,
+        log: Any,
+        *,
+        boot_id: str = "",
+        rhythm: Rhythm = USUAL,
+    ) -> None:
+        self.boot_id = boot_id
+        self.latest: Observation | None = None
+        self._name = name
+        self._places = places
+        self._backends, self._drivers = plugins
+        self._threads = threads
+        self._clock = clock
+        self._log = log
+        self._rhythm = rhythm
+        self._parts = Parts(clock, rhythm.part_timeout_s)
+        self._watched: tuple[Volume, ...] = ()
+        self._tell: Tell | None = None
+        self._told: Observation | None = None
+        self._next: Any = None
+        self._looking = False
+        self._again = False
+
+    # -- as the verbs' Sight -----------------------------------------------------------------------
+
+    async def look(self) -> Observation:
+        """Look now."""
+        seen = await self._parts.ask(self._questions())
+        self.latest = assemble(self._name, self.boot_id, self._clock.seconds(), seen)
+        return self.latest
+
+    def watch(self, volumes: tuple[Volume, ...]) -> None:
+        """From now on report the status of these."""
+        self._watched = volumes
+        self.soon()
+
+    # -- by itself ---------------------------------------------------------------------------------
+
+    def start(self, tell: Tell) -> None:
+        """Look again and again; ``tell`` is called with what is news."""
+        self._tell = tell
+        self._plan(0.0)
+
+    def stop(self) -> None:
+        """No more."""
+        self._tell = None
+        self._cancel()
+
+    def soon(self) -> None:
+        """Something was changed: do not wait for the next interval."""
+        if self._looking:
+            self._again = True
+        elif self._tell is not None:
+            self._plan(self._rhythm.soon_s)
+
+    def _plan(self, delay_s: float) -> None:
+        # a look that is due earlier is not put off by each further change
+        if self._next is not None and self._next.active():
+            if self._next.getTime() <= self._clock.seconds() + delay_s:
+                return
+            self._cancel()
+        self._next = self._clock.callLater(delay_s, self._tick)
+
+    def _cancel(self) -> None:
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+        self._next = None
+
+    def _tick(self) -> None:
+        self._looking, self._again = True, False
+        Deferred.fromCoroutine(self.look()).addCallbacks(self._seen, self._blind)
+
+    def _seen(self, observation: Observation) -> None:
+        told = self._told
+        if self._tell is not None and (
+            told is None
+            or observation.time - told.time >= self._rhythm.longest_silence_s
+            or essence(observation) != essence(told)
+        ):
+            self._told = observation
+            self._tell(observation)
+        self._after()
+
+    def _blind(self, failure: Failure) -> None:
+        self._log.error("looking at the node failed", node=self._name, exc_info=failure.value)
+        self._after()
+
+    def _after(self) -> None:
+        self._looking = False
+        if self._tell is not None:
+            self._plan(self._rhythm.soon_s if self._again else self._rhythm.interval_s)
+
+    # -- what is asked -----------------------------------------------------------------------------
+
+    def _questions(self) -> dict[str, Callable[[], Awaitable[Any]]]:
+        asked: dict[str, Callable[[], Awaitable[Any]]] = {}
+        for name, driver in sorted(self._drivers.items()):
+            asked[f"guests {name}"] = driver.list
+            asked[f"hardware {name}"] = driver.hardware
+        for name, backend in sorted(self._backends.items()):
+            asked[f"stored {name}"] = backend.list
+            asked[f"capacity {name}"] = backend.capacity
+        for volume in self._watched:
+            backend_of = self._backends.get(volume.template)
+            if backend_of is not None:
+                asked[f"volume {volume.uuid}"] = _looking_at(backend_of, volume)
+        asked["oses"] = self._oses
+        asked["bridges"] = self._bridges
+        return asked
+
+    async def _oses(self) -> Any:
+        return await self._threads.run(find_all, search_path(self._places.oses))
+
+    async def _bridges(self) -> Any:
+        return await self._threads.run(bridges, self._places.networks)
+
+
+def _looking_at(backend: Backend, volume: Volume) -> Callable[[], Awaitable[Any]]:
+    async def look() -> Any:
+        return await backend.look(volume)
+
+    return look
+
+
+def assemble(name: str, boot_id: str, time: float, seen: dict[str, Seen]) -> Observation:
+    """The observation that the parts' answers make. Parts are named ``<kind> <what>``."""
+    answers: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
+    failed: dict[str, str] = {}
+    for part, one in seen.items():
+        kind, _, what = part.partition(" ")
+        if not one.problem:
+            answers.setdefault(kind, {})[what] = one.value
+        elif kind in ("guests", "hardware"):
+            failed.setdefault(what, one.problem)
+        else:
+            problems.append(f"{part}: {one.problem}")
+    problems += (f"hypervisor {what}: {why}" for what, why in failed.items())
+    hardware = list(answers.get("hardware", {}).values())
+    return Observation(
+        node=name,
+        time=time,
+        boot_id=boot_id,
+        version=names.PRODUCT_VERSION,
+        hardware=hardware[0] if hardware else None,
+        hypervisor_errors=failed,
+        guests=answers.get("guests", {}),
+        capacity=_joined(answers.get("capacity", {})),
+        stored=_joined(answers.get("stored", {})),
+        volumes=tuple(answers.get("volume", {}).values()),
+        oses=answers.get("oses", {}).get("", ()),
+        bridges=answers.get("bridges", {}).get("", ()),
+        problems=tuple(problems),
+    )
+
+
+def essence(observation: Observation) -> Observation:
+    """The same without what is always different: two that differ in it are news."""
+    hardware = observation.hardware
+    if hardware is not None:
+        hardware = msgspec.structs.replace(
+            hardware,
+            memory_free_mib=hardware.memory_free_mib // MEMORY_GRAIN_MIB,
+            memory_host_mib=hardware.memory_host_mib // MEMORY_GRAIN_MIB,
+        )
+    guests = {
+        name: tuple(msgspec.structs.replace(guest, cpu_time_s=0.0) for guest in found)
+        for name, found in observation.guests.items()
+    }
+    return msgspec.structs.replace(observation, time=0.0, hardware=hardware, guests=guests)
+
+
+def _joined(answers: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(one for found in answers.values() for one in found)

@@ -1,0 +1,186 @@
+"""Sockets that lead to a service of another node, through this node's own certificate.
+
+For each peer there is, once asked for, a unix socket ``<run>/peers/<name>.libvirt.sock`` that only
+root may open. What connects to it is joined, over TLS to the peer's node daemon, with libvirt
+there: so one libvirt can talk to another without keys or a port of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from clusterd.calls.tunnel import Side, join
+from clusterd.calls.wire import (
+    Endpoint,
+    Farewell,
+    FrameLink,
+    Frames,
+    Hello,
+    Policy,
+    Welcome,
+    within,
+)
+from clusterd.durable import make_directory
+from clusterd.errors import ClusterError
+from clusterd.node.keep import Keep
+from clusterd.world import Clock
+
+LIBVIRT = "libvirt"
+"""The one service that is relayed."""
+
+DIRECTORY = "peers"
+PEERS = "node-peers"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+
+
+class UnknownPeer(ClusterError):
+    """The node does not know that other node."""
+
+    code = "unknown_peer"
+    retryable = True
+
+
+class PeerBook:
+    """The other nodes' addresses, remembered over restarts."""
+
+    def __init__(self, keep: Keep) -> None:
+        self._keep = keep
+        stored = keep.read(PEERS)
+        self._addresses: dict[str, str] = (
+            {} if stored is None else msgspec.json.decode(stored, type=dict[str, str])
+        )
+
+    def tell(self, addresses: dict[str, str]) -> None:
+        """All of them; earlier ones are forgotten."""
+        if addresses != self._addresses:
+            self._keep.write(PEERS, msgspec.json.encode(dict(sorted(addresses.items()))))
+            self._addresses = dict(addresses)
+
+    def address(self, name: str) -> str:
+        """Raises UnknownPeer."""
+        found = self._addresses.get(name)
+        if found is None:
+            raise UnknownPeer(
+                f"the address of node {name} is not known here yet; the master tells it when the"
+                " cluster's nodes change",
+                subject=name,
+            )
+        return found
+
+
+class RelaySockets:
+    """The sockets of this node. Invariant: one a peer, listened on since it was first asked for."""
+
+    def __init__(
+        self,
+        name: str,
+        run: Path,
+        book: PeerBook,
+        endpoint: Callable[[str, str], Endpoint],
+        reactor: Any,
+        log: Any,
+        policy: Policy,
+    ) -> None:
+        self._name = name
+        self._directory = run / DIRECTORY
+        self._book = book
+        self._endpoint = endpoint
+        self._reactor = reactor
+        self._log = log
+        self._policy = policy
+        self._ports: dict[str, Any] = {}
+
+    async def libvirt_socket(self, target: str) -> str:
+        """The path of the socket that leads to libvirt on node ``target``; raises UnknownPeer."""
+        self._book.address(target)
+        if not _NAME.match(target):
+            raise UnknownPeer(f"'{target}' is not the name of a node", subject=target)
+        path = self._directory / f"{target}.{LIBVIRT}.sock"
+        if target not in self._ports or not path.exists():
+            self._listen(target, path)
+        return str(path)
+
+    async def close(self) -> None:
+        """Listen no more; what is joined already stays so."""
+        for target in sorted(self._ports):
+            await self._ports.pop(target).stopListening()
+
+    def _listen(self, target: str, path: Path) -> None:
+        make_directory(self._directory, 0o700)
+        path.unlink(missing_ok=True)
+        factory = Factory.forProtocol(lambda: _Entry(self, target))
+        factory.noisy = False
+        self._ports[target] = self._reactor.listenUNIX(str(path), factory, mode=0o600)
+
+    def open(self, target: str, side: Side) -> None:
+        """Somebody connected: lead them to ``target``."""
+        opening = Deferred.fromCoroutine(self._opened(target, side))
+        opening.addErrback(self._failed, target, side)
+
+    async def _opened(self, target: str, side: Side) -> None:
+        hello = Hello(purpose="relay", name=self._name, node=target, service=LIBVIRT)
+        link = RelayLink(hello, self._reactor, self._policy, side)
+        endpoint = self._endpoint(target, self._book.address(target))
+        connecting = endpoint.connect(Factory.forProtocol(lambda: link))
+        await within(connecting, self._policy.connect_s, self._reactor)
+        try:
+            await within(link.joined, self._policy.connect_s, self._reactor)
+        except BaseException:
+            link.abort()
+            raise
+
+    def _failed(self, failure: Failure, target: str, side: Side) -> None:
+        self._log.warning(
+            "relay failed", node=self._name, peer=target, why=failure.getErrorMessage()
+        )
+        side.close()
+
+
+class _Entry(Side):
+    """A local connection on its way to a peer."""
+
+    def __init__(self, sockets: RelaySockets, target: str) -> None:
+        super().__init__()
+        self._sockets = sockets
+        self._target = target
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self._sockets.open(self._target, self)
+
+
+class RelayLink(FrameLink):
+    """The asking end of a relay; joined with ``side`` once the peer says Welcome."""
+
+    def __init__(self, hello: Hello, clock: Clock, policy: Policy, side: Side) -> None:
+        super().__init__(clock, policy)
+        self._hello = hello
+        self._side = side
+        self.joined: Deferred[None] = Deferred()
+
+    def begun(self) -> None:
+        self.send(self._hello)
+
+    def received(self, frame: Frames) -> None:
+        if isinstance(frame, Welcome):
+            join(self, self._side)
+            if not self.joined.called:
+                self.joined.callback(None)
+        elif isinstance(frame, Farewell):
+            self.close()
+        else:
+            self.close("bad_frame", f"'{type(frame).__name__}' is out of place here")
+
+    def ended(self, why: str) -> None:
+        if not self.joined.called:
+            self.joined.errback(ConnectionLost(why))

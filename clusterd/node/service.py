@@ -1,0 +1,221 @@
+"""The node daemon's heart: what becomes of a call, and the links, eyes and memory it needs.
+
+Decided here, in this order: an old epoch is refused; an id that was seen gets its answer; calls on
+one thing take turns; an epoch that passed while waiting is refused too; a deadline that passed
+while waiting means that nothing is begun. A call once begun runs to its end, whoever listens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from clusterd.calls.server import Identify, NodeFactory, NotPermitted
+from clusterd.calls.surface import NODE_FAMILY, Surface, Verb
+from clusterd.calls.wire import MAX_TEXT_CHARACTERS, Call, Endpoint, Fault, Hello, Policy, Reply
+from clusterd.errors import ClusterError
+from clusterd.node.epochs import Epochs
+from clusterd.node.faults import fault_of
+from clusterd.node.observe import Observer
+from clusterd.node.replies import Answer, Replies, Say
+from clusterd.node.turns import TurnNotReached, Turns
+from clusterd.observation import Observation
+from clusterd.verbs.host import Host
+from hypervisors.interface import Driver
+from storage.interface import Backend
+
+MAX_RUNNING_CALLS = 1000
+
+Plugins = Mapping[str, Mapping[str, Backend] | Mapping[str, Driver]]
+"""Family (``storage``, ``hypervisor``) -> name -> plugin."""
+
+
+class NoPlugin(ClusterError):
+    """The node has no such storage or hypervisor."""
+
+    code = "no_plugin"
+
+
+class TooManyCalls(ClusterError):
+    """The node works on as many calls as it can."""
+
+    code = "too_many_calls"
+    retryable = True
+
+
+class NodeService:
+    """One node. It is the ``NodeSide`` of its links."""
+
+    def __init__(
+        self,
+        host: Host,
+        plugins: Plugins,
+        surface: Surface,
+        epochs: Epochs,
+        observer: Observer,
+        log: Any,
+    ) -> None:
+        self.name = host.name
+        self.boot_id = observer.boot_id
+        self.observer = observer
+        self.epochs = epochs
+        self._host = host
+        self._plugins = plugins
+        self._surface = surface
+        self._log = log
+        self._replies = Replies()
+        self._turns = Turns(host.clock)
+        self._reading = 0
+        self._relays: dict[str, Endpoint] = {}
+        self._factories: list[NodeFactory] = []
+
+    def factory(self, identify: Identify, policy: Policy) -> NodeFactory:
+        """What is to be listened with; what the node sees is pushed up its links."""
+        factory = NodeFactory(self, identify, self._host.clock, policy, self._log)
+        self._factories.append(factory)
+        return factory
+
+    def offer(self, service: str, endpoint: Endpoint) -> None:
+        """Other nodes may open relays to this local service."""
+        self._relays[service] = endpoint
+
+    def start(self) -> None:
+        """Begin to look around."""
+        self.observer.start(self._tell)
+
+    def stop(self) -> None:
+        """End links and looking; calls that run still run to their end."""
+        self.observer.stop()
+        for factory in self._factories:
+            factory.close()
+
+    # -- as NodeSide -------------------------------------------------------------------------------
+
+    def greeted(self, hello: Hello) -> None:
+        """A commander says hello; raises EpochPassed."""
+        self._admit(hello.epoch)
+
+    def relay(self, service: str) -> Endpoint:
+        """The local end of a relay; raises NotPermitted."""
+        endpoint = self._relays.get(service)
+        if endpoint is None:
+            raise NotPermitted(f"node {self.name} relays no '{service}'", subject=service)
+        return endpoint
+
+    def latest(self) -> Observation | None:
+        """What the node saw last."""
+        return self.observer.latest
+
+    async def answer(self, call: Call, say: Say) -> Answer:
+        """Carry out a call, or say why not; never raises."""
+        try:
+            self._admit(call.epoch)
+            verb, plugin = self._surface.find(call.verb)
+            arguments = verb.decode(call.args)
+            target = self._target(verb, plugin)
+            self._check_room()
+            work = _Work(call, verb, target, arguments)
+            if verb.reads:
+                return await self._read(work, say)
+            return await self._replies.once(call, say, lambda voice: self._change(work, voice))
+        # nothing that a verb can do may leave its caller without an answer
+        except Exception as error:  # noqa: BLE001
+            return self._fault(call, error)
+
+    # -- the stages of a call ----------------------------------------------------------------------
+
+    def _admit(self, epoch: int) -> None:
+        if self.epochs.admit(epoch):
+            self._log.info("epoch begins", node=self.name, epoch=epoch)
+            for factory in self._factories:
+                factory.dismiss_below(epoch)
+
+    def _target(self, verb: Verb, plugin: str) -> Any:
+        if verb.family == NODE_FAMILY:
+            return self._host
+        found = self._plugins.get(verb.family, {}).get(plugin)
+        if found is None:
+            offered = ", ".join(sorted(self._plugins.get(verb.family, {}))) or "none"
+            raise NoPlugin(
+                f"node {self.name} has no {verb.family} '{plugin}' (it has {offered}); see its log"
+                " and settings",
+                subject=plugin,
+            )
+        return found
+
+    def _check_room(self) -> None:
+        if self._replies.running + self._reading >= MAX_RUNNING_CALLS:
+            raise TooManyCalls(f"node {self.name} works on {MAX_RUNNING_CALLS} calls already")
+
+    async def _read(self, work: _Work, say: Say) -> Answer:
+        self._reading += 1
+        try:
+            return await work.done(say)
+        finally:
+            self._reading -= 1
+
+    async def _change(self, work: _Work, say: Say) -> Answer:
+        call, clock = work.call, self._host.clock
+        due = clock.seconds() + call.deadline_s
+        try:
+            async with self._turns.turn(work.subject, call.deadline_s):
+                self.epochs.admit(call.epoch)
+                if clock.seconds() >= due:
+                    raise TurnNotReached(f"the deadline of '{call.verb}' passed before its turn")
+                answer = await work.done(say)
+        # as in ``answer``; here too because what is remembered is the fault
+        except Exception as error:  # noqa: BLE001
+            answer = self._fault(call, error)
+        self.observer.soon()
+        return answer
+
+    def _fault(self, call: Call, error: Exception) -> Fault:
+        fault = fault_of(call.id, error)
+        if fault.reference:
+            self._log.error(
+                "call failed unexpectedly",
+                node=self.name,
+                call=call.id,
+                verb=call.verb,
+                exc_info=error,
+            )
+        else:
+            self._log.info(
+                "call failed",
+                node=self.name,
+                call=call.id,
+                verb=call.verb,
+                code=fault.code,
+                message=fault.message[:MAX_TEXT_CHARACTERS],
+            )
+        return fault
+
+    def _tell(self, observation: Observation) -> None:
+        for factory in self._factories:
+            factory.tell(observation)
+
+
+class _Work:
+    """A call with what it needs, ready to be done."""
+
+    def __init__(self, call: Call, verb: Verb, target: Any, arguments: dict[str, Any]) -> None:
+        self.call = call
+        self._verb = verb
+        self._target = target
+        self._arguments = arguments
+
+    @property
+    def subject(self) -> str:
+        """What it changes."""
+        return self._verb.subject(self._arguments)
+
+    async def done(self, say: Say) -> Answer:
+        """Do it; raises what the verb raises."""
+        arguments = self._arguments | ({"say": say} if self._verb.speaks else {})
+        if self._verb.family == NODE_FAMILY:
+            value = await self._verb.function(self._target, **arguments)
+        else:
+            value = await getattr(self._target, self._verb.name)(**arguments)
+        return Reply(id=self.call.id, value=msgspec.Raw(msgspec.msgpack.encode(value)))
