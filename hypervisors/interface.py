@@ -79,13 +79,17 @@ class Driver(abc.ABC):
 
     @abc.abstractmethod
     async def abort_migration(self, name: str) -> None:
-        """On the source: no outgoing migration runs and the guest goes on. None running: success."""
+        """On the source: no outgoing migration runs and the guest goes on here. None running:
+        success. Raises MigrationRunning while it cannot be stopped yet or any more, GuestMissing
+        when it is known that the guest has left.
+        """
 
     @abc.abstractmethod
     async def settle(self, guest: Guest, *, arrived: bool) -> None:
         """After a migration, on either side. ``arrived`` true on the node where the guest is now
         wanted: its definition is kept as if started here. False on the other: a definition or an
-        incoming guest that does not run is removed. Raises StillRunning rather than end a live one.
+        incoming guest that does not run is removed. Raises StillRunning rather than end a live one,
+        or one that has arrived completely and waits to be released: it may be the only one.
         """
 
     # -- reading ---------------------------------------------------------------------------------

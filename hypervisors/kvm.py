@@ -1,0 +1,342 @@
+"""The kvm driver: QEMU guests through libvirt, run by the processor or emulated.
+
+Decided here: the order of checks before a start, and which outgoing migrations this process knows.
+A guest is a transient domain: it has a definition exactly while it runs. So a power failure or a
+guest's own power-off leaves nothing here, and ``settle`` has no definition to keep.
+What libvirt is told stands in ``domain_xml``, how it is spoken to in ``libvirt_link``.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, ClassVar
+
+import msgspec
+from twisted.internet.defer import Deferred
+
+from hypervisors import kvm_migration, libvirt_guests
+from hypervisors.domain_displays import has_display
+from hypervisors.domain_xml import domain_xml
+from hypervisors.errors import GuestMissing, HypervisorError, MigrationRunning, StillRunning
+from hypervisors.guest import (
+    Guest,
+    GuestState,
+    GuestStatus,
+    MigrationStatus,
+    NodeHardware,
+    ParamValue,
+)
+from hypervisors.host import Host
+from hypervisors.interface import Driver
+from hypervisors.kvm_parameters import GLOBAL_PARAMETERS, KvmParameters, kvm_parameters
+from hypervisors.kvm_preparation import Preparation
+from hypervisors.libvirt_link import LibvirtLink
+from hypervisors.plugins import Plugin, Surroundings
+
+NAME = "kvm"
+ENDED_KEPT = 256
+"""How many ended migrations are remembered."""
+
+
+class Outgoing:
+    """One outgoing migration of this process; ``result`` once it has ended."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.result: MigrationStatus | None = None
+        self.ended: Deferred[None] = Deferred()
+
+
+class KvmDriver(Driver):
+    """QEMU guests of one node. Keeps nothing but the outgoing migrations that it began."""
+
+    name: ClassVar[str] = NAME
+
+    def __init__(self, surroundings: Surroundings, host: Host) -> None:
+        self._threads = surroundings.threads
+        self._peers = surroundings.peers
+        self._link = LibvirtLink(surroundings.threads, surroundings.settings.libvirt_uri)
+        self._host = host
+        self._preparation = Preparation(host, surroundings.settings.console_directory)
+        self._outgoing: dict[str, Outgoing] = {}
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def start(self, guest: Guest, *, paused: bool = False) -> None:
+        self._outgoing.pop(guest.name, None)
+        await self._link.use(partial(self._start_now, guest, paused), subject=guest.name)
+
+    async def ask_to_stop(self, name: str) -> None:
+        if await self._link.use(partial(_press_power_button, name), subject=name):
+            raise StillRunning(f"guest {name} was asked to power off and still runs", subject=name)
+
+    async def destroy(self, name: str) -> None:
+        await self._link.use(partial(_end, name), subject=name)
+
+    async def reboot(self, guest: Guest, *, hard: bool) -> None:
+        await self._link.use(partial(_restart, guest.name, hard), subject=guest.name)
+
+    # -- live migration --------------------------------------------------------------------------
+
+    async def accept(self, guest: Guest) -> str:
+        self._outgoing.pop(guest.name, None)
+        return await self._link.use(partial(self._accept_now, guest), subject=guest.name)
+
+    async def migrate(self, guest: Guest, target: str, token: str, *, live: bool) -> None:
+        known = self._outgoing.get(guest.name)
+        if known is not None and known.result is None:
+            return
+        departure = kvm_migration.Departure(
+            name=guest.name,
+            target=target,
+            peer_socket=await self._peers.libvirt_socket(target),
+            live=live,
+            parameters=kvm_parameters(guest.params),
+        )
+        check = partial(_may_depart, departure, token)
+        if not await self._link.use(check, subject=guest.name):
+            return
+        peer = await self._threads.run(kvm_migration.reached, departure)
+        outgoing = self._remember(departure)
+        Deferred.fromCoroutine(self._depart(outgoing, peer, departure))
+
+    async def migration(self, name: str) -> MigrationStatus:
+        known = self._outgoing.get(name)
+        if known is not None and known.result is not None:
+            return known.result
+        found = await self._link.use(partial(_outgoing, name), subject=name)
+        if known is not None:  # it may have ended while libvirt was asked
+            return known.result or found or MigrationStatus(state="running")
+        return found or MigrationStatus(state="none")
+
+    async def abort_migration(self, name: str) -> None:
+        known = self._outgoing.get(name)
+        under_way = known is not None and known.result is None
+        if under_way or await self._link.use(partial(_outgoing, name), subject=name):
+            await self._link.use(partial(_stop, name), subject=name)
+            if known is not None and under_way:
+                await _end_of(known)
+        if known is not None and known.result and known.result.state == "completed":
+            raise GuestMissing(
+                f"guest {name} has left for node {known.target}; its migration had ended",
+                subject=name,
+            )
+        if known is None and await self._link.use(partial(_outgoing, name), subject=name):
+            raise MigrationRunning(f"the migration of guest {name} is being stopped", subject=name)
+
+    async def settle(self, guest: Guest, *, arrived: bool) -> None:
+        work = _keep_arrived if arrived else _remove_leftover
+        await self._link.use(partial(work, guest.name), subject=guest.name)
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    async def look(self, name: str) -> GuestStatus | None:
+        return await self._link.use(partial(_look, name), subject=name)
+
+    async def list(self) -> tuple[GuestStatus, ...]:
+        return await self._link.use(libvirt_guests.statuses)
+
+    async def hardware(self) -> NodeHardware:
+        return await self._link.use(self._hardware_now)
+
+    async def validate(self, params: dict[str, ParamValue]) -> None:
+        await self._threads.run(self._preparation.check_parameters, kvm_parameters(params))
+
+    async def console(self, guest: Guest) -> dict[str, Any]:
+        return console_of(guest, kvm_parameters(guest.params), self._link.uri)
+
+    async def close(self) -> None:
+        """The connection to libvirt is given up."""
+        await self._link.close()
+
+    # -- blocking --------------------------------------------------------------------------------
+
+    def _start_now(self, guest: Guest, paused: bool, library: Any, connection: Any) -> None:
+        domain = libvirt_guests.find(library, connection, guest.name)
+        found = domain and libvirt_guests.status_of(library, domain)
+        if found and found.incoming:
+            raise MigrationRunning(
+                f"guest {guest.name} is being received here by a migration", subject=guest.name
+            )
+        if found and found.alive:
+            # one that arrived and was not released is wanted here, or start would not be called
+            libvirt_guests.release(library, domain)
+            return
+        if found:
+            libvirt_guests.end(library, domain)
+        parameters = kvm_parameters(guest.params)
+        decided = self._preparation.prepare(guest, parameters)
+        flags = library.VIR_DOMAIN_START_PAUSED if paused else 0
+        connection.createXML(domain_xml(guest, parameters, decided), flags)
+
+    def _accept_now(self, guest: Guest, library: Any, connection: Any) -> str:
+        domain = libvirt_guests.find(library, connection, guest.name)
+        if domain is not None:
+            _refuse_to_end_alive(guest.name, library, domain)
+            libvirt_guests.end(library, domain)
+        decided = self._preparation.prepare(guest, kvm_parameters(guest.params))
+        token = kvm_migration.Token(accelerator=decided.accelerator)
+        return msgspec.json.encode(token).decode()
+
+    def _hardware_now(self, library: Any, connection: Any) -> NodeHardware:
+        _, _, cpus, _, nodes, sockets, _, _ = connection.getInfo()
+        memory = self._host.memory()
+        alive = [one for one in libvirt_guests.statuses(library, connection) if one.alive]
+        used_mib = memory.total_mib - memory.free_mib
+        return NodeHardware(
+            memory_total_mib=memory.total_mib,
+            memory_free_mib=memory.free_mib,
+            memory_host_mib=max(0, used_mib - sum(one.memory_mib for one in alive)),
+            cpus=cpus,
+            cpu_sockets=sockets * nodes,
+            cpu_nodes=nodes,
+            host_cpus=cpus,
+            version=f"QEMU {_dotted(connection.getVersion())}, "
+            f"libvirt {_dotted(connection.getLibVersion())}",
+        )
+
+    # -- the outgoing migrations of this process ---------------------------------------------------
+
+    def _remember(self, departure: kvm_migration.Departure) -> Outgoing:
+        self._outgoing.pop(departure.name, None)
+        ended = [name for name, one in self._outgoing.items() if one.result is not None]
+        for name in ended[: max(0, len(ended) - ENDED_KEPT + 1)]:
+            del self._outgoing[name]
+        outgoing = self._outgoing[departure.name] = Outgoing(departure.target)
+        return outgoing
+
+    async def _depart(
+        self, outgoing: Outgoing, peer: Any, departure: kvm_migration.Departure
+    ) -> None:
+        try:
+            outgoing.result = await self._threads.run(
+                kvm_migration.depart, self._link.uri, peer, departure
+            )
+        except HypervisorError as error:
+            outgoing.result = MigrationStatus(state="failed", message=error.message)
+        except Exception as error:  # noqa: BLE001 - nobody waits for this coroutine
+            outgoing.result = MigrationStatus(state="failed", message=f"internal: {error!r}")
+        outgoing.ended.callback(None)
+
+
+def console_of(guest: Guest, parameters: KvmParameters, uri: str) -> dict[str, Any]:
+    """How people reach the guest. The caller adds the instance and, to ``ssh``, the host. Pure."""
+    if parameters.serial_console:
+        command = ["virsh", "-c", uri, "console", guest.name]
+        return {"kind": "ssh", "user": "root", "command": command}
+    if has_display(guest, parameters) and not parameters.vnc_bind_address.startswith("/"):
+        kind = "vnc" if parameters.vnc_bind_address else "spice"
+        bind = parameters.vnc_bind_address or parameters.spice_bind
+        return {"kind": kind, "host": bind, "port": guest.network_port}
+    message = (
+        f"guest {guest.name} has no console: set serial_console, vnc_bind_address or spice_bind"
+    )
+    return {"kind": "msg", "message": message}
+
+
+def _look(name: str, library: Any, connection: Any) -> GuestStatus | None:
+    domain = libvirt_guests.find(library, connection, name)
+    return None if domain is None else libvirt_guests.status_of(library, domain)
+
+
+def _press_power_button(name: str, library: Any, connection: Any) -> bool:
+    """True while the guest is still there."""
+    found = _look(name, library, connection)
+    if found is None or found.state in (GuestState.SHUTDOWN, GuestState.CRASHED):
+        return False
+    domain = libvirt_guests.find(library, connection, name)
+    try:
+        if domain is not None:
+            domain.shutdownFlags(library.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+    except library.libvirtError as error:
+        gone = (library.VIR_ERR_NO_DOMAIN, library.VIR_ERR_OPERATION_INVALID)
+        if error.get_error_code() not in gone:
+            raise
+    return domain is not None
+
+
+def _end(name: str, library: Any, connection: Any) -> None:
+    domain = libvirt_guests.find(library, connection, name)
+    if domain is not None:
+        libvirt_guests.end(library, domain)
+
+
+def _restart(name: str, hard: bool, library: Any, connection: Any) -> None:
+    domain = libvirt_guests.find(library, connection, name)
+    if domain is None or not domain.isActive():
+        raise GuestMissing(f"guest {name} does not run here", subject=name)
+    if hard:
+        domain.reset(0)
+    else:
+        domain.reboot(library.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
+
+
+def _keep_arrived(name: str, library: Any, connection: Any) -> None:
+    domain = libvirt_guests.find(library, connection, name)
+    found = domain and libvirt_guests.status_of(library, domain)
+    if found and found.incoming:
+        raise MigrationRunning(f"guest {name} is still being received here", subject=name)
+    if not found or not found.alive:
+        raise GuestMissing(f"guest {name} did not arrive here", subject=name)
+    libvirt_guests.release(library, domain)
+
+
+def _remove_leftover(name: str, library: Any, connection: Any) -> None:
+    domain = libvirt_guests.find(library, connection, name)
+    if domain is not None:
+        _refuse_to_end_alive(name, library, domain)
+        libvirt_guests.end(library, domain)
+
+
+def _refuse_to_end_alive(name: str, library: Any, domain: Any) -> None:
+    found = libvirt_guests.status_of(library, domain)
+    if found is None or not found.alive:
+        return
+    if libvirt_guests.has_arrived(library, domain):
+        raise StillRunning(
+            f"guest {name} has arrived here completely and waits to be released; destroy it only "
+            "if it runs elsewhere",
+            subject=name,
+        )
+    raise StillRunning(f"guest {name} runs here", subject=name)
+
+
+def _may_depart(
+    departure: kvm_migration.Departure, token: str, library: Any, connection: Any
+) -> bool:
+    return kvm_migration.may_depart(library, connection, departure, token)
+
+
+def _outgoing(name: str, library: Any, connection: Any) -> MigrationStatus | None:
+    return kvm_migration.outgoing(library, connection, name)
+
+
+def _stop(name: str, library: Any, connection: Any) -> None:
+    kvm_migration.stop(library, connection, name)
+
+
+async def _end_of(outgoing: Outgoing) -> None:
+    waiting: Deferred[None] = Deferred()
+    outgoing.ended.addCallback(lambda _: waiting.callback(None))
+    await waiting
+
+
+def _dotted(number: int) -> str:
+    """libvirt's version number: 7002022 is 7.2.22."""
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+def make(surroundings: Surroundings) -> KvmDriver:
+    """The driver of this machine."""
+    return KvmDriver(surroundings, Host())
+
+
+PLUGINS = (
+    Plugin(
+        name=NAME,
+        make=make,
+        parameters=KvmParameters,
+        check=kvm_parameters,
+        global_parameters=GLOBAL_PARAMETERS,
+    ),
+)

@@ -1,0 +1,133 @@
+"""Reading and ending libvirt's domains. Blocking; run it through ``LibvirtLink.use``.
+
+Decided here: what libvirt's states mean, and that a guest's definition lives only as long as it
+runs (a transient domain), so that a power failure leaves nothing behind that could be started.
+
+A guest that is received by a migration is *receiving* while its memory arrives, then *arrived*:
+complete, paused, never run here. It carries a mark in its metadata until it is released, which the
+source does once it is sure that it has given the guest up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from hypervisors.domain_xml import ARRIVED_TAG, MARK
+from hypervisors.guest import GuestState, GuestStatus
+
+KIB_PER_MIB = 1024
+NS_PER_S = 1_000_000_000
+
+_STATES = {
+    "VIR_DOMAIN_PAUSED": GuestState.PAUSED,
+    "VIR_DOMAIN_PMSUSPENDED": GuestState.PAUSED,
+    "VIR_DOMAIN_SHUTOFF": GuestState.SHUTDOWN,
+    "VIR_DOMAIN_CRASHED": GuestState.CRASHED,
+}
+"""All others run, also the one that is shutting down."""
+
+
+def find(library: Any, connection: Any, name: str) -> Any | None:
+    """The domain, or None."""
+    try:
+        return connection.lookupByName(name)
+    except library.libvirtError as error:
+        if error.get_error_code() == library.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+
+
+def status_of(library: Any, domain: Any) -> GuestStatus | None:
+    """What the domain is now, or None if it has just gone."""
+    try:
+        state, _, memory_kib, vcpus, cpu_time_ns = domain.info()
+        found = _state(library, state)
+        return GuestStatus(
+            name=domain.name(),
+            uuid=domain.UUIDString(),
+            state=found,
+            memory_mib=memory_kib // KIB_PER_MIB,
+            vcpus=vcpus,
+            cpu_time_s=cpu_time_ns / NS_PER_S,
+            incoming=found is GuestState.PAUSED and is_receiving(library, domain),
+        )
+    except library.libvirtError as error:
+        if error.get_error_code() == library.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+
+
+def statuses(library: Any, connection: Any) -> tuple[GuestStatus, ...]:
+    """All guests here, sorted by name."""
+    found = (status_of(library, domain) for domain in connection.listAllDomains(0))
+    return tuple(sorted((one for one in found if one), key=lambda status: status.name))
+
+
+def is_receiving(library: Any, domain: Any) -> bool:
+    """True while the domain's memory is arriving."""
+    try:
+        operation = domain.jobStats().get("operation")
+    except library.libvirtError as error:
+        # "migration statistics are available only on the source host"
+        return bool(error.get_error_code() == library.VIR_ERR_OPERATION_INVALID)
+    return bool(operation == library.VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN)
+
+
+def has_arrived(library: Any, domain: Any) -> bool:
+    """True for a guest that came by a migration and has not run here since."""
+    state, *_ = domain.info()
+    return _state(library, state) is GuestState.PAUSED and is_marked(library, domain)
+
+
+def is_marked(library: Any, domain: Any) -> bool:
+    """True if the domain carries the mark of arrival."""
+    kind, live = library.VIR_DOMAIN_METADATA_ELEMENT, library.VIR_DOMAIN_AFFECT_LIVE
+    try:
+        return f"<{ARRIVED_TAG}" in domain.metadata(kind, MARK, live)
+    except library.libvirtError as error:
+        if error.get_error_code() == library.VIR_ERR_NO_DOMAIN_METADATA:
+            return False
+        raise
+
+
+def release(library: Any, domain: Any) -> None:
+    """An arrived guest runs, and its mark is gone. Running already is success."""
+    if has_arrived(library, domain):
+        domain.resume()
+    if is_marked(library, domain):
+        kind, live = library.VIR_DOMAIN_METADATA_ELEMENT, library.VIR_DOMAIN_AFFECT_LIVE
+        domain.setMetadata(kind, None, None, MARK, live)
+
+
+def end(library: Any, domain: Any) -> None:
+    """The domain does not run and no definition of it is left. Gone is success."""
+    with _gone_is_success(library):
+        if domain.isActive():
+            persistent = bool(domain.isPersistent())
+            domain.destroy()
+            if not persistent:
+                return
+        domain.undefineFlags(
+            library.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+            | library.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+            | library.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+            | library.VIR_DOMAIN_UNDEFINE_NVRAM
+        )
+
+
+@contextlib.contextmanager
+def _gone_is_success(library: Any) -> Iterator[None]:
+    try:
+        yield
+    except library.libvirtError as error:
+        if error.get_error_code() != library.VIR_ERR_NO_DOMAIN:
+            raise
+
+
+def _state(library: Any, number: int) -> GuestState:
+    for name, state in _STATES.items():
+        if number == getattr(library, name):
+            return state
+    return GuestState.RUNNING
