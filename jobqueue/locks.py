@@ -230,8 +230,7 @@ class LockTable:
 def _tell(granted: list[Deferred[None]]) -> None:
     """Last of all, as each one told may change the table at once, even release another one."""
     for waiting in granted:
-        if not waiting.called:
-            waiting.callback(None)
+        waiting.callback(None)  # without effect on one that was cancelled meanwhile
 
 
 def _by_level(locks: Iterable[Lock]) -> dict[Level, dict[str, bool]]:

@@ -88,16 +88,19 @@ class SqliteFile:
     def write(self, group: Sequence[Transaction]) -> list[Written | StoreError]:
         """Write a group with one fsync; each answer is that of one transaction, in order.
 
-        A conflicting transaction fails alone. When the group finds no room its members are tried
-        one by one: a transaction that deletes may still fit.
+        A conflicting transaction fails alone. When the group finds no room, or one of its members
+        makes no sense, they are tried one by one: one that deletes may still fit.
         """
         try:
             return self._write_together(group)
         except sqlite3.Error as error:
             self._roll_back()
-            if len(group) > 1 and _is_full(error):
+            if len(group) > 1 and not isinstance(self._error(error), StoreAway):
                 return [self.write([transaction])[0] for transaction in group]
             return [self._error(error) for _ in group]
+        except BaseException:
+            self._roll_back()
+            raise
 
     def read(self, prefix: str) -> tuple[Entry, ...]:
         """Entries under a prefix in key order: one statement, so one revision."""
@@ -206,6 +209,8 @@ class SqliteFile:
                 " free disk space on the master, then the job goes on"
             )
         primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if primary in _SENSELESS or isinstance(error, _SENSELESS_TYPES):
+            return StoreError(f"the store {self._path} cannot write the transaction ({error})")
         advice = _ADVICE.get(primary, "see the system log for the disk's errors")
         return StoreAway(f"the store {self._path} does not answer ({error}): {advice}")
 
@@ -218,6 +223,11 @@ _ADVICE = {
     sqlite3.SQLITE_READONLY: "the file or its directory is read-only; make it writable",
     sqlite3.SQLITE_CANTOPEN: "the directory must exist and be writable",
 }
+
+
+_SENSELESS = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG})
+_SENSELESS_TYPES = (sqlite3.ProgrammingError, sqlite3.InterfaceError)
+"""What a wrong transaction causes and trying again cannot help."""
 
 
 def prefix_end(prefix: str) -> str | None:

@@ -143,6 +143,17 @@ def test_a_shared_lockset_goes_with_shared_names_only(court: Court) -> None:
     assert court.heard_since() == []
 
 
+def test_a_lockset_does_not_overtake_a_name_that_waits(court: Court) -> None:
+    court.ask("reader", shared("n"))
+    court.ask("writer", exclusive("n"))
+    court.ask("verify", shared(ALL))
+    assert court.heard_since() == ["reader"]
+    court.table.release("reader")
+    assert court.heard_since() == ["writer"]
+    court.table.release("writer")
+    assert court.heard_since() == ["verify"]
+
+
 def test_a_level_is_granted_whole(court: Court) -> None:
     court.ask("a", exclusive("n1"))
     court.ask("b", exclusive("n1"), exclusive("n2"))
@@ -371,10 +382,13 @@ class AnyOrder(RuleBasedStateMachine):
     def ask(self, owner: str, locks: list[Lock], priority: int) -> None:
         if owner in self.wants:
             return
+        ahead = self._wishes_before((priority, self.tickets))
         self.wants[owner] = merge(locks)
         self.orders[owner] = (priority, self.tickets)
         self.tickets += 1
         self.court.ask(owner, *locks, priority=priority)
+        for lock in self.table.holdings(owner):
+            assert not any(collide(lock, wish) for _, wish in ahead), f"{owner} overtook"
 
     @rule(owner=OWNERS, locks=LOCKS)
     def ask_again(self, owner: str, locks: list[Lock]) -> None:
@@ -472,14 +486,21 @@ class AnyOrder(RuleBasedStateMachine):
         held = {lock.level for lock in self.table.holdings(owner)}
         return min(lock.level for lock in self.wants[owner] if lock.level not in held)
 
+    def _wishes_before(self, order: tuple[int, int]) -> list[tuple[str, Lock]]:
+        """What those wait for who are served before ``order``."""
+        return [
+            (other, lock)
+            for other in self.court.asking
+            if self.orders[other] < order
+            for lock in self.wants[other]
+            if lock.level is self._level(other)
+        ]
+
     def _stands_against(self, owner: str) -> set[str]:
         """Holders, and waiters ahead, that collide with what ``owner`` waits for."""
         mine = [lock for lock in self.wants[owner] if lock.level is self._level(owner)]
         others = [(other, lock) for other, lock in self._holdings() if other != owner]
-        for other in self.court.asking:
-            if self.orders[other] < self.orders[owner]:
-                level = self._level(other)
-                others += [(other, lock) for lock in self.wants[other] if lock.level is level]
+        others += self._wishes_before(self.orders[owner])
         return {other for other, lock in others for wish in mine if collide(wish, lock)}
 
 

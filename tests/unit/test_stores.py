@@ -380,6 +380,26 @@ def test_in_a_group_only_those_fail_that_do_not_fit(tmp_path: Path) -> None:
     with_sqlite(tmp_path / "store.db", body, Bounds(size_mib=1))
 
 
+def test_in_a_group_a_senseless_transaction_fails_alone(tmp_path: Path) -> None:
+    async def body(store: SqliteStore) -> None:
+        senseless: Any = ([1], {"no": "bytes"})
+        opening = Deferred.fromCoroutine(store.commit(Transaction()))
+        group = [
+            Deferred.fromCoroutine(store.commit(Transaction(puts=(("a", b""), ("b", value)))))
+            for value in (b"1", *senseless, b"2")
+        ]
+        await opening
+        await group[0]
+        for wrong in group[1:3]:
+            with pytest.raises(StoreError, match="cannot write") as caught:
+                await wrong
+            assert not caught.value.retryable
+        last = await group[3]
+        assert [(e.key, e.version) for e in await store.read("")] == [("a", last), ("b", last)]
+
+    with_sqlite(tmp_path / "store.db", body)
+
+
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
     """A file system of 2 MiB."""
