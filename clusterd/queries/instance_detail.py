@@ -126,8 +126,10 @@ def _children(view: View, instance: Instance, disk: Disk, node: Node) -> list[di
     volume = volume_on(view, instance, disk, node)
     mirror = volume.mirror
     assert mirror is not None
-    parts = ((volume.pool, volume.name, disk.size_mib),)
-    parts += ((mirror.meta_pool, mirror.meta_name, mirror.meta_size_mib),)
+    parts = (
+        (volume.pool, volume.name, disk.size_mib),
+        (mirror.meta_pool, mirror.meta_name, mirror.meta_size_mib),
+    )
     return [
         {
             "iv_name": "",
