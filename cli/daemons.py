@@ -158,7 +158,9 @@ def _reactor() -> Any:
 
 
 def _build_node(around: Surroundings) -> Service:
-    raise NotImplementedError
+    from cli.node_daemon import NodeDaemon
+
+    return NodeDaemon(around)
 
 
 def _build_master(around: Surroundings) -> Service:

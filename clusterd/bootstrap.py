@@ -165,8 +165,9 @@ def address_of(cluster: Cluster) -> MasterAddress:
 
 async def _make(decided: Decided, settings: Settings, tools: Tools) -> Settings:
     machine, now = tools.machine, tools.machine.now()
-    for directory in (settings.config_directory, settings.state_directory):
-        make_directory(directory)
+    make_directory(settings.config_directory)
+    # others find there only what they know by name and may read (the remote API's key)
+    make_directory(settings.state_directory, 0o711)
     address = MasterAddress(
         ip=decided.master_ip,
         netmask=decided.master_netmask,

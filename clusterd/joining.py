@@ -267,7 +267,7 @@ class _Joining:
             self._shell.check(self._command("--stop"))
         there = self._there
         self._make_directory(str(there.config_directory), 0o755)
-        self._make_directory(str(there.state_directory), 0o755)
+        self._make_directory(str(there.state_directory), 0o711)
         state = str(there.state_directory)
         pair = self._join.pair
         files = [

@@ -4,7 +4,7 @@ The reactor is handed in; which one it is, is decided by whoever starts the daem
 
     machine = Machine(settings, reactor, log, end)
     machine.start()
-    node = build_node(machine.parts(), backends, drivers)
+    node = build_node(machine.equipment(), backends, drivers)
     await machine.listen(node)
     node.start()
     ...
@@ -29,7 +29,7 @@ from clusterd.calls import tls
 from clusterd.calls.wire import Policy, reason, within
 from clusterd.durable import make_directory
 from clusterd.node.blocking import PooledThreads, ThreadedScripts
-from clusterd.node.compose import NodeParts
+from clusterd.node.equipment import Equipment
 from clusterd.node.keep import FileKeep
 from clusterd.node.relay import LIBVIRT, PeerBook, RelaySockets
 from clusterd.node.service import NodeService
@@ -66,14 +66,13 @@ class Machine:
         self._ports: list[Any] = []
         self.policy = Policy(connect_s=settings.timeouts.connect_s)
         self.keep = FileKeep(settings.state_directory)
-        self.book = PeerBook(self.keep)
+        self.book = PeerBook(settings.node.name, self.keep)
         self.threads = PooledThreads(reactor, self._pools[0])
         self.commands = ThreadedCommands(self.threads)
         """For plugins and verbs."""
 
         self.scripts = ThreadedScripts(PooledThreads(reactor, self._pools[1]))
         self.peer_sockets = RelaySockets(
-            settings.node.name,
             settings.run_directory,
             self.book,
             tls.node_endpoints(reactor, self._identity, port=settings.node.port),
@@ -87,14 +86,14 @@ class Machine:
         """Begin with threads and directories; before anything is asked of ``threads``."""
         for directory in (self._settings.run_directory, self._settings.log_directory):
             make_directory(directory)
-        make_directory(self._settings.state_directory, 0o700)
+        make_directory(self._settings.state_directory, 0o711)
         for pool in self._pools:
             pool.start()
 
-    def parts(self) -> NodeParts:
+    def equipment(self) -> Equipment:
         """For ``build_node``."""
         settings = self._settings
-        return NodeParts(
+        return Equipment(
             name=settings.node.name,
             cluster_name=settings.cluster.name,
             cluster_uuid=settings.cluster.uuid,

@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 import structlog
-from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet import endpoints
 from twisted.internet.protocol import Factory, Protocol
 
 from cli.daemons import Program, command
@@ -22,12 +22,15 @@ from clusterd.errors import NotMaster
 class Welcome(Protocol):
     """Says who it is to whoever speaks, and hangs up."""
 
+    transport: Any = None
+    around: Surroundings
+
     def dataReceived(self, data: bytes) -> None:
         """Answer."""
         structlog.get_logger().info("spoken_to", text=data.decode())
         if data == b"end":
-            self.factory.around.end("asked to")
-        self.transport.write(self.factory.around.settings.node.name.encode())
+            self.around.end("asked to")
+        self.transport.write(self.around.settings.node.name.encode())
         self.transport.loseConnection()
 
 
@@ -48,10 +51,11 @@ class Echo:
         if fault == "die":
             os._exit(9)
         settings = self._around.settings
+        Welcome.around = self._around
         factory = Factory.forProtocol(Welcome)
-        factory.around = self._around
         options = tls.ServerOptions(lambda: tls.read_identity(settings.state_directory))
-        endpoint = TCP4ServerEndpoint(
+        kind: Any = endpoints.TCP4ServerEndpoint
+        endpoint = kind(
             self._around.reactor, settings.node.port, interface=settings.node.bind_address
         )
         self._port = await endpoint.listen(options.wrapped(factory, self._around.reactor))

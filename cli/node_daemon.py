@@ -1,0 +1,76 @@
+"""What clusterd-node serves: this host's storage and hypervisors, for the master."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+import hypervisors.plugins
+import storage.plugin
+from cli.process import Surroundings
+from clusterd.node.compose import build_node
+from clusterd.node.machine import Machine
+from clusterd.node.service import NodeService
+from clusterd.settings import Settings
+from hypervisors.interface import Driver
+from hypervisors.plugins import HypervisorSettings
+from storage.interface import Backend
+from storage.plugin import StorageSettings
+
+
+class NodeDaemon:
+    """Fits ``cli.process.Service``."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._settings = around.settings
+        self._machine = Machine(
+            around.settings,
+            around.reactor,
+            structlog.get_logger(),
+            lambda: around.end("this node left its cluster"),
+        )
+        self._node: NodeService | None = None
+        self._begun = False
+
+    async def start(self) -> None:
+        """Make the plugins, then take links."""
+        self._machine.start()
+        self._begun = True
+        self._node = build_node(
+            self._machine.parts(),
+            backends(self._settings, self._machine),
+            drivers(self._settings, self._machine),
+        )
+        await self._machine.listen(self._node)
+        self._node.start()
+
+    async def stop(self) -> None:
+        """Let go of the links; guests and disks stay as they are."""
+        if self._node is not None:
+            self._node.stop()
+        if self._begun:
+            await self._machine.stop()
+
+
+def backends(settings: Settings, machine: Any) -> dict[str, Backend]:
+    """One for each disk template, whether this host offers it or not."""
+    offered = StorageSettings(
+        volume_groups=settings.storage.volume_groups,
+        file_directories=settings.storage.file_directories,
+        shared_file_directories=settings.storage.shared_file_directories,
+    )
+    return {
+        str(template): plugin.make(machine.commands, machine.threads, offered)
+        for template, plugin in storage.plugin.built_in().items()
+    }
+
+
+def drivers(settings: Settings, machine: Any) -> dict[str, Driver]:
+    """One for each hypervisor; making one touches nothing."""
+    around = hypervisors.plugins.Surroundings(
+        threads=machine.threads,
+        peers=machine.peer_sockets,
+        settings=HypervisorSettings(console_directory=str(settings.log_directory / "console")),
+    )
+    return {name: plugin.make(around) for name, plugin in hypervisors.plugins.built_in().items()}
