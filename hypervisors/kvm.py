@@ -14,13 +14,13 @@ from typing import Any, ClassVar
 import msgspec
 from twisted.internet.defer import Deferred
 
-from hypervisors import kvm_migration, libvirt_guests
+from hypervisors import kvm_migration
+from hypervisors import libvirt_guests as guests
 from hypervisors.domain_displays import has_display
 from hypervisors.domain_xml import domain_xml
 from hypervisors.errors import GuestMissing, HypervisorError, MigrationRunning, StillRunning
 from hypervisors.guest import (
     Guest,
-    GuestState,
     GuestStatus,
     MigrationStatus,
     NodeHardware,
@@ -67,14 +67,14 @@ class KvmDriver(Driver):
         await self._link.use(partial(self._start_now, guest, paused), subject=guest.name)
 
     async def ask_to_stop(self, name: str) -> None:
-        if await self._link.use(partial(_press_power_button, name), subject=name):
+        if await self._link.use(partial(guests.press_power_button, name), subject=name):
             raise StillRunning(f"guest {name} was asked to power off and still runs", subject=name)
 
     async def destroy(self, name: str) -> None:
-        await self._link.use(partial(_end, name), subject=name)
+        await self._link.use(partial(guests.end_named, name), subject=name)
 
     async def reboot(self, guest: Guest, *, hard: bool) -> None:
-        await self._link.use(partial(_restart, guest.name, hard), subject=guest.name)
+        await self._link.use(partial(guests.restart, guest.name, hard), subject=guest.name)
 
     # -- live migration --------------------------------------------------------------------------
 
@@ -104,7 +104,7 @@ class KvmDriver(Driver):
         known = self._outgoing.get(name)
         if known is not None and known.result is not None:
             return known.result
-        found = await self._link.use(partial(_outgoing, name), subject=name)
+        found = await self._under_way(name)
         if known is not None:  # it may have ended while libvirt was asked
             return known.result or found or MigrationStatus(state="running")
         return found or MigrationStatus(state="none")
@@ -112,7 +112,7 @@ class KvmDriver(Driver):
     async def abort_migration(self, name: str) -> None:
         known = self._outgoing.get(name)
         under_way = known is not None and known.result is None
-        if under_way or await self._link.use(partial(_outgoing, name), subject=name):
+        if under_way or await self._under_way(name):
             await self._link.use(partial(_stop, name), subject=name)
             if known is not None and under_way:
                 await _end_of(known)
@@ -121,20 +121,20 @@ class KvmDriver(Driver):
                 f"guest {name} has left for node {known.target}; its migration had ended",
                 subject=name,
             )
-        if known is None and await self._link.use(partial(_outgoing, name), subject=name):
+        if known is None and await self._under_way(name):
             raise MigrationRunning(f"the migration of guest {name} is being stopped", subject=name)
 
     async def settle(self, guest: Guest, *, arrived: bool) -> None:
-        work = _keep_arrived if arrived else _remove_leftover
+        work = guests.keep_arrived if arrived else guests.remove_leftover
         await self._link.use(partial(work, guest.name), subject=guest.name)
 
     # -- reading ---------------------------------------------------------------------------------
 
     async def look(self, name: str) -> GuestStatus | None:
-        return await self._link.use(partial(_look, name), subject=name)
+        return await self._link.use(partial(guests.look, name), subject=name)
 
     async def list(self) -> tuple[GuestStatus, ...]:
-        return await self._link.use(libvirt_guests.statuses)
+        return await self._link.use(guests.statuses)
 
     async def hardware(self) -> NodeHardware:
         return await self._link.use(self._hardware_now)
@@ -152,28 +152,28 @@ class KvmDriver(Driver):
     # -- blocking --------------------------------------------------------------------------------
 
     def _start_now(self, guest: Guest, paused: bool, library: Any, connection: Any) -> None:
-        domain = libvirt_guests.find(library, connection, guest.name)
-        found = domain and libvirt_guests.status_of(library, domain)
+        domain = guests.find(library, connection, guest.name)
+        found = domain and guests.status_of(library, domain)
         if found and found.incoming:
             raise MigrationRunning(
                 f"guest {guest.name} is being received here by a migration", subject=guest.name
             )
         if found and found.alive:
             # one that arrived and was not released is wanted here, or start would not be called
-            libvirt_guests.release(library, domain)
+            guests.release(library, domain)
             return
         if found:
-            libvirt_guests.end(library, domain)
+            guests.end(library, domain)
         parameters = kvm_parameters(guest.params)
         decided = self._preparation.prepare(guest, parameters)
         flags = library.VIR_DOMAIN_START_PAUSED if paused else 0
         connection.createXML(domain_xml(guest, parameters, decided), flags)
 
     def _accept_now(self, guest: Guest, library: Any, connection: Any) -> str:
-        domain = libvirt_guests.find(library, connection, guest.name)
+        domain = guests.find(library, connection, guest.name)
         if domain is not None:
-            _refuse_to_end_alive(guest.name, library, domain)
-            libvirt_guests.end(library, domain)
+            guests.refuse_to_end_alive(guest.name, library, domain)
+            guests.end(library, domain)
         decided = self._preparation.prepare(guest, kvm_parameters(guest.params))
         token = kvm_migration.Token(accelerator=decided.accelerator)
         return msgspec.json.encode(token).decode()
@@ -181,7 +181,7 @@ class KvmDriver(Driver):
     def _hardware_now(self, library: Any, connection: Any) -> NodeHardware:
         _, _, cpus, _, nodes, sockets, _, _ = connection.getInfo()
         memory = self._host.memory()
-        alive = [one for one in libvirt_guests.statuses(library, connection) if one.alive]
+        alive = [one for one in guests.statuses(library, connection) if one.alive]
         used_mib = memory.total_mib - memory.free_mib
         return NodeHardware(
             memory_total_mib=memory.total_mib,
@@ -195,7 +195,12 @@ class KvmDriver(Driver):
             f"libvirt {_dotted(connection.getLibVersion())}",
         )
 
-    # -- the outgoing migrations of this process ---------------------------------------------------
+    # -- outgoing migrations ----------------------------------------------------------------------
+
+    async def _under_way(self, name: str) -> MigrationStatus | None:
+        """What libvirt says of a migration that runs, whoever began it."""
+        found: MigrationStatus | None = await self._link.use(partial(_outgoing, name), subject=name)
+        return found
 
     def _remember(self, departure: kvm_migration.Departure) -> Outgoing:
         self._outgoing.pop(departure.name, None)
@@ -232,73 +237,6 @@ def console_of(guest: Guest, parameters: KvmParameters, uri: str) -> dict[str, A
         f"guest {guest.name} has no console: set serial_console, vnc_bind_address or spice_bind"
     )
     return {"kind": "msg", "message": message}
-
-
-def _look(name: str, library: Any, connection: Any) -> GuestStatus | None:
-    domain = libvirt_guests.find(library, connection, name)
-    return None if domain is None else libvirt_guests.status_of(library, domain)
-
-
-def _press_power_button(name: str, library: Any, connection: Any) -> bool:
-    """True while the guest is still there."""
-    found = _look(name, library, connection)
-    if found is None or found.state in (GuestState.SHUTDOWN, GuestState.CRASHED):
-        return False
-    domain = libvirt_guests.find(library, connection, name)
-    try:
-        if domain is not None:
-            domain.shutdownFlags(library.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
-    except library.libvirtError as error:
-        gone = (library.VIR_ERR_NO_DOMAIN, library.VIR_ERR_OPERATION_INVALID)
-        if error.get_error_code() not in gone:
-            raise
-    return domain is not None
-
-
-def _end(name: str, library: Any, connection: Any) -> None:
-    domain = libvirt_guests.find(library, connection, name)
-    if domain is not None:
-        libvirt_guests.end(library, domain)
-
-
-def _restart(name: str, hard: bool, library: Any, connection: Any) -> None:
-    domain = libvirt_guests.find(library, connection, name)
-    if domain is None or not domain.isActive():
-        raise GuestMissing(f"guest {name} does not run here", subject=name)
-    if hard:
-        domain.reset(0)
-    else:
-        domain.reboot(library.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
-
-
-def _keep_arrived(name: str, library: Any, connection: Any) -> None:
-    domain = libvirt_guests.find(library, connection, name)
-    found = domain and libvirt_guests.status_of(library, domain)
-    if found and found.incoming:
-        raise MigrationRunning(f"guest {name} is still being received here", subject=name)
-    if not found or not found.alive:
-        raise GuestMissing(f"guest {name} did not arrive here", subject=name)
-    libvirt_guests.release(library, domain)
-
-
-def _remove_leftover(name: str, library: Any, connection: Any) -> None:
-    domain = libvirt_guests.find(library, connection, name)
-    if domain is not None:
-        _refuse_to_end_alive(name, library, domain)
-        libvirt_guests.end(library, domain)
-
-
-def _refuse_to_end_alive(name: str, library: Any, domain: Any) -> None:
-    found = libvirt_guests.status_of(library, domain)
-    if found is None or not found.alive:
-        return
-    if libvirt_guests.has_arrived(library, domain):
-        raise StillRunning(
-            f"guest {name} has arrived here completely and waits to be released; destroy it only "
-            "if it runs elsewhere",
-            subject=name,
-        )
-    raise StillRunning(f"guest {name} runs here", subject=name)
 
 
 def _may_depart(

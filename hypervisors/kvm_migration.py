@@ -70,8 +70,8 @@ def may_depart(library: Any, connection: Any, departure: Departure, token: str) 
     if outgoing(library, connection, departure.name) is not None:
         return False
     domain = libvirt_guests.find(library, connection, departure.name)
-    status = domain and libvirt_guests.status_of(library, domain)
-    if not status or not status.alive:
+    status = libvirt_guests.status_of(library, domain) if domain is not None else None
+    if domain is None or status is None or not status.alive:
         raise GuestMissing(f"guest {departure.name} does not run here", subject=departure.name)
     try:
         there = msgspec.json.decode(token, type=Token).accelerator

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hypervisors.domain_xml import ARRIVED_TAG, MARK
+from hypervisors.errors import GuestMissing, MigrationRunning, StillRunning
 from hypervisors.guest import GuestState, GuestStatus
 
 KIB_PER_MIB = 1024
@@ -115,6 +116,79 @@ def end(library: Any, domain: Any) -> None:
             | library.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
             | library.VIR_DOMAIN_UNDEFINE_NVRAM
         )
+
+
+def look(name: str, library: Any, connection: Any) -> GuestStatus | None:
+    """The guest as seen here, or None."""
+    domain = find(library, connection, name)
+    return None if domain is None else status_of(library, domain)
+
+
+def press_power_button(name: str, library: Any, connection: Any) -> bool:
+    """True while the guest is still there."""
+    found = look(name, library, connection)
+    if found is None or found.state in (GuestState.SHUTDOWN, GuestState.CRASHED):
+        return False
+    domain = find(library, connection, name)
+    try:
+        if domain is not None:
+            domain.shutdownFlags(library.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+    except library.libvirtError as error:
+        gone = (library.VIR_ERR_NO_DOMAIN, library.VIR_ERR_OPERATION_INVALID)
+        if error.get_error_code() not in gone:
+            raise
+    return domain is not None
+
+
+def end_named(name: str, library: Any, connection: Any) -> None:
+    """The guest does not run here and no definition is left."""
+    domain = find(library, connection, name)
+    if domain is not None:
+        end(library, domain)
+
+
+def restart(name: str, hard: bool, library: Any, connection: Any) -> None:
+    """Asked to restart, or reset. Raises GuestMissing."""
+    domain = find(library, connection, name)
+    if domain is None or not domain.isActive():
+        raise GuestMissing(f"guest {name} does not run here", subject=name)
+    if hard:
+        domain.reset(0)
+    else:
+        domain.reboot(library.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
+
+
+def keep_arrived(name: str, library: Any, connection: Any) -> None:
+    """The guest that came by a migration runs here. Raises MigrationRunning, GuestMissing."""
+    domain = find(library, connection, name)
+    found = domain and status_of(library, domain)
+    if found and found.incoming:
+        raise MigrationRunning(f"guest {name} is still being received here", subject=name)
+    if not found or not found.alive:
+        raise GuestMissing(f"guest {name} did not arrive here", subject=name)
+    release(library, domain)
+
+
+def remove_leftover(name: str, library: Any, connection: Any) -> None:
+    """Nothing of a failed or ended migration is left here. Raises StillRunning."""
+    domain = find(library, connection, name)
+    if domain is not None:
+        refuse_to_end_alive(name, library, domain)
+        end(library, domain)
+
+
+def refuse_to_end_alive(name: str, library: Any, domain: Any) -> None:
+    """Raises StillRunning for a guest that is more than a leftover."""
+    found = status_of(library, domain)
+    if found is None or not found.alive:
+        return
+    if has_arrived(library, domain):
+        raise StillRunning(
+            f"guest {name} has arrived here completely and waits to be released; destroy it only "
+            "if it runs elsewhere",
+            subject=name,
+        )
+    raise StillRunning(f"guest {name} runs here", subject=name)
 
 
 @contextlib.contextmanager
