@@ -55,12 +55,12 @@ class Scheduler:
             current = job.current
             if current is not None:
                 self._queue.locks.seize(str(job.id), job.known[current].locks)
+        self._seen.update(job.id for job in begun)
+        self._queue.subscribe(self._changed)
         for job in begun:
-            self._seen.add(job.id)
             if job.status is not Status.STUCK:
                 LOG.info("job resumes", job=job.id, summary=job.summary)
                 self._run(job)
-        self._queue.subscribe(self._changed)
         for job in unfinished:
             self._changed(job)
 

@@ -1,0 +1,218 @@
+"""A toy application of the job queue: a shelf of things, steps that put and take them, and a master
+that can die at any write. For tests of the queue, executor and scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from twisted.internet.defer import Deferred
+
+from clusterd.simulation.clock import Clock, ProcessClock
+from jobqueue.errors import Refused, Vetoed
+from jobqueue.executor import Executor
+from jobqueue.locks import Level, Lock
+from jobqueue.opcode import Opcode, OpcodeKind, Registry
+from jobqueue.queue import JobQueue
+from jobqueue.scheduler import Scheduler
+from jobqueue.step import NOTHING, Outcome, Patience, Step, Steps
+from jobqueue.store.interface import Transaction
+from jobqueue.store.memory import Died, MemoryDisk, MemoryStore
+
+
+class Broken(Exception):
+    """A thing cannot be put."""
+
+    retryable = False
+
+
+class NotYet(Exception):
+    """Wait."""
+
+    retryable = True
+
+
+class Toys:
+    """What survives a master: the things, and which names are broken."""
+
+    def __init__(self) -> None:
+        self.things: set[str] = set()
+        self.broken: set[str] = set()
+        self.unremovable: set[str] = set()
+        self.busy: dict[str, int] = {}
+        self.acts: list[str] = []
+        self.veto = False
+
+
+class Put(Step, frozen=True, kw_only=True, tag="toy.put"):
+    name: str
+
+    async def do(self, context: Any) -> Outcome:
+        toys: Toys = context.world
+        toys.acts.append(f"put {self.name}")
+        if toys.busy.get(self.name, 0) > 0:
+            toys.busy[self.name] -= 1
+            raise NotYet(f"{self.name} is busy")
+        toys.things.add(self.name)
+        if self.name in toys.broken:
+            raise Broken(f"{self.name} is broken")
+        return Outcome(
+            output=self.name,
+            writes=Transaction(puts=((f"toys/{self.name}", b"1"),)),
+        )
+
+    async def undo(self, context: Any) -> Outcome:
+        toys: Toys = context.world
+        toys.acts.append(f"take {self.name}")
+        if self.name in toys.unremovable:
+            raise Broken(f"{self.name} cannot be taken")
+        toys.things.discard(self.name)
+        return Outcome(writes=Transaction(deletes=(f"toys/{self.name}",)))
+
+
+class Seal(Step, frozen=True, kw_only=True, tag="toy.seal"):
+    seals: ClassVar[str] = "sealed"
+
+    async def do(self, context: Any) -> Outcome:
+        context.world.acts.append("seal")
+        return NOTHING
+
+
+class Tolerated(Put, frozen=True, kw_only=True, tag="toy.tolerated"):
+    @property
+    def tolerated(self) -> bool:
+        return True
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(for_s=1.0)
+
+
+class Spawn(Step, frozen=True, kw_only=True, tag="toy.spawn"):
+    names: tuple[str, ...]
+
+    async def do(self, context: Any) -> Outcome:
+        return Outcome(jobs=tuple((PutAll(names=(name,)),) for name in self.names))
+
+
+class PutAll(Opcode, frozen=True, kw_only=True, tag="OP_PUT_ALL"):
+    names: tuple[str, ...]
+    seal_after: int = -1
+    lock: str = ""
+
+
+class SpawnAll(Opcode, frozen=True, kw_only=True, tag="OP_SPAWN_ALL"):
+    names: tuple[str, ...]
+
+
+def _check(opcode: PutAll, _view: Any) -> None:
+    if "forbidden" in opcode.names:
+        raise Refused("Thing 'forbidden' is not allowed", "wrong_input")
+
+
+def _plan(opcode: PutAll, _view: Any) -> Sequence[Step]:
+    steps: list[Step] = []
+    for at, name in enumerate(opcode.names):
+        steps.append(Tolerated(name=name) if name.startswith("maybe") else Put(name=name))
+        if at == opcode.seal_after:
+            steps.append(Seal())
+    return steps
+
+
+def _locks(opcode: PutAll, _view: Any) -> Sequence[Lock]:
+    return [Lock(Level.INSTANCE, opcode.lock)] if opcode.lock else []
+
+
+REGISTRY = Registry(
+    (
+        OpcodeKind(
+            opcode=PutAll,
+            locks=_locks,
+            check=_check,
+            plan=_plan,
+            result=lambda opcode, view, outputs: list(outputs),
+            summary_field="names",
+        ),
+        OpcodeKind(
+            opcode=SpawnAll,
+            plan=lambda opcode, view: [Spawn(names=opcode.names)],
+            result=lambda opcode, view, outputs: {"jobs": outputs[-1]},
+        ),
+    )
+)
+STEPS = Steps((Put, Seal, Tolerated, Spawn))
+
+
+class DieAt:
+    """Ends the process before or after the n-th commit (from 0)."""
+
+    def __init__(self, at: int | None, *, after: bool, die: Callable[[], None]) -> None:
+        self.at = at
+        self.after = after
+        self.seen = 0
+        self._die = die
+
+    def before_commit(self, transaction: Transaction) -> None:
+        self.seen += 1
+        if self.at == self.seen - 1 and not self.after:
+            self._die()
+            raise Died
+
+    def after_commit(self, transaction: Transaction, revision: int) -> None:
+        if self.at == self.seen - 1 and self.after:
+            self._die()
+            raise Died
+
+
+class ToyMaster:
+    """One life of a master over data and toys that outlive it."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        disk: MemoryDisk,
+        toys: Toys,
+        *,
+        die_at: int | None = None,
+        after: bool = False,
+    ) -> None:
+        self.clock = ProcessClock(clock)
+        self.trouble = DieAt(die_at, after=after, die=self.die)
+        self.store = MemoryStore(disk, self.trouble)
+        self.queue = JobQueue(self.store, REGISTRY, self.clock.seconds)
+        self.toys = toys
+        self.executor = Executor(self.queue, STEPS, self, self.clock)
+        self.scheduler = Scheduler(self.queue, self.executor, lambda: 20)
+        self.failures: list[Any] = []
+
+    @property
+    def dead(self) -> bool:
+        return self.clock.dead
+
+    def die(self) -> None:
+        self.clock.dead = True
+
+    def start(self) -> None:
+        Deferred.fromCoroutine(self._start()).addErrback(self.failures.append)
+
+    async def _start(self) -> None:
+        await self.queue.load()
+        await self.scheduler.start(self.failures.append)
+
+    # -- surroundings ------------------------------------------------------------------------------
+
+    def view(self) -> Toys:
+        return self.toys
+
+    def world(self, scope: str) -> Toys:
+        return self.toys
+
+    async def look(self, names: tuple[str, ...]) -> None:
+        return None
+
+    async def before(self, kind: Any, opcode: Any, say: Any) -> None:
+        if self.toys.veto:
+            raise Vetoed("Hook 00-no refused the operation")
+
+    async def after(self, kind: Any, opcode: Any, result: Any, say: Any) -> Any:
+        return result
