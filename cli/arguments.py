@@ -49,7 +49,7 @@ READS: dict[str, Callable[[Any], Any]] = {
 def option_of(field: Field) -> Option:
     """The option that a field has when no row gives it a spelling."""
     name = "--" + field.name.replace("_", "-")
-    words = field.words or field.name.replace("_", " ")
+    words = field.words
     match field.kind:
         case "flag":
             return Option(names=(name,), field=field.name, flag=True, words=words)
@@ -59,7 +59,7 @@ def option_of(field: Field) -> Option:
                 field=field.name,
                 flag=True,
                 reads=lambda _given: False,
-                words=f"Not: {words}",
+                words=f"Do not: {words}",
             )
         case "nested":
             return Option(

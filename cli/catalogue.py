@@ -29,6 +29,9 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """Asks; False ends it with exit code 1."""
     after: Callable[[Call, Body, Any], int] | None = None
     """Prints the opcode's result; the exit code."""
+    instead: Callable[[Call, Body], int] | None = None
+    """Does it all, and submits the opcode itself if there is one."""
+    summary: str = ""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +53,7 @@ def entries(tool: str) -> dict[str, Entry]:
         found[name] = _entry(_unserved(tool, name, shown, summary))
     modules = declarations.modules()
     for spelling in (*_unspelled(tool, modules), *SPELLINGS):
-        if spelling.tool == tool and spelling.opcode in modules:
+        if spelling.tool == tool and (spelling.request or spelling.opcode in modules):
             found[spelling.name] = Entry(
                 name=spelling.name,
                 aliases=spelling.aliases,
@@ -96,7 +99,11 @@ def _unspelled(tool: str, modules: list[str]) -> list[Spelling]:
 
 def derived(spelling: Spelling, effect: Effect) -> Command | None:
     """The command of one opcode."""
-    declaration = declarations.load(spelling.opcode)
+    declaration = (
+        declarations.load_request(spelling.request)
+        if spelling.request
+        else declarations.load(spelling.opcode)
+    )
     if declaration is None:
         return None
     options = options_of(spelling, declaration)
@@ -111,6 +118,8 @@ def derived(spelling: Spelling, effect: Effect) -> Command | None:
             return _to_many(spelling, call, body)
         if effect.before is not None and not effect.before(call, body):
             return Exit.FAILURE
+        if effect.instead is not None:
+            return effect.instead(call, body)
         ran = jobs.submit_or_run(call, body)
         if ran is None or effect.after is None:
             return Exit.SUCCESS
@@ -118,7 +127,7 @@ def derived(spelling: Spelling, effect: Effect) -> Command | None:
 
     return Command(
         name=spelling.name,
-        summary=declaration.words,
+        summary=effect.summary or declaration.words,
         run=run,
         arguments=arguments_of(spelling, declaration),
         options=options,

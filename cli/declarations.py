@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import inspect
 
-import clusterd.opcodes
+import clusterd
 from jobqueue.opcode import Opcode
 
 Kind = Literal[
@@ -50,7 +50,8 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
 
 def modules() -> list[str]:
     """The modules that declare an opcode, by listing; nothing is imported."""
-    found = (entry.name for entry in pkgutil.iter_modules(clusterd.opcodes.__path__))
+    paths = [f"{path}/opcodes" for path in clusterd.__path__]
+    found = (entry.name for entry in pkgutil.iter_modules(paths))
     return sorted(name for name in found if name not in NOT_OPCODES and not name.startswith("_"))
 
 
@@ -67,15 +68,22 @@ def load(module: str) -> Declaration | None:
     return None
 
 
-def describe(opcode: type[Opcode], module: str = "") -> Declaration:
-    """The declaration of an opcode class."""
-    shape = inspect.type_info(opcode)
+def load_request(path: str) -> Declaration:
+    """The declaration of a struct that is no opcode, by its dotted path."""
+    module, _, name = path.rpartition(".")
+    return describe(getattr(importlib.import_module(module), name), module)
+
+
+def describe(struct: type[msgspec.Struct], module: str = "") -> Declaration:
+    """The declaration of an opcode class, or of another struct that a command fills."""
+    shape = inspect.type_info(struct)
     assert isinstance(shape, inspect.StructType)
-    fields = (_field(field) for field in shape.fields if field.name not in COMMON)
+    skipped = COMMON if issubclass(struct, Opcode) else frozenset()
+    fields = (_field(field) for field in shape.fields if field.name not in skipped)
     return Declaration(
         module=module,
-        op_id=opcode.op_id(),
-        words=(opcode.__doc__ or "").strip(),
+        op_id=struct.op_id() if issubclass(struct, Opcode) else "",
+        words=(struct.__doc__ or "").strip().partition("\n\n")[0].rstrip("."),
         fields={field.name: field for field in fields},
     )
 

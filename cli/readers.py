@@ -13,7 +13,6 @@ from cli.exits import WrongInput
 from cli.notation import (
     BadText,
     Value,
-    boolean,
     identified,
     integer,
     number,
@@ -22,76 +21,30 @@ from cli.notation import (
     typed,
 )
 
-BACKEND_KINDS: dict[str, Callable[[str], Any]] = {
-    "maxmem": size_mib,
-    "minmem": size_mib,
-    "memory": size_mib,
-    "vcpus": integer,
-    "spindle_use": integer,
-    "auto_balance": boolean,
-    "always_failover": boolean,
-}
-
-NODE_KINDS: dict[str, Callable[[str], Any]] = {
-    "spindle_count": integer,
-    "exclusive_storage": boolean,
-    "ovs": boolean,
-    "ssh_port": integer,
-    "cpu_speed": number,
-}
-
-_HYPERVISOR_BOOLEANS = (
-    "acpi pae serial_console spice_playback_compression spice_use_tls spice_use_vdagent"
-    " use_bootloader use_chroot use_guest_agent use_localtime user_shutdown vhost_net viridian"
-    " vnc_tls vnc_x509_verify vnet_hdr"
-)
-_HYPERVISOR_NUMBERS = (
-    "cpu_cap cpu_cores cpu_sockets cpu_threads cpu_weight kvm_pci_reservations"
-    " migration_bandwidth migration_downtime migration_port num_ttys serial_speed"
-    " spice_ip_version startup_timeout virtio_net_queues"
-)
-HYPERVISOR_KINDS: dict[str, Callable[[str], Any]] = {
-    **dict.fromkeys(_HYPERVISOR_BOOLEANS.split(), boolean),
-    **dict.fromkeys(_HYPERVISOR_NUMBERS.split(), integer),
-}
-"""Parameters of Ganeti's hypervisors that are no text; all others stay text for the driver."""
-
-_DISK_NUMBERS = (
-    "c-delay-target c-fill-target c-max-rate c-min-rate c-plan-ahead data-stripes meta-stripes"
-    " port resync-rate stripes"
-)
-DISK_KINDS: dict[str, Callable[[str], Any]] = {
-    **dict.fromkeys(_DISK_NUMBERS.split(), integer),
-    "dynamic-resync": boolean,
-    "meta-barriers": boolean,
-}
+SIZES: dict[str, Callable[[str], Any]] = dict.fromkeys(("maxmem", "minmem", "memory"), size_mib)
+"""Backend parameters that have units. All other parameters are sent as text: whoever declares
+them knows their type."""
 
 ACTIONS = ("add", "attach", "remove", "detach", "modify")
 
 
-def params_of(kinds: Mapping[str, Callable[[str], Any]]) -> Callable[[str], dict[str, Any]]:
-    """A reader of ``k=v,...`` with these kinds of values."""
-    return lambda text: typed(pairs(text), dict(kinds))
+def backend(text: str) -> dict[str, Any]:
+    """Backend parameters; memory in MiB."""
+    return typed(pairs(text), SIZES)
 
 
-def nested_params_of(
-    kinds: Mapping[str, Callable[[str], Any]],
-) -> Callable[[Sequence[str]], dict[str, Any]]:
-    """A reader of repeated ``NAME:k=v,...``."""
-
-    def read(texts: Sequence[str]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for text in texts:
-            name, values = _named(text)
-            found.setdefault(name, {}).update(typed(values, dict(kinds)))
-        return found
-
-    return read
+def params(text: str) -> dict[str, Any]:
+    """``k=v,...``; ``default`` is null."""
+    return typed(pairs(text), {})
 
 
-backend = params_of(BACKEND_KINDS)
-hypervisor_params = params_of(HYPERVISOR_KINDS)
-node_params = params_of(NODE_KINDS)
+def nested_params(texts: Sequence[str]) -> dict[str, Any]:
+    """Repeated ``NAME:k=v,...``."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, values = _named(text)
+        found.setdefault(name, {}).update(typed(values, {}))
+    return found
 
 
 def os_params(text: str) -> dict[str, Any]:
@@ -121,7 +74,7 @@ def node_pair(text: str) -> dict[str, str]:
 def hypervisor(text: str) -> dict[str, Any]:
     """``kvm:acpi=false`` -> hypervisor and its parameters."""
     name, values = _named(text)
-    return {"hypervisor": name, "hvparams": typed(values, HYPERVISOR_KINDS)}
+    return {"hypervisor": name, "hvparams": typed(values, {})}
 
 
 def sequence(what: str) -> Callable[[Sequence[str]], list[tuple[int, dict[str, Value]]]]:
@@ -229,3 +182,41 @@ def list_changes(text: str) -> list[list[str]]:
         if bare:
             found.append([action, bare])
     return found
+
+
+_SPEC_SIZES = frozenset({"memory-size", "disk-size"})
+_SPECS = _SPEC_SIZES | {"cpu-count", "disk-count", "nic-count", "spindle-use"}
+
+
+def policy_specs(text: str) -> dict[str, int]:
+    """``memory-size=1g,cpu-count=2`` in MiB and whole numbers."""
+    found = {}
+    for key, value in pairs(text, prefixes=False).items():
+        if key not in _SPECS:
+            raise BadText(f"'{key}' is no part of a policy; known are {', '.join(sorted(_SPECS))}")
+        found[key] = (size_mib if key in _SPEC_SIZES else integer)(str(value))
+    return found
+
+
+def policy_bounds(text: str) -> list[dict[str, dict[str, int]]]:
+    """``min:k=v,.../max:k=v,...``, alternatives between ``//``."""
+    found = []
+    for alternative in text.split("//"):
+        sides: dict[str, dict[str, int]] = {}
+        for part in alternative.split("/"):
+            name, colon, rest = part.partition(":")
+            if name not in ("min", "max") or not colon or name in sides:
+                raise BadText(f"'{alternative}' is not of the form min:KEY=N,.../max:KEY=N,...")
+            sides[name] = policy_specs(rest)
+        if len(sides) != 2:
+            raise BadText(f"'{alternative}' needs both min and max")
+        found.append(sides)
+    return found
+
+
+def policy_ratio(text: str) -> float:
+    """A positive number."""
+    ratio = number(text)
+    if ratio <= 0:
+        raise BadText(f"'{text}' is not a positive number")
+    return ratio

@@ -14,7 +14,8 @@ import msgspec
 
 from cli.arguments import READS, option_of, read_nested
 from cli.command import Arguments, Call, Option
-from cli.declarations import Declaration
+from cli.declarations import Declaration, Field
+from cli.words import WORDS
 
 SUBMIT = Option(
     names=("--submit",),
@@ -49,8 +50,10 @@ class Spelling(msgspec.Struct, frozen=True, kw_only=True):
 
     tool: str
     name: str
-    opcode: str
+    opcode: str = ""
     """The module of the opcode."""
+    request: str = ""
+    """Instead of an opcode: the struct that the command fills, ``package.module.Struct``."""
     aliases: tuple[str, ...] = ()
     positional: tuple[str, ...] = ()
     """Fields that arguments fill, in order; without it, the first required one."""
@@ -86,12 +89,19 @@ def options_of(spelling: Spelling, declaration: Declaration) -> tuple[Option, ..
     taken = {option.field for option in rows} | set(spelling.hidden) | set(spelling.fixed)
     taken |= set(positional_of(spelling, declaration))
     rest = tuple(
-        option_of(field) for field in declaration.fields.values() if field.name not in taken
+        option_of(msgspec.structs.replace(field, words=words_of(field)))
+        for field in declaration.fields.values()
+        if field.name not in taken
     )
     names = {name for option in (*rows, *spelling.extra) for name in option.names}
     rest = tuple(option for option in rest if names.isdisjoint(option.names))
     common = tuple(option for letter in spelling.common for option in LETTERS[letter])
     return (*rows, *spelling.extra, *rest, *common)
+
+
+def words_of(field: Field) -> str:
+    """The declaration's, else those kept beside the rows, else its name."""
+    return field.words or WORDS.get(field.name, field.name.replace("_", " "))
 
 
 def _completed(option: Option, declaration: Declaration) -> Option:
@@ -101,7 +111,7 @@ def _completed(option: Option, declaration: Declaration) -> Option:
         return option
     changes: dict[str, Any] = {}
     if not option.words:
-        changes["words"] = field.words or field.name.replace("_", " ")
+        changes["words"] = words_of(field)
     if option.reads is None and option.fields is None:
         if field.kind in ("flag", "unflag"):
             sent = field.kind == "flag"
@@ -140,7 +150,7 @@ def body_of(spelling: Spelling, declaration: Declaration, call: Call) -> dict[st
         body.update(_positional(spelling, declaration, call.arguments))
     if spelling.finish is not None:
         body = spelling.finish(body)
-    return {"OP_ID": declaration.op_id, **body}
+    return {"OP_ID": declaration.op_id, **body} if declaration.op_id else body
 
 
 def _positional(

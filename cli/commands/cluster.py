@@ -110,7 +110,29 @@ def _modified(_call: Call, _body: Body, _changes: Any) -> int:
     return Exit.SUCCESS
 
 
-EFFECTS = {"verify": Effect(after=_verified), "modify": Effect(after=_modified)}
+def _init(call: Call, body: Body) -> int:
+    # late: what begins a cluster needs far more than a command that only asks the master
+    from cli.founding import initialise
+
+    return initialise(call, body)
+
+
+def _destroy(call: Call, body: Body) -> int:
+    if not call.given("yes_do_it"):
+        raise CommandError(
+            "Destroying a cluster loses all its data for ever; if you mean it, give --yes-do-it"
+        )
+    from cli.founding import destroy
+
+    return destroy(call, body)
+
+
+EFFECTS = {
+    "init": Effect(instead=_init, summary="Make this machine the first node of a new cluster"),
+    "destroy": Effect(instead=_destroy),
+    "verify": Effect(after=_verified),
+    "modify": Effect(after=_modified),
+}
 
 COMMANDS: tuple[Command, ...] = (
     list_tags_command("cluster", named=False),

@@ -66,7 +66,14 @@ def _modified(call: Call, body: Body, changes: Any) -> int:
     return Exit.SUCCESS
 
 
-EFFECTS = {"modify": Effect(after=_modified)}
+def _add(call: Call, body: Body) -> int:
+    # late: paramiko and the certificates cost more than every other command together
+    from cli.joining import add_node
+
+    return add_node(call, body)
+
+
+EFFECTS = {"modify": Effect(after=_modified), "add": Effect(instead=_add)}
 
 COMMANDS = (
     list_command(KIND),

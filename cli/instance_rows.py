@@ -1,0 +1,204 @@
+"""The rows of ``gnt-instance``, and what Ganeti's own command refuses before it sends anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cli import readers
+from cli.command import Option
+from cli.exits import WrongInput
+from cli.notation import size_mib
+from cli.rows import (
+    BACKEND,
+    COMMUNICATION,
+    FORCE,
+    FORCE_ONLY,
+    HYPERVISOR_ONLY,
+    IALLOCATOR,
+    IGNORE_OFFLINE,
+    NO_RUNTIME_CHANGES,
+    OS_PARAMS,
+    OS_PARAMS_PRIVATE,
+    OS_PARAMS_SECRET,
+    TAGS,
+    TARGET,
+    not_,
+    row,
+    sets,
+    spread,
+)
+from cli.spelling import Spelling
+from clusterd.names import MAX_DISKS, MAX_NICS
+
+
+def create(body: dict[str, Any]) -> dict[str, Any]:
+    """Disks and cards of a new instance, and what does not fit together."""
+    body = dict(body)
+    single = body.pop("single_disk", None)
+    disks = body.pop("disks", None)
+    if body.get("disk_template") == "diskless":
+        if disks is not None or single is not None:
+            raise WrongInput("Diskless instance but disk information passed")
+        body["disks"] = []
+    else:
+        if disks is not None and single is not None:
+            raise WrongInput("Please use either the '--disk' or '-s' option")
+        if disks is None and single is None:
+            raise WrongInput("No disk information specified")
+        given = [(0, {"size": single})] if disks is None else disks
+        specs = readers.in_order(given, MAX_DISKS, "Disk")
+        body["disks"] = [readers.new_disk(index, spec) for index, spec in enumerate(specs)]
+    no_nics = body.pop("no_nics", False)
+    nics = body.pop("nics", None)
+    if no_nics and nics is not None:
+        raise WrongInput("Please use either the '--net' or '--no-nics' option")
+    if nics is not None:
+        specs = readers.in_order(nics, MAX_NICS, "Network card")
+        body["nics"] = [readers.new_nic(spec) for spec in specs]
+    else:
+        body["nics"] = [] if no_nics else [{}]
+    if body.get("no_install"):
+        body["start"] = False
+    elif not body.get("os_type"):
+        raise WrongInput("No guest OS or OS image specified")
+    if not body.get("pnode") and not body.get("iallocator") and "snode" in body:
+        raise WrongInput("A secondary node needs a primary node")
+    return body
+
+
+def migrate(body: dict[str, Any]) -> dict[str, Any]:
+    """One way to name the mode."""
+    body = dict(body)
+    if body.pop("non_live", False):
+        if "mode" in body:
+            raise WrongInput("Only one of --non-live and --migration-mode can be given")
+        body["mode"] = "non-live"
+    return body
+
+
+def modify_instance(body: dict[str, Any]) -> dict[str, Any]:
+    """Offline and online exclude each other."""
+    body = dict(body)
+    if body.pop("online", False):
+        if body.get("offline"):
+            raise WrongInput("Only one of --offline and --online can be given")
+        body["offline"] = False
+    return body
+
+
+INSTANCES = (
+    Spelling(
+        tool="instance",
+        name="add",
+        opcode="instance_create",
+        shown="<instance-name>",
+        usage="[...] -t disk-type -n node[:secondary-node] -o os-type",
+        fixed={"mode": "create"},
+        finish=create,
+        options=(
+            BACKEND,
+            row("disks", "--disk", many=True, reads=readers.sequence("disk"),
+                metavar="N:size=SIZE,..."),
+            row("disk_template", "-t", "--disk-template", metavar="TEMPLATE"),
+            row("file_storage_dir", "--file-storage-dir", metavar="DIR"),
+            row("file_driver", "--file-driver"),
+            spread("-H", "--hypervisor-parameters", reads=readers.hypervisor,
+                   metavar="HYPERVISOR:KEY=VALUE,...", words="Hypervisor and its parameters"),
+            IALLOCATOR,
+            row("nics", "--net", many=True, reads=readers.sequence("network card"),
+                metavar="N:KEY=VALUE,..."),
+            sets("--no-nics", words="No network cards", no_nics=True),
+            spread("-n", "--node", reads=readers.node_pair, metavar="PNODE[:SNODE]",
+                   words="Primary and secondary node", completes="node"),
+            row("group_name", "-g", "--node-group", metavar="GROUP", completes="group"),
+            not_("conflicts_check", "--no-conflicts-check", words="Allow addresses in use"),
+            not_("wait_for_sync", "--no-wait-for-sync", words="Do not wait for mirrors"),
+            sets("--no-ip-check", words="The default; accepted for older scripts", ip_check=False),
+            sets("--no-name-check", words="The default; accepted for older scripts",
+                 name_check=False),
+            OS_PARAMS, OS_PARAMS_PRIVATE, OS_PARAMS_SECRET,
+            Option(names=("-s", "--os-size"), reads=size_mib, metavar="SIZE",
+                   words="One disk of this size", fields=lambda size: {"single_disk": size}),
+            TAGS,
+            not_("start", "--no-start", words="Do not start it"),
+            row("os_type", "-o", "--os-type", metavar="OS", completes="os"),
+            row("no_install", "--no-install", flag=True),
+            COMMUNICATION,
+        ),
+        hidden=(
+            "hypervisor", "hvparams", "pnode", "snode", "identify_defaults", "source_handshake",
+            "source_instance_name", "source_shutdown_timeout", "source_x509_ca", "src_node",
+            "src_path", "compress",
+        ),
+    ),
+    Spelling(
+        tool="instance", name="remove", opcode="instance_remove", extra=(FORCE_ONLY,),
+    ),
+    Spelling(
+        tool="instance", name="startup", opcode="instance_startup", aliases=("start",),
+        selects=True, shown="[<instance>...]", hidden=("shutdown_timeout",),
+        options=(
+            FORCE, HYPERVISOR_ONLY, BACKEND, IGNORE_OFFLINE, row("startup_paused", "--paused"),
+        ),
+    ),
+    Spelling(
+        tool="instance", name="shutdown", opcode="instance_shutdown", aliases=("stop",),
+        selects=True, shown="[<instance>...]", hidden=("admin_state_source",),
+        options=(FORCE, IGNORE_OFFLINE, row("timeout", "--timeout", metavar="SECONDS")),
+    ),
+    Spelling(
+        tool="instance", name="reboot", opcode="instance_reboot", selects=True,
+        shown="[<instance>...]",
+        options=(row("reboot_type", "-t", "--type", default="hard"),),
+    ),
+    Spelling(
+        tool="instance", name="migrate", opcode="instance_migrate", hidden=("live",),
+        finish=migrate, extra=(FORCE_ONLY,),
+        options=(
+            sets("--non-live", words="Suspend it while it moves", non_live=True),
+            row("mode", "--migration-mode"), TARGET, IALLOCATOR, NO_RUNTIME_CHANGES,
+        ),
+    ),
+    Spelling(
+        tool="instance", name="failover", opcode="instance_failover", extra=(FORCE_ONLY,),
+        options=(TARGET, IALLOCATOR),
+    ),
+    Spelling(
+        tool="instance", name="activate-disks", opcode="instance_activate_disks", common="JP",
+    ),
+    Spelling(
+        tool="instance", name="deactivate-disks", opcode="instance_deactivate_disks",
+        options=(FORCE,),
+    ),
+    Spelling(
+        tool="instance", name="modify", opcode="instance_set_params", finish=modify_instance,
+        reports_nothing_given=True,
+        options=(
+            BACKEND,
+            row("disks", "--disk", many=True, reads=readers.disk_modifications,
+                metavar="ID:ACTION,KEY=VALUE,..."),
+            FORCE, HYPERVISOR_ONLY,
+            row("nics", "--net", many=True, reads=readers.modifications,
+                metavar="ID:ACTION,KEY=VALUE,..."),
+            row("disk_template", "-t", "--disk-template", metavar="TEMPLATE"),
+            row("remote_node", "-n", "--node", metavar="NODE", completes="node",
+                words="Secondary node when the disk template becomes a mirrored one"),
+            IALLOCATOR,
+            row("os_name", "-o", "--os-type", metavar="OS", completes="os"),
+            OS_PARAMS, OS_PARAMS_PRIVATE,
+            not_("wait_for_sync", "--no-wait-for-sync", words="Do not wait for mirrors"),
+            sets("--offline", words="Mark it offline", offline=True),
+            sets("--online", words="Take back offline; it is then down", online=True),
+            row("runtime_mem", "-m", "--runtime-memory", reads=size_mib, metavar="SIZE",
+                words="Memory of the running guest"),
+            not_("conflicts_check", "--no-conflicts-check", words="Allow addresses in use"),
+            row("pnode", "--new-primary", metavar="NODE", completes="node",
+                words="Primary node to record"),
+            not_("hotplug", "--no-hotplug", words="Do not change the running guest"),
+            COMMUNICATION,
+            row("ext_params", "-e", "--ext-params", metavar="KEY=VALUE,..."),
+            row("file_driver", "--file-driver", choices=("loop", "blktap2", "blktap")),
+        ),
+        hidden=("offline",),
+    ),
+)  # fmt: skip
