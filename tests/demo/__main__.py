@@ -37,8 +37,8 @@ def up() -> int:
         run_steps(cluster)
     except (DemoFailed, TestbedError) as error:
         console.print("\n[bold red]The demo failed:[/]", end=" ")
-        console.print(str(error), markup=False)
-        console.print(last_words(cluster), style="dim", markup=False)
+        console.print(str(error), markup=False, soft_wrap=True)
+        console.print(last_words(cluster), style="dim", markup=False, soft_wrap=True)
         console.print("The node hosts are left as they are; 'make demo-down' removes them.")
         return 1
     except KeyboardInterrupt:
