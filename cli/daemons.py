@@ -87,7 +87,9 @@ def command(program: Program) -> click.Command:
         except ClusterError as error:
             from cli.process import exit_code
 
-            print(f"{daemon}: {error}", file=sys.stderr)
+            words = str(error)
+            named = words if words.startswith(daemon) else f"{daemon}: {words}"
+            print(named, file=sys.stderr)
             code = exit_code(error)
         sys.exit(code)
 
@@ -111,10 +113,7 @@ def _answer(program: Program, given: dict[str, Any]) -> int:
             print(f"{row.key} = {row.value!r}" + (f"  # {row.why}" if given["why"] else ""))
         return 0
     settings.require_cluster()
-    if given["start"]:
-        from cli import machine
-
-        machine.services(settings).start(daemon)
+    if given["start"] and _started_elsewhere(settings, daemon):
         return 0
     from cli import process
 
@@ -123,6 +122,19 @@ def _answer(program: Program, given: dict[str, Any]) -> int:
         name=daemon, umask=program.umask, user=program.user(settings), build=program.build
     )
     return process.run(kind, settings, options, _reactor)
+
+
+def _started_elsewhere(settings: Settings, daemon: str) -> bool:
+    """True when it runs already or systemd has started it; else this process becomes it."""
+    from cli import machine
+
+    services = machine.services(settings)
+    if services.status(daemon) is not None:
+        return True
+    if not services.by_systemd(daemon):
+        return False
+    services.start(daemon)
+    return True
 
 
 def _found_settings() -> Settings:

@@ -38,7 +38,7 @@ class NodeDaemon:
         self._machine.start()
         self._begun = True
         self._node = build_node(
-            self._machine.parts(),
+            self._machine.equipment(),
             backends(self._settings, self._machine),
             drivers(self._settings, self._machine),
         )

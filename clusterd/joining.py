@@ -170,7 +170,7 @@ class _Joining:
         except JoinFailed:
             raise
         except ClusterError as error:
-            raise JoinFailed(str(error), stage=stage, subject=self._node.name) from error
+            raise self._fail(stage, str(error)) from error
 
     def take_back(self) -> list[str]:
         """Undo, last first; what cannot be undone is told, with what is left."""

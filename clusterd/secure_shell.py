@@ -165,7 +165,7 @@ class SecureShell:
         ran = self.run(command, timeout_s=timeout_s)
         if ran.code:
             raise ShellFailed(
-                f"{self.host}: {_program(command)} failed: {ran.last_words}", subject=self.host
+                f"{self.host}: {_program(command)} says: {ran.last_words}", subject=self.host
             )
         return ran.output
 

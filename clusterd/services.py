@@ -71,27 +71,29 @@ class Services:
         if self.status(daemon) is not None:
             return
         start_s = self._settings.timeouts.start_s
-        if self._by_systemd(daemon):
+        if self.by_systemd(daemon):
             command = ["systemctl", "enable", "--now", f"{daemon}.service"]
         else:
             command = [str(self._programs / daemon)]
         ended = self._machine.run(command, start_s)
         if ended.code:
+            why = ended.last_words.removeprefix(f"{daemon} cannot start: ")
             raise ServiceFailed(
-                f"{daemon} does not start: {ended.last_words}; see"
-                f" {self._settings.log_path(daemon)}",
+                f"{daemon} cannot start: {why}; see {self._settings.log_path(daemon)}",
                 subject=daemon,
             )
 
     def stop(self, daemon: str) -> None:
         """End it and wait until it is gone. Does not run: success. Raises ServiceFailed."""
-        if self._by_systemd(daemon):
+        if self.by_systemd(daemon):
             unit = f"{daemon}.service"
             ended = self._machine.run(
                 ["systemctl", "disable", "--now", unit], self._settings.timeouts.stop_s
             )
             if ended.code:
-                raise ServiceFailed(f"{daemon} does not stop: {ended.last_words}", subject=daemon)
+                raise ServiceFailed(
+                    f"{daemon} cannot be stopped: {ended.last_words}", subject=daemon
+                )
         # one that was started by hand is not systemd's
         if not self._end(daemon, signal.SIGTERM, self._settings.timeouts.stop_s) and not self._end(
             daemon, signal.SIGKILL, KILL_AFTER_S
@@ -124,7 +126,8 @@ class Services:
             self._machine.pause(POLL_S)
         return self.status(daemon) is None
 
-    def _by_systemd(self, daemon: str) -> bool:
+    def by_systemd(self, daemon: str) -> bool:
+        """True when systemd starts and stops it here."""
         if self._settings.root or not SYSTEMD.is_dir():
             return False
         return self._machine.run(["systemctl", "cat", f"{daemon}.service"], 10.0).code == 0

@@ -73,8 +73,8 @@ def run(
     )
 
 
-def greet(directory: Path, address: str, port: int, say: bytes = b"hello") -> str:
-    """Speak to a node over TLS with the keys in ``directory``; answers who it says it is."""
+def greet(directory: Path, address: str, port: int, say: bytes = b"hello") -> bytes:
+    """Speak to a node over TLS with the keys in ``directory``; what it answers first."""
     tls = ssl.create_default_context(cafile=str(directory / certificates.AUTHORITY_FILE))
     tls.load_cert_chain(directory / certificates.NODE_FILE, directory / certificates.NODE_KEY_FILE)
     with (
@@ -82,4 +82,4 @@ def greet(directory: Path, address: str, port: int, say: bytes = b"hello") -> st
         tls.wrap_socket(plain, server_hostname=NODE) as link,
     ):
         link.sendall(say)
-        return link.recv(100).decode()
+        return link.recv(100)

@@ -41,7 +41,7 @@ class Place:
 
     def greet(self, say: bytes = b"hello") -> str:
         """Speak to the daemon."""
-        return greet(self.settings.state_directory, "127.0.0.1", self.port, say)
+        return greet(self.settings.state_directory, "127.0.0.1", self.port, say).decode()
 
     @property
     def pid(self) -> int | None:

@@ -29,7 +29,7 @@ def shell(server: Server) -> Iterator[SecureShell]:
 def test_commands_and_their_codes(shell: SecureShell) -> None:
     ran = shell.run("cat; echo problem >&2; exit 3", given=b"given")
     assert (ran.code, ran.output, ran.last_words) == (3, "given", "problem")
-    with pytest.raises(ShellFailed, match=r"127\.0\.0\.1: false failed: exit code 1"):
+    with pytest.raises(ShellFailed, match=r"127\.0\.0\.1: false says: exit code 1"):
         shell.check("false")
 
 
