@@ -7,25 +7,36 @@ store only what differs from the level above.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import msgspec
 
+import hypervisors.plugins
 import storage.plugin
-from clusterd.defaults import BEPARAMS, HVPARAMS, NDPARAMS, NICPARAMS
+from clusterd.defaults import BEPARAMS, NDPARAMS, NICPARAMS
 from clusterd.model import Params, ParamValue
 from jobqueue.errors import Refused
 from storage.volume import Template
 
-OWN_HVPARAMS: dict[str, Params] = {"kvm": {"accel": "auto", "kernel_path": ""}, "memory": {}}
-
 
 def hypervisor_defaults(name: str) -> Params:
     """All parameters of a hypervisor with their defaults; empty for one that is not served."""
-    return {**HVPARAMS.get(name, {}), **OWN_HVPARAMS.get(name, {})}
+    return dict(_hypervisor_defaults(name))
 
 
 def disk_defaults(template: str) -> Params:
     """All parameters of a disk template with their defaults."""
+    return dict(_disk_defaults(template))
+
+
+@cache
+def _hypervisor_defaults(name: str) -> Params:
+    plugin = hypervisors.plugins.built_in().get(name)
+    return plugin.defaults() if plugin is not None else {}
+
+
+@cache
+def _disk_defaults(template: str) -> Params:
     plugin = storage.plugin.built_in().get(Template(template))
     if plugin is None:
         return {}

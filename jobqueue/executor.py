@@ -25,7 +25,7 @@ from jobqueue.live import Job
 from jobqueue.locks import merge
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.queue import NO_WRITES, JobQueue, ended
-from jobqueue.retry import Clock, Trying, code_of, encoded, sentence
+from jobqueue.retry import Clock, GivenUp, Trying, code_of, encoded, sentence
 from jobqueue.step import Outcome, Patience, Step, Steps
 from jobqueue.store.interface import Transaction
 
@@ -246,6 +246,9 @@ class Executor:
             await self._settle(job, index, at, step, "do")
         except (StoreError, JournalBroken):
             raise
+        except GivenUp:
+            self._queue.say(job, index, "Canceled: undoing what was done")
+            await self._store(job, [self._undo_event(job, index, at, canceled=True)])
         except Exception as error:  # noqa: BLE001 - any failure of a step is the journal's business
             await self._failed(job, index, at, step, error)
 
@@ -275,6 +278,7 @@ class Executor:
                 lambda: self._once(job, index, at, step, word),
                 lambda text: self._queue.say(job, index, f"   waiting: {text}", "progress"),
                 final=(Deposed,),
+                given_up=lambda: word == "do" and self._may_give_up(job, index, at),
             )
             event = self._event(done, index, at, output=outcome.output)
             follow = self._follow(job, index, at) if word == "do" and not outcome.jobs else []
@@ -344,6 +348,9 @@ class Executor:
         return Event(
             kind=Kind.UNDO, opcode=index, time=self._clock.seconds(), step=at, status=status
         )
+
+    def _may_give_up(self, job: Job, index: int, at: int) -> bool:
+        return job.cancel_wanted and self._way_back(job, index, at)
 
     # -- storing -----------------------------------------------------------------------------------
 

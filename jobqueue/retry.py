@@ -1,4 +1,4 @@
-"""Trying again: one decision made from an error and a patience value, and the loop that obeys it."""
+"""Trying again: one decision made from an error and a patience value, and a loop obeying it."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ def pause_s(error: BaseException, patience: Patience, attempt: int, spent_s: flo
     return min(pause, patience.for_s - spent_s)
 
 
+class GivenUp(Exception):
+    """Waiting was broken off because nobody wants the outcome any more."""
+
+
 class Trying:
     """Repeats an act while its error is retryable and patience lasts."""
 
@@ -48,8 +52,10 @@ class Trying:
         say: Callable[[str], None],
         *,
         final: tuple[type[Exception], ...] = (),
+        given_up: Callable[[], bool] = lambda: False,
     ) -> T:
-        """The act's answer; each new kind of trouble is said once; ``final`` errors are not retried."""
+        """The act's answer; each new kind of trouble is said once; ``final`` errors are not
+        retried, nor is any once ``given_up`` says so (GivenUp is raised)."""
         begun = self._clock.seconds()
         attempt = 0
         told = ""
@@ -63,6 +69,8 @@ class Trying:
                 pause = pause_s(error, patience, attempt, self._clock.seconds() - begun)
                 if pause is None:
                     raise
+                if given_up():
+                    raise GivenUp from error
                 if sentence(error) != told:
                     told = sentence(error)
                     say(told)

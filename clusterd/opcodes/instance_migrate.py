@@ -18,17 +18,13 @@ from clusterd.opcodes.fields import (
 )
 from clusterd.opcodes.instance_failover import check_failover, failover
 from clusterd.steps.cluster import Say
-from clusterd.steps.guests import (
-    AwaitMigration,
-    BeginMigration,
-    SettleGuest,
-    UnlinkDisks,
-)
+from clusterd.steps.guests import UnlinkDisks
 from clusterd.steps.instances import (
     MoveInstance,
     decide,
     record,
 )
+from clusterd.steps.migration import AwaitMigration, BeginMigration, SettleGuest
 from clusterd.view import View
 from jobqueue.errors import Refused
 from jobqueue.locks import Lock

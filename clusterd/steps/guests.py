@@ -8,23 +8,20 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from clusterd.errors import CallFailed, NotReady
+from clusterd.errors import CallFailed
 from clusterd.guests import guest_of, os_environment
 from clusterd.model import Instance, Params
 from clusterd.volumes import volume_on
 from clusterd.world import OsRun, World
-from hypervisors.guest import Guest, GuestStatus, MigrationStatus
+from hypervisors.guest import Guest
 from hypervisors.interface import Driver
 from jobqueue.errors import Refused
 from jobqueue.step import NOTHING, Outcome, Patience, Step
 
-MIGRATION_TIME_LIMIT_S = 3600.0
-"""A migration that does not converge in this time is aborted; the guest stays where it is."""
-
 DESTROY_PATIENCE = Patience(for_s=120.0)
 
 
-class _OnGuest(Step, frozen=True, kw_only=True):
+class OnGuest(Step, frozen=True, kw_only=True):
     """What the steps below share: whose guest, where."""
 
     instance: str
@@ -81,7 +78,7 @@ async def described(
     return guest_of(world.view(), instance, paths, hvparams=hvparams, beparams=beparams)
 
 
-class StartGuest(_OnGuest, frozen=True, kw_only=True, tag="guest.start"):
+class StartGuest(OnGuest, frozen=True, kw_only=True, tag="guest.start"):
     """The guest runs on the node. Undone by destroying it there."""
 
     paused: bool = False
@@ -104,7 +101,7 @@ class StartGuest(_OnGuest, frozen=True, kw_only=True, tag="guest.start"):
         return NOTHING
 
 
-class AskGuestToStop(_OnGuest, frozen=True, kw_only=True, tag="guest.ask-to-stop"):
+class AskGuestToStop(OnGuest, frozen=True, kw_only=True, tag="guest.ask-to-stop"):
     """The guest was asked to power off and did, or had ``timeout_s`` to do so.
 
     Undone, where ``restart`` says so, by starting it again.
@@ -139,7 +136,7 @@ class AskGuestToStop(_OnGuest, frozen=True, kw_only=True, tag="guest.ask-to-stop
         return NOTHING
 
 
-class DestroyGuest(_OnGuest, frozen=True, kw_only=True, tag="guest.destroy"):
+class DestroyGuest(OnGuest, frozen=True, kw_only=True, tag="guest.destroy"):
     """The guest does not run on the node."""
 
     restart: bool = False
@@ -171,7 +168,7 @@ class DestroyGuest(_OnGuest, frozen=True, kw_only=True, tag="guest.destroy"):
         return NOTHING
 
 
-class RebootGuest(_OnGuest, frozen=True, kw_only=True, tag="guest.reboot"):
+class RebootGuest(OnGuest, frozen=True, kw_only=True, tag="guest.reboot"):
     """The guest was asked to restart, or was reset."""
 
     no_undo: ClassVar[str] = "a guest that has restarted has lost its memory"
@@ -185,7 +182,7 @@ class RebootGuest(_OnGuest, frozen=True, kw_only=True, tag="guest.reboot"):
         return NOTHING
 
 
-class DescribeConsole(_OnGuest, frozen=True, kw_only=True, tag="guest.console"):
+class DescribeConsole(OnGuest, frozen=True, kw_only=True, tag="guest.console"):
     """Says how to reach the console; changes nothing."""
 
     @property
@@ -201,7 +198,7 @@ class DescribeConsole(_OnGuest, frozen=True, kw_only=True, tag="guest.console"):
         return Outcome(output={**base, **console})
 
 
-class UnlinkDisks(_OnGuest, frozen=True, kw_only=True, tag="guest.unlink-disks"):
+class UnlinkDisks(OnGuest, frozen=True, kw_only=True, tag="guest.unlink-disks"):
     """No links to the instance's disks are left on the node. Undone where they are needed."""
 
     @property
@@ -219,7 +216,7 @@ class UnlinkDisks(_OnGuest, frozen=True, kw_only=True, tag="guest.unlink-disks")
         return NOTHING
 
 
-class RunOs(_OnGuest, frozen=True, kw_only=True, tag="guest.run-os"):
+class RunOs(OnGuest, frozen=True, kw_only=True, tag="guest.run-os"):
     """A script of the instance's OS definition has run on its disks."""
 
     action: Literal["create", "rename"] = "create"
@@ -237,116 +234,3 @@ class RunOs(_OnGuest, frozen=True, kw_only=True, tag="guest.run-os"):
         )
         await world.node(self.node).run_os(run)
         return NOTHING
-
-
-class _Migration(_OnGuest, frozen=True, kw_only=True):
-    """``node`` is the source."""
-
-    target: str
-
-    async def where(self, world: World, instance: Instance) -> tuple[bool, bool]:
-        """(runs on the source, runs on the target)"""
-        source = await self.driver(world, instance).look(instance.name)
-        target = await world.node(self.target).hypervisor(instance.hypervisor).look(instance.name)
-        return _alive(source), _alive(target)
-
-
-class BeginMigration(_Migration, frozen=True, kw_only=True, tag="guest.begin-migration"):
-    """The guest's memory is on its way to the target. Undone by aborting and cleaning up there."""
-
-    live: bool = True
-
-    async def do(self, context: Any) -> Outcome:
-        world: World = context.world
-        instance = self.wanted(world)
-        source = self.driver(world, instance)
-        here, there = await self.where(world, instance)
-        running = (await source.migration(instance.name)).state == "running" if here else False
-        if running or (there and not here):
-            return NOTHING
-        await linked_paths(world, instance, self.node)
-        guest = await described(world, instance, self.target)
-        token = await world.node(self.target).hypervisor(instance.hypervisor).accept(guest)
-        await source.migrate(guest, self.target, token, live=self.live)
-        return NOTHING
-
-    async def undo(self, context: Any) -> Outcome:
-        world: World = context.world
-        instance = self.find(world)
-        if instance is None:
-            return NOTHING
-        await self.driver(world, instance).abort_migration(instance.name)
-        guest = await described(world, instance, self.node)
-        target = world.node(self.target).hypervisor(instance.hypervisor)
-        await target.settle(guest, arrived=False)
-        return NOTHING
-
-
-class AwaitMigration(_Migration, frozen=True, kw_only=True, tag="guest.await-migration"):
-    """The guest runs on the target and no longer on the source."""
-
-    seals: ClassVar[str] = "the guest runs on its new node"
-
-    @property
-    def patience(self) -> Patience:
-        return Patience(for_s=MIGRATION_TIME_LIMIT_S, first_pause_s=0.3, longest_pause_s=2.0)
-
-    async def do(self, context: Any) -> Outcome:
-        world: World = context.world
-        instance = self.wanted(world)
-        status = await self.driver(world, instance).migration(instance.name)
-        if status.state == "running":
-            raise NotReady(_progress(status), subject=instance.name)
-        here, there = await self.where(world, instance)
-        if there and not here:
-            context.log(_figures(status))
-            return Outcome(output=None)
-        raise CallFailed(
-            f"Could not migrate instance {instance.name}: {status.message or status.state}",
-            kind="migration_failed",
-            node=self.node,
-            subject=instance.name,
-        )
-
-
-class SettleGuest(_OnGuest, frozen=True, kw_only=True, tag="guest.settle"):
-    """After a migration: the guest is as if started here, or nothing of it is left here."""
-
-    arrived: bool
-
-    @property
-    def tolerated(self) -> bool:
-        return True
-
-    @property
-    def patience(self) -> Patience:
-        return Patience(for_s=15.0)
-
-    async def do(self, context: Any) -> Outcome:
-        world: World = context.world
-        instance = self.find(world)
-        if instance is not None:
-            where = world.view().primary(instance).name
-            guest = await described(world, instance, where)
-            await self.driver(world, instance).settle(guest, arrived=self.arrived)
-        return NOTHING
-
-
-def _alive(status: GuestStatus | None) -> bool:
-    return status is not None and status.alive
-
-
-def _progress(status: MigrationStatus) -> str:
-    done = status.transferred_mib
-    return (
-        f"memory transfer: {done:.0f} MiB sent, {status.remaining_mib:.0f} MiB left of "
-        f"{status.total_mib:.0f} MiB, iteration {status.iteration}"
-    )
-
-
-def _figures(status: MigrationStatus) -> str:
-    downtime = f"{status.downtime_ms} ms" if status.downtime_ms is not None else "unknown"
-    return (
-        f"* migration done in {status.elapsed_ms / 1000:.1f} s, downtime {downtime}, "
-        f"{status.transferred_mib:.0f} MiB in {max(status.iteration, 1)} iteration(s)"
-    )

@@ -1,0 +1,144 @@
+"""Steps of live migration: begin, wait, settle both sides.
+
+Where the guest's processors run is asked of both nodes, never remembered. A complete copy that
+stands still on the target is let run only when the source has no guest any more, and is thrown away
+only while the source's guest runs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from clusterd.errors import CallFailed, NotReady
+from clusterd.model import Instance
+from clusterd.steps.guests import OnGuest, described, linked_paths
+from clusterd.world import World
+from hypervisors.guest import GuestState, GuestStatus, MigrationStatus
+from jobqueue.step import NOTHING, Outcome, Patience
+
+MIGRATION_TIME_LIMIT_S = 3600.0
+"""A migration that does not converge in this time is aborted; the guest stays where it is."""
+
+
+class _Migration(OnGuest, frozen=True, kw_only=True):
+    """``node`` is the source."""
+
+    target: str
+
+    async def where(
+        self, world: World, instance: Instance
+    ) -> tuple[GuestStatus | None, GuestStatus | None]:
+        """The guest as it is on the source and on the target, each None when not alive there."""
+        source = await self.driver(world, instance).look(instance.name)
+        target = await world.node(self.target).hypervisor(instance.hypervisor).look(instance.name)
+        return _alive(source), _alive(target)
+
+
+class BeginMigration(_Migration, frozen=True, kw_only=True, tag="guest.begin-migration"):
+    """The guest's memory is on its way to the target. Undone by aborting and cleaning up there."""
+
+    live: bool = True
+
+    async def do(self, context: Any) -> Outcome:
+        world: World = context.world
+        instance = self.wanted(world)
+        source = self.driver(world, instance)
+        here, there = await self.where(world, instance)
+        if here is None and there is not None:
+            return NOTHING
+        if here is not None and (await source.migration(instance.name)).state == "running":
+            return NOTHING
+        await linked_paths(world, instance, self.node)
+        guest = await described(world, instance, self.target)
+        token = await world.node(self.target).hypervisor(instance.hypervisor).accept(guest)
+        await source.migrate(guest, self.target, token, live=self.live)
+        return NOTHING
+
+    async def undo(self, context: Any) -> Outcome:
+        world: World = context.world
+        instance = self.find(world)
+        if instance is None:
+            return NOTHING
+        await self.driver(world, instance).abort_migration(instance.name)
+        here, there = await self.where(world, instance)
+        target = world.node(self.target).hypervisor(instance.hypervisor)
+        if there is not None and there.state is GuestState.PAUSED and _runs(here):
+            await target.destroy(instance.name)
+            return NOTHING
+        guest = await described(world, instance, self.node)
+        await target.settle(guest, arrived=False)
+        return NOTHING
+
+
+class AwaitMigration(_Migration, frozen=True, kw_only=True, tag="guest.await-migration"):
+    """The guest runs on the target and no longer on the source."""
+
+    seals: ClassVar[str] = "the guest runs on its new node"
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(for_s=MIGRATION_TIME_LIMIT_S, first_pause_s=0.3, longest_pause_s=2.0)
+
+    async def do(self, context: Any) -> Outcome:
+        world: World = context.world
+        instance = self.wanted(world)
+        status = await self.driver(world, instance).migration(instance.name)
+        if status.state == "running":
+            raise NotReady(_progress(status), subject=instance.name)
+        here, there = await self.where(world, instance)
+        if there is not None and here is None:
+            context.log(_figures(status))
+            return Outcome(output=None)
+        raise CallFailed(
+            f"Could not migrate instance {instance.name}: {status.message or status.state}",
+            kind="migration_failed",
+            node=self.node,
+            subject=instance.name,
+        )
+
+
+class SettleGuest(OnGuest, frozen=True, kw_only=True, tag="guest.settle"):
+    """After a migration: the guest runs here as if started here, or nothing of it is left here."""
+
+    arrived: bool
+
+    @property
+    def tolerated(self) -> bool:
+        return not self.arrived
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(for_s=60.0 if self.arrived else 15.0)
+
+    async def do(self, context: Any) -> Outcome:
+        world: World = context.world
+        instance = self.find(world)
+        if instance is not None:
+            where = world.view().primary(instance).name
+            guest = await described(world, instance, where)
+            await self.driver(world, instance).settle(guest, arrived=self.arrived)
+        return NOTHING
+
+
+def _alive(status: GuestStatus | None) -> GuestStatus | None:
+    return status if status is not None and status.alive else None
+
+
+def _runs(status: GuestStatus | None) -> bool:
+    return status is not None and status.state is GuestState.RUNNING
+
+
+def _progress(status: MigrationStatus) -> str:
+    done = status.transferred_mib
+    return (
+        f"memory transfer: {done:.0f} MiB sent, {status.remaining_mib:.0f} MiB left of "
+        f"{status.total_mib:.0f} MiB, iteration {status.iteration}"
+    )
+
+
+def _figures(status: MigrationStatus) -> str:
+    downtime = f"{status.downtime_ms} ms" if status.downtime_ms is not None else "unknown"
+    return (
+        f"* migration done in {status.elapsed_ms / 1000:.1f} s, downtime {downtime}, "
+        f"{status.transferred_mib:.0f} MiB in {max(status.iteration, 1)} iteration(s)"
+    )
