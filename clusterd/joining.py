@@ -22,7 +22,7 @@ import msgspec
 from clusterd import certificates, names
 from clusterd.certificates import KeyPair
 from clusterd.errors import ClusterError
-from clusterd.secure_shell import SecureShell
+from clusterd.secure_shell import File, SecureShell
 from clusterd.settings import BadSettings, Settings, root_of
 
 MAX_CLOCK_SKEW_S = 150.0
@@ -278,11 +278,13 @@ class _Joining:
         if self._join.authority_key:
             files.append((f"{state}/{certificates.AUTHORITY_KEY_FILE}", self._join.authority_key))
         for name in () if self._same else FORGOTTEN:
-            self._remove(f"{state}/{name}")
+            if self._remember(f"{state}/{name}"):
+                self._shell.remove(f"{state}/{name}")
         # the settings last: they are what makes a machine part of a cluster
         files.append((str(there.path), self._join.settings.to_toml().encode()))
-        for path, data in files:
-            self._put(path, data)
+        for path, _ in files:
+            self._remember(path)
+        self._shell.put(*(File(path, data) for path, data in files))
         return f"has {len(files)} files of keys and settings"
 
     def _make_directory(self, path: str, mode: int) -> None:
@@ -294,20 +296,15 @@ class _Joining:
         )
         self._shell.check(f"mkdir -p -m {mode:o} {quoted}")
 
-    def _put(self, path: str, data: bytes) -> None:
-        before, mode = self._shell.read(path), self._shell.mode(path)
+    def _remember(self, path: str) -> bool:
+        """Let the file be taken back to what it is now; True when there is one."""
+        before = self._shell.read(path)
         if before is None:
             self._undo.append((path, lambda: self._shell.remove(path)))
-        else:
-            was = bytes(before)
-            self._undo.append((path, lambda: self._shell.put(path, was, mode or 0o600)))
-        self._shell.put(path, data, 0o600)
-
-    def _remove(self, path: str) -> None:
-        before = self._shell.read(path)
-        if before is not None:
-            self._undo.append((path, lambda: self._shell.put(path, before, 0o600)))
-            self._shell.remove(path)
+            return False
+        was = File(path, before, self._shell.mode(path) or 0o600)
+        self._undo.append((path, lambda: self._shell.put(was)))
+        return True
 
     def _start(self) -> str:
         self._undo.append(

@@ -52,6 +52,14 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     connect_s: float = 10.0
 
 
+class File(msgspec.Struct, frozen=True):
+    """A small file to be delivered."""
+
+    path: str
+    data: bytes
+    mode: int = 0o600
+
+
 class Ran(msgspec.Struct, frozen=True):
     """How a command ended."""
 
@@ -189,21 +197,28 @@ class SecureShell:
             raise self._file_failed("look at", path, error) from error
         return None if found is None else stat.S_IMODE(found)
 
-    def put(self, path: str, data: bytes, mode: int = 0o600) -> None:
-        """Whole or absent, and on the disk when this returns; never readable by others before."""
-        aside = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.new")
-        sftp = self._sftp()
+    def put(self, *files: File) -> None:
+        """Each whole or absent, in this order, on the disk when this returns; never readable by
+        others before."""
+        asides = [
+            posixpath.join(posixpath.dirname(file.path), f".{posixpath.basename(file.path)}.new")
+            for file in files
+        ]
         try:
-            with contextlib.suppress(FileNotFoundError):
-                sftp.remove(aside)
-            with sftp.open(aside, "wx") as file:
-                file.chmod(mode)
-                file.write(data)
-            self.check(f"sync {shlex.quote(aside)}")
-            sftp.posix_rename(aside, path)
-            self.check(f"sync {shlex.quote(posixpath.dirname(path))}")
-        except (paramiko.SSHException, OSError) as error:
-            raise self._file_failed("write", path, error) from error
+            for file, aside in zip(files, asides, strict=True):
+                self._write(aside, file)
+            self.check(f"sync {shlex.join(asides)}")
+            for file, aside in zip(files, asides, strict=True):
+                self._sftp().posix_rename(aside, file.path)
+        except BaseException as error:
+            for aside in asides:
+                with contextlib.suppress(ShellFailed):
+                    self.remove(aside)
+            if isinstance(error, paramiko.SSHException | OSError):
+                raise self._file_failed("rename", files[-1].path, error) from error
+            raise
+        directories = dict.fromkeys(posixpath.dirname(file.path) for file in files)
+        self.check(f"sync {shlex.join(directories)}")
 
     def remove(self, path: str) -> None:
         """Gone already is success."""
@@ -216,6 +231,16 @@ class SecureShell:
     def close(self) -> None:
         """End the connection."""
         self._client.close()
+
+    def _write(self, path: str, file: File) -> None:
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                self._sftp().remove(path)
+            with self._sftp().open(path, "wx") as remote:
+                remote.chmod(file.mode)
+                remote.write(file.data)
+        except (paramiko.SSHException, OSError) as error:
+            raise self._file_failed("write", file.path, error) from error
 
     def _sftp(self) -> paramiko.SFTPClient:
         if self._files is None:

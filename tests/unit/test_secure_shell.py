@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterd.secure_shell import SecureShell, ShellFailed
+from clusterd.secure_shell import File, SecureShell, ShellFailed
 from tests.unit.places import free_port
 from tests.unit.sshd import Server, make_key, serving
 
@@ -46,8 +46,8 @@ def test_files_are_whole_private_and_replaced(shell: SecureShell, tmp_path: Path
     path = tmp_path / "a file"
     assert shell.read(str(path)) is None
     assert shell.mode(str(path)) is None
-    shell.put(str(path), b"one")
-    shell.put(str(path), b"two", 0o640)
+    shell.put(File(str(path), b"one"))
+    shell.put(File(str(path), b"two", 0o640))
     assert path.read_bytes() == b"two"
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert shell.mode(str(path)) == 0o640
@@ -59,7 +59,7 @@ def test_files_are_whole_private_and_replaced(shell: SecureShell, tmp_path: Path
 
 def test_a_file_in_no_directory_is_told(shell: SecureShell, tmp_path: Path) -> None:
     with pytest.raises(ShellFailed, match="cannot write"):
-        shell.put(f"{tmp_path}/missing/file", b"")
+        shell.put(File(f"{tmp_path}/missing/file", b""))
 
 
 def test_an_unknown_key_is_refused_with_its_fingerprint(server: Server) -> None:
