@@ -20,28 +20,31 @@ EndpointOf = Callable[[str, str], Endpoint]
 of that name."""
 
 
+class Commander(msgspec.Struct, frozen=True):
+    """The master: its node's name, as in its certificate, and the number of its mastership."""
+
+    name: str
+    epoch: Callable[[], int]
+
+
 class Links:
-    """Invariant: a node has one link, under its name; ``epoch`` rides on every call."""
+    """Invariant: a node has one link, under its name; the epoch rides on every call."""
 
     def __init__(
         self,
-        master: str,
+        commander: Commander,
         endpoint: EndpointOf,
-        epoch: Callable[[], int],
         clock: Clock,
         random: Random,
         listener: LinkListener,
-        *,
-        surface: Surface | None = None,
         policy: Policy = USUAL,
     ) -> None:
-        self._master = master
+        self._commander = commander
         self._endpoint = endpoint
-        self._epoch = epoch
         self._clock = clock
         self._listener = listener
         self._policy = policy
-        self._nodes = RemoteNodes(surface or Surface())
+        self._nodes = RemoteNodes(Surface())
         self._ids = Ids(fresh_ids(random.uuid()))
         self._links: dict[str, Link] = {}
         self._addresses: dict[str, str] = {}
@@ -54,7 +57,7 @@ class Links:
         link = Link(
             name,
             lambda: self._endpoint(name, address),
-            lambda: Hello(purpose="command", name=self._master, node=name, epoch=self._epoch()),
+            lambda: self._hello(name),
             self._clock,
             self._policy,
             self._listener,
@@ -62,6 +65,10 @@ class Links:
         self._links[name] = link
         self._addresses[name] = address
         link.start()
+
+    def _hello(self, node: str) -> Hello:
+        us = self._commander
+        return Hello(purpose="command", name=us.name, node=node, epoch=us.epoch())
 
     def forget(self, name: str) -> None:
         """No link to this node is kept; calls under way fail with NodeAway."""

@@ -7,6 +7,7 @@ is at once callable from afar.
 from __future__ import annotations
 
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, cast
 
@@ -28,28 +29,29 @@ from hypervisors.interface import Driver
 from storage.interface import Backend
 from storage.volume import Template
 
-IDLE_MARGIN_S = 60.0
-"""What a node is given beyond the time that a caller asked it to be idle."""
+MAX_SCOPES = 10_000
+"""Scopes that are counted at a time, the least recently used are forgotten: far more than attempts
+that can be under way."""
 
 
 class Ids:
-    """Call ids. Invariant: no id is given twice; those of a scope depend on nothing else."""
+    """Gives call ids. Invariant: no id is given twice, and those of a scope are ``<scope>/<n>``,
+    counted from one, whoever asks for them in whatever order."""
 
-    def __init__(self, fresh: Callable[[], str], scope: str = "") -> None:
+    def __init__(self, fresh: Callable[[], str]) -> None:
         self._fresh = fresh
-        self._scope = scope
-        self._count = 0
+        self._counts: OrderedDict[str, int] = OrderedDict()
 
-    def take(self, *, reads: bool) -> str:
-        """The next id. A read is asked anew each time: an old answer to it is of no use."""
-        if reads or not self._scope:
+    def take(self, scope: str, *, reads: bool) -> str:
+        """The next id of ``scope``. A read, or a call without scope, gets a fresh one: an old
+        answer is of no use to it."""
+        if reads or not scope:
             return self._fresh()
-        self._count += 1
-        return f"{self._scope}/{self._count}"
-
-    def at(self, scope: str) -> Ids:
-        """Counted from one within ``scope``."""
-        return Ids(self._fresh, scope)
+        count = self._counts.pop(scope, 0) + 1
+        self._counts[scope] = count
+        if len(self._counts) > MAX_SCOPES:
+            self._counts.popitem(last=False)
+        return f"{scope}/{count}"
 
 
 def fresh_ids(prefix: str) -> Callable[[], str]:
@@ -74,25 +76,26 @@ class RemoteCalls:
         ids: Ids,
         surface: Surface,
         seen: Callable[[str, Observation], None],
-        heard: Heard | None = None,
     ) -> None:
         self.node = node
         self.surface = surface
         self._caller = caller
         self._ids = ids
         self._seen = seen
-        self._heard = heard
+        self._scope = ""
+        self._heard: Heard | None = None
 
     def at(self, scope: str, heard: Heard | None) -> RemoteCalls:
         """The same with ids of ``scope``."""
-        ids = self._ids.at(scope)
-        return RemoteCalls(self.node, self._caller, ids, self.surface, self._seen, heard)
+        calls = RemoteCalls(self.node, self._caller, self._ids, self.surface, self._seen)
+        calls._scope, calls._heard = scope, heard
+        return calls
 
     async def send(self, verb: Verb, plugin: str, args: tuple[Any, ...], kw: dict[str, Any]) -> Any:
         """Make the call and answer its decoded value."""
         path = verb.path(plugin)
         request = Request(
-            id=self._ids.take(reads=verb.reads),
+            id=self._ids.take(self._scope, reads=verb.reads),
             verb=path,
             args=verb.encode(*args, **kw),
             deadline_s=verb.deadline_s,
@@ -169,11 +172,10 @@ class RemoteNode(NodeWorld):
         self._calls = calls
 
     def at(self, scope: str, heard: Heard | None = None) -> RemoteNode:
-        """The same node; ids of changing calls are ``<scope>/<n>``, counted from one here.
+        """The same node; ids of changing calls are ``<scope>/<n>``.
 
-        ``scope`` names one attempt of one step: whoever repeats the attempt with the same scope
-        makes the same calls in the same order and gets the same answers. ``heard`` takes lines of
-        progress.
+        ``scope`` names one attempt of one step on this node, uniquely over all masters. ``heard``
+        takes lines of progress.
         """
         return type(self)(self._calls.at(scope, heard))
 

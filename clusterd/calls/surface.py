@@ -116,7 +116,8 @@ class Surface:
 
     def find(self, path: str) -> tuple[Verb, str]:
         """The verb of a path and the plugin it is for, empty for the node's; UnknownVerb."""
-        family, *middle, name = path.split(".")
+        family, *middle = path.split(".")
+        name = middle.pop() if middle else ""
         verb = self._families.get(family, {}).get(name)
         if verb is None or len(middle) != (family != NODE_FAMILY):
             raise UnknownVerb(f"there is no call '{path}'; install the same version everywhere")

@@ -1,48 +1,25 @@
 """Putting a node daemon together: the graph above plugins, clock, files and links.
 
-Nothing here is real or pretended; the simulation and ``machine`` hand in their own parts.
+Nothing here is real or pretended; the simulation and ``machine`` hand in their own equipment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 from clusterd.calls.surface import Surface
 from clusterd.node.epochs import Epochs
-from clusterd.node.keep import Keep
+from clusterd.node.equipment import Equipment
 from clusterd.node.observe import USUAL as USUAL_RHYTHM
 from clusterd.node.observe import Observer, Rhythm
 from clusterd.node.service import NodeService, Plugins
-from clusterd.verbs.host import Host, Peers, Places, Reach, Scripts
-from clusterd.world import Clock
-from hypervisors.interface import Driver, Threads
-from storage.interface import Backend, Commands
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeParts:
-    """What a node is made of; a simulated one has other values in the same places."""
-
-    name: str
-    cluster_name: str
-    cluster_uuid: str
-    places: Places
-    clock: Clock
-    keep: Keep
-    commands: Commands
-    scripts: Scripts
-    threads: Threads
-    peers: Peers
-    reach: Reach
-    end: Callable[[], None]
-    log: Any
-    boot_id: str = ""
+from clusterd.verbs.host import Host
+from hypervisors.interface import Driver
+from storage.interface import Backend
 
 
 def build_node(
-    parts: NodeParts,
+    equipment: Equipment,
     backends: Mapping[str, Backend],
     drivers: Mapping[str, Driver],
     *,
@@ -51,30 +28,21 @@ def build_node(
 ) -> NodeService:
     """The graph of one node daemon; nothing has begun yet. ``backends`` are by disk template,
     ``drivers`` by name."""
-    observer = Observer(
-        parts.name,
-        parts.places,
-        (backends, drivers),
-        parts.threads,
-        parts.clock,
-        parts.log,
-        boot_id=parts.boot_id,
-        rhythm=rhythm,
-    )
+    observer = Observer(equipment, backends, drivers, rhythm)
     host = Host(
-        name=parts.name,
-        cluster_name=parts.cluster_name,
-        cluster_uuid=parts.cluster_uuid,
-        places=parts.places,
-        clock=parts.clock,
-        commands=parts.commands,
-        scripts=parts.scripts,
-        threads=parts.threads,
+        name=equipment.name,
+        cluster_name=equipment.cluster_name,
+        cluster_uuid=equipment.cluster_uuid,
+        places=equipment.places,
+        clock=equipment.clock,
+        commands=equipment.commands,
+        scripts=equipment.scripts,
+        threads=equipment.threads,
         sight=observer,
-        peers=parts.peers,
-        reach=parts.reach,
-        end=parts.end,
+        peers=equipment.peers,
+        reach=equipment.reach,
+        end=equipment.end,
     )
     plugins: Plugins = {"storage": backends, "hypervisor": drivers}
-    epochs = Epochs(parts.keep)
-    return NodeService(host, plugins, surface or Surface(), epochs, observer, parts.log)
+    epochs = Epochs(equipment.keep)
+    return NodeService(host, plugins, surface or Surface(), epochs, observer, equipment.log)

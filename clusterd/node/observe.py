@@ -15,13 +15,12 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from clusterd import names
-from clusterd.node.parts import Parts, Seen
+from clusterd.node.equipment import Equipment
+from clusterd.node.inquiry import Inquiry, Seen
 from clusterd.observation import Observation
 from clusterd.verbs.checks import bridges
-from clusterd.verbs.host import Places
 from clusterd.verbs.os_definitions import find_all, search_path
-from clusterd.world import Clock
-from hypervisors.interface import Driver, Threads
+from hypervisors.interface import Driver
 from storage.interface import Backend
 from storage.volume import Volume
 
@@ -47,26 +46,21 @@ class Observer:
 
     def __init__(
         self,
-        name: str,
-        places: Places,
-        plugins: tuple[Mapping[str, Backend], Mapping[str, Driver]],
-        threads: Threads,
-        clock: Clock,
-        log: Any,
-        *,
-        boot_id: str = "",
+        equipment: Equipment,
+        backends: Mapping[str, Backend],
+        drivers: Mapping[str, Driver],
         rhythm: Rhythm = USUAL,
     ) -> None:
-        self.boot_id = boot_id
+        self.boot_id = equipment.boot_id
         self.latest: Observation | None = None
-        self._name = name
-        self._places = places
-        self._backends, self._drivers = plugins
-        self._threads = threads
-        self._clock = clock
-        self._log = log
+        self._name = equipment.name
+        self._places = equipment.places
+        self._threads = equipment.threads
+        self._clock = equipment.clock
+        self._log = equipment.log
+        self._backends, self._drivers = backends, drivers
         self._rhythm = rhythm
-        self._parts = Parts(clock, rhythm.part_timeout_s)
+        self._inquiry = Inquiry(equipment.clock, rhythm.part_timeout_s)
         self._watched: tuple[Volume, ...] = ()
         self._tell: Tell | None = None
         self._told: Observation | None = None
@@ -78,7 +72,7 @@ class Observer:
 
     async def look(self) -> Observation:
         """Look now."""
-        seen = await self._parts.ask(self._questions())
+        seen = await self._inquiry.ask(self._questions())
         self.latest = assemble(self._name, self.boot_id, self._clock.seconds(), seen)
         return self.latest
 

@@ -51,9 +51,10 @@ class UnknownPeer(ClusterError):
 
 
 class PeerBook:
-    """The other nodes' addresses, remembered over restarts."""
+    """This node's name and the others' addresses, remembered over restarts."""
 
-    def __init__(self, keep: Keep) -> None:
+    def __init__(self, name: str, keep: Keep) -> None:
+        self.name = name
         self._keep = keep
         stored = keep.read(PEERS)
         self._addresses: dict[str, str] = (
@@ -83,7 +84,6 @@ class RelaySockets:
 
     def __init__(
         self,
-        name: str,
         run: Path,
         book: PeerBook,
         endpoint: Callable[[str, str], Endpoint],
@@ -91,7 +91,6 @@ class RelaySockets:
         log: Any,
         policy: Policy,
     ) -> None:
-        self._name = name
         self._directory = run / DIRECTORY
         self._book = book
         self._endpoint = endpoint
@@ -128,7 +127,7 @@ class RelaySockets:
         opening.addErrback(self._failed, target, side)
 
     async def _opened(self, target: str, side: Side) -> None:
-        hello = Hello(purpose="relay", name=self._name, node=target, service=LIBVIRT)
+        hello = Hello(purpose="relay", name=self._book.name, node=target, service=LIBVIRT)
         link = RelayLink(hello, self._reactor, self._policy, side)
         endpoint = self._endpoint(target, self._book.address(target))
         connecting = endpoint.connect(Factory.forProtocol(lambda: link))
@@ -141,7 +140,7 @@ class RelaySockets:
 
     def _failed(self, failure: Failure, target: str, side: Side) -> None:
         self._log.warning(
-            "relay failed", node=self._name, peer=target, why=failure.getErrorMessage()
+            "relay failed", node=self._book.name, peer=target, why=failure.getErrorMessage()
         )
         side.close()
 

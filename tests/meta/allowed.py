@@ -16,6 +16,8 @@ ALLOWED: dict[tuple[str, Effect], str] = {
     ("cli/machine.py", Effect.RANDOM): "the real machine that commands and daemons are given",
     ("cli/session.py", Effect.CLOCK): "the outside of a command",
     ("cli/session.py", Effect.PROCESS): "gnt-instance console becomes the console's program",
+    ("clusterd/node/blocking.py", Effect.PROCESS): "runs the site's hooks and OS scripts",
+    ("clusterd/node/blocking.py", Effect.THREAD): "blocking work of the node daemon",
     ("storage/commands.py", Effect.PROCESS): "the only subprocess code of storage",
 }
 """(file, effect) -> why it may."""

@@ -30,7 +30,7 @@ class _Asked:
         self.next: list[Deferred[Any]] = []
 
 
-class Parts:
+class Inquiry:
     """Invariant: a part is asked one question at a time, so one that hangs is not heaped upon; an
     answer never belongs to a question that was begun before one asked."""
 
