@@ -176,7 +176,9 @@ def _build_node(around: Surroundings) -> Service:
 
 
 def _build_master(around: Surroundings) -> Service:
-    raise NotImplementedError
+    from cli.master_daemon import CheckedMaster
+
+    return CheckedMaster(around)
 
 
 def _build_rapi(around: Surroundings) -> Service:

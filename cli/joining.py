@@ -130,7 +130,8 @@ def _set_up(call: Call, settings: Settings, cluster: Mapping[str, Any], node: No
         force=bool(call.given("force_join")),
     )
     target = Target(
-        host=node.primary_ip,
+        host=node.name,
+        address=node.primary_ip,
         port=call.given("ssh_port"),
         known_hosts=usual_known_hosts(),
         record=settings.state_directory / "known_hosts",

@@ -41,6 +41,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Which machine, and how it may be trusted."""
 
     host: str
+    """The name that its key is known by."""
+    address: str = ""
+    """Where it is; empty: what the name resolves to."""
     port: int = 22
     user: str = "root"
     identities: tuple[Path, ...] | None = None
@@ -127,11 +130,17 @@ class SecureShell:
         client.set_missing_host_key_policy(_Unknown(target, confirm))
         own = target.identities is None
         keys = None if own else [str(path) for path in target.identities or ()]
+        sock = None
         try:
+            if target.address:
+                sock = socket.create_connection(
+                    (target.address, target.port), timeout=target.connect_s
+                )
             client.connect(
                 target.host,
                 target.port,
                 target.user,
+                sock=sock,
                 # a list is documented, the stubs know only one
                 key_filename=keys,  # type: ignore[arg-type]
                 allow_agent=own,
@@ -142,6 +151,8 @@ class SecureShell:
             )
         except (ShellFailed, paramiko.SSHException, OSError) as error:
             client.close()
+            if sock is not None:
+                sock.close()
             raise _explained(target, error) from error
         return cls(client, target.host)
 

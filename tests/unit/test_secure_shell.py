@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from clusterd.secure_shell import File, SecureShell, ShellFailed
@@ -99,6 +100,19 @@ def test_a_changed_key_is_refused_even_when_unknown_ones_are_taken(
     with pytest.raises(ShellFailed, match="is not the one that is recorded") as caught:
         SecureShell.open(server.target(known_hosts=(known,), accept_unknown=True))
     assert f"ssh-keygen -R '[127.0.0.1]:{server.port}'" in str(caught.value)
+
+
+def test_the_key_is_known_by_name_wherever_the_machine_is(server: Server, tmp_path: Path) -> None:
+    known = tmp_path / "known"
+    known.write_text(f"[n2.example.com]:{server.port} {server.host_key}\n")
+    named = server.target(host="n2.example.com", known_hosts=(known,))
+    with pytest.raises(ShellFailed, match="cannot be resolved"):
+        SecureShell.open(named)
+    SecureShell.open(msgspec.structs.replace(named, address="127.0.0.1")).close()
+    with pytest.raises(ShellFailed, match="is not known"):
+        SecureShell.open(
+            server.target(host="n3.example.com", address="127.0.0.1", known_hosts=(known,))
+        )
 
 
 def test_a_key_that_may_not_log_in_is_told(server: Server, tmp_path: Path) -> None:
