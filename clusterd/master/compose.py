@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.python.threadpool import ThreadPool
 
-from clusterd.calls.links import Links
+from clusterd.calls.links import Commander, Links
 from clusterd.calls.tls import node_endpoints, read_identity
 from clusterd.doorway.server import DoorFactory, listen
 from clusterd.errors import NotMaster
@@ -68,11 +68,10 @@ class MasterDaemon:
     def _links(self, master: Master) -> Links:
         state = self._settings.state_directory
         return Links(
-            self._settings.node.name,
+            Commander(self._settings.node.name, master.epoch),
             node_endpoints(
                 self._reactor, lambda: read_identity(state), port=self._settings.node.port
             ),
-            master.epoch,
             self._reactor,
             self._random,
             master.sights,

@@ -1,0 +1,210 @@
+"""A whole cluster in one process on virtual time: real master, real node daemons, pretended parts.
+
+Deterministic: one clock, one seeded random source, nothing else decides. Used by the stories, by
+the explorer of faults, and by operators who want to know what would happen.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+
+from clusterd.calls.links import Commander, Links
+from clusterd.configuration import key_of
+from clusterd.master.service import Master
+from clusterd.model import Cluster, Group, Instance, Node
+from clusterd.opcodes import registry
+from clusterd.simulation.clock import Clock, ProcessClock
+from clusterd.simulation.hosts import MASTER_SUFFIX, SimulatedHost, place_os
+from clusterd.simulation.network import Network
+from clusterd.steps import all_steps
+from hypervisors.machine_room import MachineRoom
+from jobqueue.live import Job
+from jobqueue.opcode import Opcode
+from jobqueue.store.interface import Transaction
+from jobqueue.store.memory import MemoryDisk, MemoryStore, NoTrouble, Trouble
+from storage.shelf import Wire
+
+REGISTRY = registry()
+STEPS = all_steps()
+
+
+class SeededRandom:
+    """Implements ``clusterd.world.Random``; the same seed gives the same identities."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def uuid(self) -> str:
+        """A random uuid."""
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+
+    def token(self, length_bytes: int) -> str:
+        """A hexadecimal secret."""
+        return self._random.randbytes(length_bytes).hex()
+
+    def below(self, bound: int) -> int:
+        """A number in [0, bound)."""
+        return self._random.randrange(bound)
+
+
+def first_objects(names: Iterable[str]) -> list[Cluster | Group | Node]:
+    """The configuration of a new cluster with these nodes, the first of them master."""
+    group = Group(uuid="group-default", name="default")
+    nodes = [
+        Node(
+            uuid=f"node-{name}",
+            name=name,
+            primary_ip=name,
+            secondary_ip=name,
+            group=group.uuid,
+            master_candidate=True,
+        )
+        for name in names
+    ]
+    cluster = Cluster(
+        uuid="cluster",
+        name="cluster",
+        master_node=nodes[0].uuid,
+        master_netdev="br0",
+        mac_prefix="aa:00:00",
+        volume_group_name="xenvg",
+        file_storage_dir="/srv/ganeti/file-storage",
+        shared_file_storage_dir="/srv/ganeti/shared-file-storage",
+        enabled_disk_templates=("drbd", "plain", "file", "sharedfile", "diskless", "memory"),
+        enabled_hypervisors=("memory",),
+        nicparams={"link": "br0"},
+        diskparams={"drbd": {"metavg": "xenvg"}},
+    )
+    return [cluster, group, *nodes]
+
+
+class MasterProcess:
+    """One life of the master daemon."""
+
+    def __init__(self, cluster: SimulatedCluster, trouble: Trouble) -> None:
+        self.clock = ProcessClock(cluster.clock)
+        self.store = MemoryStore(cluster.disk, trouble)
+        self.failures: list[Any] = []
+        self.master = Master(
+            cluster.names[0], self.store, REGISTRY, STEPS, self.clock, cluster.random
+        )
+        self.master.ended = lambda why: self.kill()
+        self._links = Links(
+            Commander(cluster.names[0], self.master.epoch),
+            lambda name, address: cluster.network.endpoint(
+                cluster.master_card, address, lambda: not self.clock.dead
+            ),
+            self.clock,
+            cluster.random,
+            self.master.sights,
+        )
+
+    def begin(self) -> None:
+        """Start; what goes wrong is kept in ``failures``."""
+        starting = Deferred.fromCoroutine(self.master.start(self._links))
+        starting.addErrback(self.failures.append)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.clock.dead = True
+        self.store.die()
+
+
+class SimulatedCluster:
+    """Hosts, network, disks of the master, and one master process after the other."""
+
+    def __init__(self, directory: Path, *, nodes: int = 3, seed: int = 0) -> None:
+        self.names = [f"node{number}" for number in range(1, nodes + 1)]
+        self.master_card = f"{self.names[0]}{MASTER_SUFFIX}"
+        self.clock = Clock()
+        self.random = SeededRandom(seed)
+        self.network = Network(self.clock)
+        self.room = MachineRoom()
+        self.wire = Wire(now=self.clock.seconds, sync_mib_per_s=100.0)
+        self.disk = MemoryDisk()
+        place_os(directory / "os")
+        self.hosts = {
+            name: SimulatedHost(name, self.clock, self.network, self.room, self.wire, directory)
+            for name in self.names
+        }
+        objects = first_objects(self.names)
+        puts = tuple((key_of(value), msgspec.json.encode(value)) for value in objects)
+        Deferred.fromCoroutine(MemoryStore(self.disk).commit(Transaction(puts=puts)))
+        for host in self.hosts.values():
+            host.boot()
+        self.process = self.start_master()
+
+    # -- the master ------------------------------------------------------------------------------
+
+    @property
+    def master(self) -> Master:
+        """The master of the current process, dead or alive."""
+        return self.process.master
+
+    def start_master(self, trouble: Trouble | None = None) -> MasterProcess:
+        """A new master process on the same store; it has seen each node before this returns."""
+        self.process = MasterProcess(self, trouble or NoTrouble())
+        self.process.begin()
+        return self.process
+
+    def wait_for_nodes(self, for_s: float = 30.0) -> bool:
+        """Until each host that is up was seen by the master."""
+        return self.clock.run_until(self._all_seen, for_s)
+
+    def _all_seen(self) -> bool:
+        return all(
+            self.master.sights.sight(name).observation is not None
+            for name, host in self.hosts.items()
+            if host.alive
+        )
+
+    # -- jobs ------------------------------------------------------------------------------------
+
+    def submit(self, *opcodes: Opcode) -> int | None:
+        """One job of these opcodes; its number, or None when the master died over it."""
+        numbers: list[int] = []
+        waiting = Deferred.fromCoroutine(self.master.queue.submit([opcodes], "story"))
+        waiting.addCallback(numbers.extend)
+        waiting.addErrback(self.process.failures.append)
+        self.clock.run(0.0)
+        return numbers[0] if numbers else None
+
+    def job(self, number: int) -> Job | None:
+        """The job as the current master knows it."""
+        return self.master.queue.job(number)
+
+    def quiet(self) -> bool:
+        """No job runs or waits; stuck ones may be left."""
+        return not self.process.failures and all(
+            job.finished or job.status == "stuck" for job in self.master.queue.jobs()
+        )
+
+    def settle(self, for_s: float = 3600.0) -> bool:
+        """Until all jobs have ended or are stuck, or the master is dead; was it so in time?"""
+        return self.clock.run_until(lambda: self.process.clock.dead or self.quiet(), for_s)
+
+    def run(self, *opcodes: Opcode, for_s: float = 3600.0) -> Job:
+        """Submit, wait until all is quiet, answer the job."""
+        number = self.submit(*opcodes)
+        self.settle(for_s)
+        job = self.job(number) if number is not None else None
+        if job is None:
+            raise RuntimeError(f"the job is lost: {self.process.failures}")
+        return job
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def instance(self, name: str) -> Instance | None:
+        """The instance in the master's configuration."""
+        return self.master.configuration.find_instance(name)
+
+    def runs_on(self, name: str) -> tuple[str, ...]:
+        """Where the guest's processors run."""
+        return self.room.running_on(name)

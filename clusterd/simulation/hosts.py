@@ -1,0 +1,216 @@
+"""A pretended node host: power, disks, guests, and the real node daemon graph above them.
+
+The daemon may die and be started again without the host losing power; guests and attachments stay
+then. Without power only the disks and what the daemon keeps stay.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from clusterd.calls.server import Peer
+from clusterd.calls.wire import Policy
+from clusterd.node.blocking import InlineThreads
+from clusterd.node.compose import build_node
+from clusterd.node.equipment import Equipment
+from clusterd.node.keep import MemoryKeep
+from clusterd.node.observe import Rhythm
+from clusterd.node.service import NodeService
+from clusterd.simulation.clock import Clock, ProcessClock
+from clusterd.simulation.network import Network
+from clusterd.verbs.host import Places, Script, ScriptEnd
+from hypervisors.machine_room import MachineRoom
+from hypervisors.memory import MemoryDriver
+from storage.diskless import DisklessBackend
+from storage.interface import Backend, Output
+from storage.memory import memory_backend
+from storage.shelf import Shelf, Wire
+from storage.volume import Template
+
+TEMPLATES = (
+    Template.PLAIN,
+    Template.DRBD,
+    Template.FILE,
+    Template.SHAREDFILE,
+    Template.MEMORY,
+)
+POOLS = {
+    "xenvg": 1024 * 1024,
+    "/srv/ganeti/file-storage": 1024 * 1024,
+    "/srv/ganeti/shared-file-storage": 1024 * 1024,
+    "memory": 1024 * 1024,
+}
+RHYTHM = Rhythm(interval_s=10.0, soon_s=0.05, longest_silence_s=60.0)
+OS_NAME = "pretended"
+MASTER_SUFFIX = "/master"
+"""A master's network card is apart from its node's, so that its links can be cut one by one."""
+
+
+class PretendedScripts:
+    """Scripts that the site would run; each succeeds at once unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        self.fails: Callable[[Script], bool] = lambda script: False
+
+    async def run(self, script: Script) -> ScriptEnd:
+        """Remember it; pretend it ended."""
+        self.ran.append(script.argv[0])
+        if self.fails(script):
+            return ScriptEnd(code=1, output="pretended to fail")
+        return ScriptEnd(code=0, output="")
+
+
+class PretendedCommands:
+    """Programs of the host: none does anything."""
+
+    async def run(
+        self, *argv: str, timeout_s: float = 60.0, check: bool = True, stdin: str | None = None
+    ) -> Output:
+        """Success without output."""
+        return Output(code=0, stdout="", stderr="")
+
+    async def read(self, path: str) -> str:
+        """There is no such file."""
+        return ""
+
+
+class PretendedPeers:
+    """Relays are not needed: memory travels by itself."""
+
+    def tell(self, addresses: dict[str, str]) -> None:
+        """Nothing to remember."""
+
+
+def place_os(directory: Path) -> None:
+    """A valid OS definition that does nothing."""
+    home = directory / OS_NAME
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "ganeti_api_version").write_text("20\n", "utf-8")
+    (home / "parameters.list").write_text("", "utf-8")
+    for name in ("create", "import", "export", "rename", "verify"):
+        script = home / name
+        script.write_text("#!/bin/sh\nexit 0\n", "utf-8")
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+
+
+class SimulatedHost:
+    """One host. ``boot`` powers it on and starts its daemon."""
+
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        network: Network,
+        room: MachineRoom,
+        wire: Wire,
+        directory: Path,
+    ) -> None:
+        self.name = name
+        self.shelf = Shelf(name, POOLS, wire)
+        self.keep = MemoryKeep()
+        self.scripts = PretendedScripts()
+        self.service: NodeService | None = None
+        self.powered = False
+        self.boots = 0
+        self._clock = clock
+        self._network = network
+        self._room = room
+        self._process: ProcessClock | None = None
+        self._directory = directory / name
+        bridge = self._directory / "net" / "br0" / "bridge"
+        bridge.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def alive(self) -> bool:
+        """The node daemon runs."""
+        return self.powered and self._process is not None and not self._process.dead
+
+    def boot(self) -> None:
+        """Power on and start the daemon."""
+        self.powered = True
+        self.boots += 1
+        self.shelf.power_on()
+        self._room.power_on(self.name)
+        self._network.power(self.name, on=True)
+        self.start_daemon()
+
+    def power_off(self) -> None:
+        """Everything but the disks is gone at once."""
+        self.kill_daemon()
+        self.powered = False
+        self._network.power(self.name, on=False)
+        self._room.power_off(self.name)
+        self.shelf.power_off()
+
+    def kill_daemon(self) -> None:
+        """kill -9 of the node daemon; its guests and devices stay."""
+        if self._process is not None:
+            self._process.dead = True
+
+    def start_daemon(self) -> None:
+        """Start the node daemon again; one that runs is killed first."""
+        self.kill_daemon()
+        process = self._process = ProcessClock(self._clock)
+        service = build_node(
+            self._equipment(process),
+            self._backends(),
+            {"memory": MemoryDriver(self._room, self.name)},
+            rhythm=RHYTHM,
+        )
+        self.service = service
+        alive = self._living(process)
+        factory = service.factory(_identify, Policy())
+        self._network.listen(self.name, factory, alive)
+        service.start()
+
+    def _living(self, process: ProcessClock) -> Callable[[], bool]:
+        return lambda: self.powered and not process.dead
+
+    def _backends(self) -> dict[str, Backend]:
+        twins: dict[str, Backend] = {
+            str(template): memory_backend(template, self.shelf) for template in TEMPLATES
+        }
+        return {**twins, str(Template.DISKLESS): DisklessBackend()}
+
+    def _equipment(self, process: ProcessClock) -> Equipment:
+        home = self._directory
+        return Equipment(
+            name=self.name,
+            cluster_name="cluster",
+            cluster_uuid="cluster",
+            places=Places(
+                config=home,
+                state=home,
+                run=home / "run",
+                log=home / "log",
+                hooks=(home / "hooks",),
+                oses=(self._directory.parent / "os",),
+                networks=home / "net",
+                drbd=home / "drbd",
+            ),
+            clock=process,
+            keep=self.keep,
+            commands=PretendedCommands(),
+            scripts=self.scripts,
+            threads=InlineThreads(),
+            peers=PretendedPeers(),
+            reach=_reach,
+            end=self.kill_daemon,
+            log=structlog.get_logger("node"),
+            boot_id=f"boot-{self.boots}",
+        )
+
+
+def _identify(transport: Any) -> Peer:
+    """In the simulation every caller is a master candidate and says the truth."""
+    return Peer(str(transport.getPeer()).removesuffix(MASTER_SUFFIX), "master-candidate")
+
+
+async def _reach(address: str, port: int, timeout_s: float) -> str:
+    return ""
