@@ -14,7 +14,7 @@ import msgspec
 
 from clusterd import ipolicy
 from clusterd.model import AdminState, Instance, Node
-from clusterd.names import PRODUCT_VERSION
+from clusterd.names import PRODUCT_VERSION, PROTOCOL_VERSION
 from clusterd.view import View
 from clusterd.volumes import MIRRORED, volume_on
 from hypervisors.guest import GuestStatus
@@ -95,14 +95,22 @@ def nodes_answer(view: View, nodes: list[Node], answers: Answers) -> Iterator[Fi
         if answer is None:
             yield Finding("ENODERPC", "node", node.name, "the node does not answer")
             continue
-        version = answer.get("version", PRODUCT_VERSION)
-        if version != PRODUCT_VERSION:
-            text = f"software version differs: master {PRODUCT_VERSION}, node {version}"
+        version = answer.get("version")
+        ours = [PROTOCOL_VERSION, PRODUCT_VERSION]
+        if version != ours:
+            text = f"software version differs: master {ours}, node {version}"
             yield Finding("ENODEVERSION", "node", node.name, text)
+        for peer, why in sorted(_unreached(answer).items()):
+            yield Finding("ENODENET", "node", node.name, f"node {peer} cannot be reached: {why}")
         skew = abs(float(answer.get("time", view.now)) - view.now)
         if skew > MAX_SKEW_S:
             text = f"node's clock differs by {skew:.0f} s from the master's"
             yield Finding("ENODETIME", "node", node.name, text)
+
+
+def _unreached(answer: dict[str, Any]) -> dict[str, str]:
+    reach = answer.get("reach", {})
+    return {str(peer): str(why) for peer, why in reach.items()} if isinstance(reach, dict) else {}
 
 
 def node_parts(view: View, nodes: list[Node], _answers: Answers) -> Iterator[Finding]:

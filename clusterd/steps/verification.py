@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from clusterd import verification
-from clusterd.errors import CallFailed
+from clusterd.errors import NodeAway
 from clusterd.model import Node
+from clusterd.names import NODE_PORT
 from clusterd.verification import Answers, Finding
 from clusterd.world import World
 from jobqueue.step import Outcome, Step
@@ -55,14 +56,17 @@ class VerifyGroup(Step, frozen=True, kw_only=True, tag="verify.group"):
         return Outcome(output=well)
 
     async def _answers(self, world: World, nodes: list[Node]) -> Answers:
-        peers = {node.name: node.secondary_ip for node in nodes if not node.offline}
+        peers = {
+            node.name: [node.primary_ip, node.secondary_ip] for node in nodes if not node.offline
+        }
+        wanted = {"time": None, "version": None, "reach": {"port": NODE_PORT, "nodes": peers}}
         answers: Answers = {}
         for node in nodes:
             if node.offline:
                 continue
             try:
-                answers[node.name] = await world.node(node.name).verify({"peers": peers})
-            except CallFailed:
+                answers[node.name] = await world.node(node.name).verify(wanted)
+            except NodeAway:
                 continue
         return answers
 
