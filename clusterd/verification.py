@@ -109,7 +109,7 @@ def nodes_answer(view: View, nodes: list[Node], answers: Answers) -> Iterator[Fi
 
 
 def _unreached(answer: dict[str, Any]) -> dict[str, str]:
-    reach = answer.get("reach", {})
+    reach = answer.get("node-net-test", {})
     return {str(peer): str(why) for peer, why in reach.items()} if isinstance(reach, dict) else {}
 
 

@@ -59,7 +59,11 @@ class VerifyGroup(Step, frozen=True, kw_only=True, tag="verify.group"):
         peers = {
             node.name: [node.primary_ip, node.secondary_ip] for node in nodes if not node.offline
         }
-        wanted = {"time": None, "version": None, "reach": {"port": NODE_PORT, "nodes": peers}}
+        wanted = {
+            "time": None,
+            "version": None,
+            "node-net-test": {"port": NODE_PORT, "nodes": peers},
+        }
         answers: Answers = {}
         for node in nodes:
             if node.offline:
