@@ -14,7 +14,6 @@ import msgspec
 from msgspec import inspect
 
 import clusterd
-from jobqueue.opcode import Opcode
 
 Kind = Literal[
     "flag", "unflag", "switch", "integer", "number", "text", "choice", "names", "params",
@@ -23,7 +22,6 @@ Kind = Literal[
 """flag: false unless given; unflag: true unless ``--no-`` is given; switch: yes or no; names: texts
 with commas; params: key=value; nested: NAME:key=value."""
 
-COMMON = frozenset(Opcode.__struct_fields__)
 NOT_OPCODES = frozenset({"fields", "registry"})
 
 
@@ -57,6 +55,9 @@ def modules() -> list[str]:
 
 def load(module: str) -> Declaration | None:
     """The declaration in one module; None if the module declares no opcode."""
+    # late: commands that only read must not pay for what opcodes import
+    from jobqueue.opcode import Opcode
+
     names = importlib.import_module(f"clusterd.opcodes.{module}")
     for value in vars(names).values():
         if (
@@ -76,9 +77,11 @@ def load_request(path: str) -> Declaration:
 
 def describe(struct: type[msgspec.Struct], module: str = "") -> Declaration:
     """The declaration of an opcode class, or of another struct that a command fills."""
+    from jobqueue.opcode import Opcode
+
     shape = inspect.type_info(struct)
     assert isinstance(shape, inspect.StructType)
-    skipped = COMMON if issubclass(struct, Opcode) else frozenset()
+    skipped = Opcode.__struct_fields__ if issubclass(struct, Opcode) else ()
     fields = (_field(field) for field in shape.fields if field.name not in skipped)
     return Declaration(
         module=module,
