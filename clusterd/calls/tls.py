@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgspec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate
 from OpenSSL.SSL import Connection
 from twisted.internet import ssl
 from twisted.internet.defer import Deferred
@@ -51,12 +53,8 @@ def read_identity(directory: Path) -> Identity:
 
 def server_options(identity: Identity) -> Any:
     """For the node's end: a certificate of our authority is demanded."""
-    own = _own(identity)
     return ssl.CertificateOptions(
-        privateKey=own.privateKey.original,
-        certificate=own.original,
-        trustRoot=_trust(identity),
-        raiseMinimumTo=ssl.TLSVersion.TLSv1_3,
+        trustRoot=_trust(identity), raiseMinimumTo=ssl.TLSVersion.TLSv1_3, **_own(identity)
     )
 
 
@@ -65,8 +63,7 @@ def client_options(identity: Identity, node: str) -> Any:
     return ssl.optionsForClientTLS(
         node,
         trustRoot=_trust(identity),
-        clientCertificate=_own(identity),
-        extraCertificateOptions={"raiseMinimumTo": ssl.TLSVersion.TLSv1_3},
+        extraCertificateOptions={"raiseMinimumTo": ssl.TLSVersion.TLSv1_3} | _own(identity),
     )
 
 
@@ -141,8 +138,11 @@ def split_address(address: str, port: int) -> tuple[str, int]:
     return address, port
 
 
-def _own(identity: Identity) -> Any:
-    return _TLS.PrivateCertificate.loadPEM(identity.key + identity.certificate)
+def _own(identity: Identity) -> dict[str, Any]:
+    return {
+        "privateKey": load_pem_private_key(identity.key, None),
+        "certificate": load_pem_x509_certificate(identity.certificate),
+    }
 
 
 def _trust(identity: Identity) -> Any:
