@@ -31,15 +31,13 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     build: Callable[[Surroundings], Service]
     section: str = ""
     """The section of the settings that -p and -b change; empty: it listens on no port."""
-    umask: int = 0o077
     user: Callable[[Settings], str] = lambda settings: ""
     """Whom it becomes when started by root; empty: nobody else."""
 
 
 def node() -> None:
     """Entry point of clusterd-node."""
-    # images of guests are read by the hypervisor's own user
-    command(Program(name="clusterd-node", build=_build_node, section="node", umask=0o022))()
+    command(Program(name="clusterd-node", build=_build_node, section="node"))()
 
 
 def master() -> None:
@@ -118,9 +116,7 @@ def _answer(program: Program, given: dict[str, Any]) -> int:
     from cli import process
 
     options = process.Options(foreground=given["foreground"], debug=given["debug"])
-    kind = process.Kind(
-        name=daemon, umask=program.umask, user=program.user(settings), build=program.build
-    )
+    kind = process.Kind(name=daemon, user=program.user(settings), build=program.build)
     return process.run(kind, settings, options, _reactor)
 
 
@@ -182,4 +178,6 @@ def _build_master(around: Surroundings) -> Service:
 
 
 def _build_rapi(around: Surroundings) -> Service:
-    raise NotImplementedError
+    from cli.rapi_daemon import RapiDaemon
+
+    return RapiDaemon(around)

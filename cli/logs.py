@@ -35,9 +35,14 @@ class LogFile:
         if self._path is None:
             return
         old = self._file
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        self._file = os.open(self._path, flags, 0o640)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._path, flags, 0o640)
+        except OSError:
+            if old is None:
+                raise
+            return
         if old is not None:
             os.close(old)
 

@@ -104,7 +104,7 @@ def _no_master(error: DoorAway, session: Session) -> Told:
     from clusterd.settings import Settings
 
     try:
-        settings = Settings.load(environment=session.environment)
+        settings = Settings.load(environment=session.environment).require_cluster()
     except NoCluster as missing:
         return Told(f"Failure: {missing}", Exit.NOT_CLUSTER)
     except ClusterError as broken:

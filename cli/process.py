@@ -63,7 +63,6 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """One of the daemons."""
 
     name: str
-    umask: int = 0o077
     user: str = ""
     """Whom it becomes when started by root; empty: nobody else."""
     build: Callable[[Surroundings], Service]
@@ -151,7 +150,8 @@ def serve(
     kind: Kind, settings: Settings, options: Options, make_reactor: Callable[[], Any], tell: Tell
 ) -> int:
     """Take the lock, open the log, run the reactor until it ends."""
-    os.umask(kind.umask)
+    # what is secret is written with a mode of its own; directories are for all daemons' users
+    os.umask(0o022)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     try:
         lock = PidFile.take(settings.pid_path(kind.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 from collections.abc import Callable
 from typing import Any
 
@@ -62,8 +63,12 @@ class MasterDaemon:
         master.ended = self._end
         await master.start(self._links(master))
         self._door = DoorFactory(master.desk())
-        directory = settings.run_directory / "socket"
-        self._ports = listen(self._reactor, self._door, str(directory))
+        self._ports = listen(
+            self._reactor,
+            self._door,
+            str(settings.socket_directory),
+            _group_of(settings.rapi.user),
+        )
 
     def _links(self, master: Master) -> Links:
         state = self._settings.state_directory
@@ -89,3 +94,11 @@ class MasterDaemon:
             await self._store.close()
         if self._threads.started:
             self._threads.stop()
+
+
+def _group_of(user: str) -> int:
+    """The group whose members may open the door; -1 where the remote API has no user of its own."""
+    try:
+        return pwd.getpwnam(user).pw_gid
+    except KeyError:
+        return -1
