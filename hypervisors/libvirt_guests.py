@@ -72,7 +72,7 @@ def is_receiving(library: Any, domain: Any) -> bool:
         operation = domain.jobStats().get("operation")
     except library.libvirtError as error:
         # "migration statistics are available only on the source host"
-        return bool(error.get_error_code() == library.VIR_ERR_OPERATION_INVALID)
+        return bool(error.get_error_code() == library.VIR_ERR_OPERATION_UNSUPPORTED)
     return bool(operation == library.VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN)
 
 

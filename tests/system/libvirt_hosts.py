@@ -81,8 +81,8 @@ class LibvirtHost:
 
     @property
     def root(self) -> Path:
-        """The host's file system, seen from outside."""
-        return Path(f"/proc/{self.init_pid}/root")
+        """The host's file system, seen from outside; the path stays the same over power cuts."""
+        return self.base / "root"
 
     def start(self) -> None:
         """Power on, and libvirtd answers."""
@@ -94,25 +94,17 @@ class LibvirtHost:
         (self.base / "etc" / "qemu.conf").write_text(QEMU_CONF)
         script = INIT.format(number=self.number, base=self.base)
         spaces = ("--mount", "--net", "--uts", "--pid", "--ipc")
-        self._launcher = subprocess.Popen(
-            ["unshare", *spaces, "--fork", "--kill-child", "bash", "-ec", script],
-            stdin=subprocess.DEVNULL,
-            stdout=(self.base / "log" / "init.out").open("ab"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        init = ["unshare", *spaces, "--fork", "--kill-child", "bash", "-ec", script]
+        self._launcher = self._spawn("init", init)
         self._wait_for(self.base / "run" / "ready")
+        self.root.unlink(missing_ok=True)
+        self.root.symlink_to(f"/proc/{self.init_pid}/root")
         self.start_libvirtd()
 
     def start_libvirtd(self) -> None:
         """libvirtd runs and answers."""
         self.socket.unlink(missing_ok=True)
-        self._libvirtd = subprocess.Popen(
-            [*self._inside(), "/usr/sbin/libvirtd"],
-            stdin=subprocess.DEVNULL,
-            stdout=(self.base / "log" / "libvirtd.out").open("ab"),
-            stderr=subprocess.STDOUT,
-        )
+        self._libvirtd = self._spawn("libvirtd", [*self._inside(), "/usr/sbin/libvirtd"])
         self._wait_for(self.socket)
 
     def kill_libvirtd(self) -> None:
@@ -144,6 +136,16 @@ class LibvirtHost:
         spaces = ("--mount", "--net", "--uts", "--pid", "--ipc")
         return ["nsenter", "-t", str(self.init_pid), *spaces]
 
+    def _spawn(self, name: str, argv: list[str]) -> subprocess.Popen[bytes]:
+        with (self.base / "log" / f"{name}.out").open("ab") as log:
+            return subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
     def _wait_for(self, path: Path) -> None:
         deadline = time.monotonic() + START_S
         while not path.exists():
@@ -168,10 +170,10 @@ class Relay:
 
     def cut(self) -> None:
         """The link breaks; a new one may be made."""
-        for end in self._open:
+        ends, self._open = self._open, []
+        for end in ends:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-        self._open.clear()
 
     def close(self) -> None:
         """No link and no socket are left."""
@@ -190,10 +192,17 @@ class Relay:
                     far.connect(str(self._target))
                 except OSError:
                     near.close()
+                    far.close()
                     continue
                 self._open += [near, far]
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+                threading.Thread(target=self._serve, args=(near, far), daemon=True).start()
+
+    def _serve(self, near: socket.socket, far: socket.socket) -> None:
+        with near, far:
+            back = threading.Thread(target=self._carry, args=(far, near), daemon=True)
+            back.start()
+            self._carry(near, far)
+            back.join()
 
     def _carry(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
