@@ -97,6 +97,8 @@ def initialise(call: Call, body: Mapping[str, Any]) -> int:
         raise WrongInput(str(error)) from None
     settings = local_settings(call.session.environment)
     made = finished(bootstrap.initialise(founding, settings, _tools(call.session)))
+    # the hooks of a new cluster; the cluster stands whatever they say
+    jobs.run(call, {"OP_ID": "OP_CLUSTER_POST_INIT"})
     call.session.out(f"The cluster {made.cluster.name} is ready; its master is {made.node.name}")
     return Exit.SUCCESS
 
