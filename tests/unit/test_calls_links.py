@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionLost
 
-from clusterd.calls.client import Link, Request
+from clusterd.calls.client import Request
 from clusterd.calls.surface import Surface
-from clusterd.calls.wire import Hello
 from clusterd.errors import CallFailed, NodeAway, OldEpoch
 from clusterd.world import ScriptResult
 from storage.errors import VolumeBusy
@@ -348,35 +344,6 @@ def test_a_call_does_not_wait_for_the_pause_between_attempts(rig: CallRig) -> No
     rig.clock.run(300)
     node.boot()
     assert rig.wait(rig.links.node("n1").greet("cl"), for_s=0.1)["name"] == "n1"
-
-
-def test_attempts_become_rare(rig: CallRig) -> None:
-    tried: list[float] = []
-
-    class Nowhere:
-        def connect(self, protocol_factory: Any) -> Deferred[Any]:
-            tried.append(rig.clock.seconds())
-            refused: Deferred[Any] = Deferred()
-            refused.errback(ConnectionLost("nobody there"))
-            return refused
-
-    link = Link(
-        "n9",
-        Nowhere,
-        lambda: Hello(purpose="command", name=MASTER, node="n9"),
-        rig.clock,
-        POLICY,
-        rig.listener,
-    )
-    link.start()
-    rig.clock.run(60)
-    pauses = [round(later - sooner, 3) for sooner, later in itertools.pairwise(tried)]
-    assert pauses[:6] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0]
-    assert set(pauses[6:]) == {10.0}
-    link.stop()
-    count = len(tried)
-    rig.clock.run(60)
-    assert len(tried) == count
 
 
 def test_a_forgotten_node_is_let_go(rig: CallRig) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory
 
 from clusterd.calls import wire
+from clusterd.calls.client import Link
 from clusterd.calls.surface import Surface
 from clusterd.calls.wire import Call, Farewell, Fault, FrameLink, Frames, Hello, Reply, Welcome
 from clusterd.errors import CallFailed
@@ -201,3 +205,32 @@ def test_a_node_takes_a_bounded_number_of_links(rig: CallRig) -> None:
     made = [stranger(rig, "n1", hello()) for _ in range(64)]
     assert [farewells(one) for one in made[-1:]] == [["busy"]]
     assert len(node.factory.links) == 64
+
+
+def test_attempts_become_rare(rig: CallRig) -> None:
+    tried: list[float] = []
+
+    class Nowhere:
+        def connect(self, protocol_factory: Any) -> Deferred[Any]:
+            tried.append(rig.clock.seconds())
+            refused: Deferred[Any] = Deferred()
+            refused.errback(ConnectionLost("nobody there"))
+            return refused
+
+    link = Link(
+        "n9",
+        Nowhere,
+        lambda: Hello(purpose="command", name=MASTER, node="n9"),
+        rig.clock,
+        POLICY,
+        rig.listener,
+    )
+    link.start()
+    rig.clock.run(60)
+    pauses = [round(later - sooner, 3) for sooner, later in itertools.pairwise(tried)]
+    assert pauses[:6] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0]
+    assert set(pauses[6:]) == {10.0}
+    link.stop()
+    count = len(tried)
+    rig.clock.run(60)
+    assert len(tried) == count
