@@ -10,20 +10,15 @@ from typing import Any
 
 import msgspec
 
-from clusterd.defaults import BEPARAMS, GLOBAL_HVPARAMS, HVPARAMS
+from clusterd.defaults import GLOBAL_HVPARAMS, HVPARAMS
 from clusterd.model import Instance, Params, ParamValue
 from clusterd.queries.field import Cell, Field, Value, normal, plain, present
 from clusterd.queries.sources import Sources
 
 
-def beparams(sources: Sources, instance: Instance) -> Params:
-    """Effective backend parameters."""
-    return {**BEPARAMS, **sources.view.beparams(instance)}
-
-
 def hvparams(sources: Sources, instance: Instance) -> Params:
     """Effective hypervisor parameters without those of the cluster only."""
-    filled = {**HVPARAMS.get(instance.hypervisor, {}), **sources.view.hvparams(instance)}
+    filled = sources.view.hvparams(instance)
     return {name: value for name, value in filled.items() if name not in GLOBAL_HVPARAMS}
 
 
@@ -64,7 +59,7 @@ def _kind(value: ParamValue) -> str:
 
 
 def _be(name: str) -> Value:
-    return lambda sources, instance: present(beparams(sources, instance).get(name))
+    return lambda sources, instance: present(sources.view.beparams(instance).get(name))
 
 
 def _hv(name: str) -> Value:
@@ -72,7 +67,7 @@ def _hv(name: str) -> Value:
 
 
 def _shown(sources: Sources, instance: Instance) -> Cell:
-    return normal(beparams(sources, instance))
+    return normal(sources.view.beparams(instance))
 
 
 def _fields() -> Iterable[Field]:

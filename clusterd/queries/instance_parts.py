@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from clusterd.defaults import NICPARAMS
 from clusterd.model import Disk, Instance, Nic
 from clusterd.names import DRBD_META_SIZE_MIB, MAX_DISKS, MAX_NICS
 from clusterd.queries.field import UNAVAILABLE, Cell, Field, Value, normal, plain, present
@@ -53,12 +52,8 @@ class Part(msgspec.Struct, frozen=True):
     get: Callable[[Sources, Any], Any]
 
 
-def _nic_params(sources: Sources, nic: Nic) -> dict[str, Any]:
-    return {**NICPARAMS, **sources.view.nicparams(nic.params)}
-
-
 def _bridge(sources: Sources, nic: Nic) -> Any:
-    params = _nic_params(sources, nic)
+    params = sources.view.nicparams(nic.params)
     return params["link"] if params["mode"] in BRIDGED else None
 
 
@@ -68,7 +63,7 @@ def _network_name(sources: Sources, nic: Nic) -> str | None:
 
 
 def _param(name: str) -> Callable[[Sources, Nic], Any]:
-    return lambda sources, nic: _nic_params(sources, nic).get(name)
+    return lambda sources, nic: sources.view.nicparams(nic.params).get(name)
 
 
 def _spindles(_sources: Sources, disk: Disk) -> Any:

@@ -23,7 +23,6 @@ from clusterd.queries.field import (
     plain,
     present,
 )
-from clusterd.queries.parameters import node_ndparams
 from clusterd.queries.sources import Sources
 from hypervisors.guest import NodeHardware
 from jobqueue.errors import Refused
@@ -123,13 +122,13 @@ def _storage(get: Callable[[Capacity], int]) -> Value:
 
 
 def _powered(sources: Sources, node: Node) -> Cell:
-    if not node_ndparams(sources, node).get("oob_program"):
+    if not sources.view.ndparams(node).get("oob_program"):
         return UNAVAILABLE
     return normal(not node.offline)
 
 
 def _ndp(name: str) -> Value:
-    return lambda sources, node: present(node_ndparams(sources, node).get(name))
+    return lambda sources, node: present(sources.view.ndparams(node).get(name))
 
 
 def _unavailable(_sources: Sources, _node: Node) -> Cell:
@@ -208,7 +207,7 @@ def _parameters() -> Iterable[Field]:
         "NodeParameters",
         "other",
         "Effective node parameters",
-        lambda s, n: normal(node_ndparams(s, n)),
+        lambda s, n: normal(s.view.ndparams(n)),
     )
     yield Field(
         "custom_ndparams",

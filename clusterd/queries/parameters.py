@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from clusterd.defaults import DISKPARAMS, HVPARAMS, IPOLICY, NDPARAMS
-from clusterd.model import Cluster, Group, Node, Params, Policy
-from clusterd.queries.sources import Sources
+from clusterd.defaults import DISKPARAMS, IPOLICY, NDPARAMS
+from clusterd.model import Cluster, Group, Params, Policy
+from clusterd.parameters import hypervisor_defaults
 
 
 def own_policy(policy: Policy) -> dict[str, Any]:
@@ -39,11 +39,6 @@ def group_ndparams(cluster: Cluster, group: Group) -> Params:
     return {**cluster_ndparams(cluster), **group.ndparams}
 
 
-def node_ndparams(sources: Sources, node: Node) -> Params:
-    """Node parameters of a node."""
-    return {**NDPARAMS, **sources.view.ndparams(node)}
-
-
 def cluster_diskparams(cluster: Cluster) -> dict[str, Params]:
     """Disk parameters by template."""
     return _by_template(DISKPARAMS, cluster.diskparams)
@@ -57,7 +52,7 @@ def group_diskparams(cluster: Cluster, group: Group) -> dict[str, Params]:
 def cluster_hvparams(cluster: Cluster) -> dict[str, Params]:
     """Parameters of the enabled hypervisors."""
     return {
-        name: {**HVPARAMS.get(name, {}), **cluster.hvparams.get(name, {})}
+        name: {**hypervisor_defaults(name), **cluster.hvparams.get(name, {})}
         for name in cluster.enabled_hypervisors
     }
 

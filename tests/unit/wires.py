@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 from twisted.python.failure import Failure
@@ -13,7 +15,9 @@ from twisted.python.failure import Failure
 class Network:
     """Delivers what was written, in order, whoever writes while it delivers."""
 
-    def __init__(self) -> None:
+    def __init__(self, later: Callable[[Callable[[], None]], Any] | None = None) -> None:
+        """``later`` calls a function when nothing else runs; without it delivery is at once."""
+        self._later = later
         self._events: deque[tuple[Any, ...]] = deque()
         self._delivering = False
 
@@ -23,6 +27,12 @@ class Network:
         if self._delivering:
             return
         self._delivering = True
+        if self._later is None:
+            self._deliver()
+        else:
+            self._later(self._deliver)
+
+    def _deliver(self) -> None:
         try:
             while self._events:
                 call, *rest = self._events.popleft()
@@ -52,11 +62,35 @@ class Wire:
         if not self.closed:
             self.protocol.dataReceived(data)
 
+    def writeSequence(self, parts: Any) -> None:
+        """To the other end, in one piece."""
+        self.write(b"".join(parts))
+
+    def getPeer(self) -> Any:
+        """Who is there."""
+        return IPv4Address("TCP", "127.0.0.1", 1)
+
+    getHost = getPeer
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """A wire takes everything at once."""
+        self._network.put(producer.resumeProducing) if not streaming else None
+
+    def unregisterProducer(self) -> None:
+        """Nothing was kept of it."""
+
+    def pauseProducing(self) -> None:
+        """Nothing is held back."""
+
+    resumeProducing = stopProducing = pauseProducing
+
     def loseConnection(self) -> None:
         """Both ends learn of it."""
         self.disconnecting = True
         self._network.put(self._end)
         self._network.put(self.peer._end)
+
+    abortConnection = loseConnection
 
     def _end(self) -> None:
         if not self.closed:

@@ -1,0 +1,138 @@
+"""HTTP around the RAPI: requests in, JSON with a newline out, one request a connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import structlog
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from clusterd import names
+from rapi.exchange import JSON_TYPE, Answer
+from rapi.service import Incoming, Rapi
+
+MAX_BODY_BYTES = 10 * 1024 * 1024
+"""Ganeti's limit."""
+
+MAX_CLIENTS = 200
+IDLE_S = 60
+SERVER = f"clusterd/{names.PRODUCT_VERSION} Ganeti/{names.SOFTWARE_VERSION}"
+
+log = structlog.get_logger()
+
+
+class RapiRequest(Request):
+    """A request whose body is bounded: what is over the limit is read and thrown away."""
+
+    too_large = False
+    _taken_bytes = 0
+
+    def gotLength(self, length: int | None) -> None:
+        """The client said how long the body is, or (None) that it comes in chunks."""
+        self.too_large = length is not None and length > MAX_BODY_BYTES
+        super().gotLength(0 if self.too_large else length)  # type: ignore[no-untyped-call]
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """A piece of the body."""
+        self._taken_bytes += len(data)
+        self.too_large = self.too_large or self._taken_bytes > MAX_BODY_BYTES
+        if not self.too_large:
+            super().handleContentChunk(data)  # type: ignore[no-untyped-call]
+
+
+class RapiResource(Resource):
+    """All paths."""
+
+    isLeaf = True
+
+    def __init__(self, rapi: Rapi) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._rapi = rapi
+
+    def render(self, request: Any) -> int:
+        """Answer later; a client that goes away ends what is done for it."""
+        working = Deferred.fromCoroutine(self._rapi.answer(incoming(request)))
+        gone = request.notifyFinish()
+        gone.addErrback(lambda _: working.cancel())
+        working.addCallback(lambda answer: _write(request, answer))
+        working.addErrback(_unheard)
+        return NOT_DONE_YET
+
+
+def incoming(request: Any) -> Incoming:
+    """The values of a Twisted request."""
+    headers = {
+        name.decode("latin-1").lower(): values[-1].decode("latin-1")
+        for name, values in request.requestHeaders.getAllRawHeaders()
+    }
+    path, _, query = request.uri.partition(b"?")
+    return Incoming(
+        method=request.method.decode("latin-1"),
+        path=path.decode("latin-1"),
+        query=query.decode("latin-1"),
+        headers=headers,
+        body=request.content.read() if request.content is not None else b"",
+        too_large=getattr(request, "too_large", False),
+    )
+
+
+def _write(request: Any, answer: Answer) -> None:
+    body = msgspec.json.encode(answer.body) + b"\n"
+    request.setResponseCode(answer.status)
+    request.setHeader(b"content-type", JSON_TYPE.encode())
+    request.setHeader(b"server", SERVER.encode())
+    request.setHeader(b"connection", b"close")
+    request.setHeader(b"content-length", str(len(body)).encode())
+    for name, value in answer.headers:
+        request.setHeader(name.encode(), value.encode())
+    if request.channel is not None:
+        request.channel.persistent = False
+    request.write(body)
+    request.finish()
+    log.info(
+        "request",
+        method=request.method.decode("latin-1"),
+        path=request.path.decode("latin-1"),
+        status=answer.status,
+        size=len(body),
+    )
+
+
+def _unheard(failure: Failure) -> None:
+    if not failure.check(CancelledError):  # type: ignore[no-untyped-call]
+        log.error("answer_lost", error=str(failure.value))
+
+
+class RapiSite(Site):
+    """The server of the RAPI; more clients than it serves at once are turned away."""
+
+    def __init__(self, rapi: Rapi, reactor: Any) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]
+            RapiResource(rapi), requestFactory=RapiRequest, timeout=IDLE_S, reactor=reactor
+        )
+        self.displayTracebacks = False
+        self._clients = 0
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """A connection, unless there are too many."""
+        if self._clients >= MAX_CLIENTS:
+            log.warning("rapi_full", clients=MAX_CLIENTS)
+            return None
+        channel: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
+        self._clients += 1
+        lost = channel.connectionLost
+
+        def ended(reason: Failure) -> None:
+            self._clients -= 1
+            lost(reason)
+
+        channel.connectionLost = ended
+        return channel
+
+    def log(self, request: Any) -> None:
+        """Requests are logged where they are answered."""
