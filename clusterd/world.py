@@ -15,6 +15,7 @@ from clusterd.observation import Observation
 from clusterd.view import View
 from hypervisors.interface import Driver
 from storage.interface import Backend
+from storage.volume import Volume
 
 
 class Clock(Protocol):
@@ -118,6 +119,9 @@ class NodeWorld(Protocol):
 
     async def peers(self, addresses: dict[str, str]) -> None:
         """The node may relay to these nodes: host name -> address."""
+
+    async def watch(self, volumes: tuple[Volume, ...]) -> None:
+        """From now on observations tell the status of these volumes; a restart forgets them."""
 
     async def leave(self) -> None:
         """Forget the cluster: keys, certificates and state are removed, the daemon ends."""
