@@ -21,6 +21,8 @@ from clusterd.pidfile import holder
 from clusterd.settings import DAEMONS, Settings
 
 SYSTEMD = Path("/run/systemd/system")
+"""Is there where systemd runs."""
+
 POLL_S = 0.05
 KILL_AFTER_S = 5.0
 """How long a killed process may take to disappear."""
@@ -57,8 +59,11 @@ class Machine(Protocol):
 class Services:
     """The daemons of one machine (one prefix)."""
 
-    def __init__(self, settings: Settings, programs: Path, machine: Machine) -> None:
+    def __init__(
+        self, settings: Settings, programs: Path, machine: Machine, systemd: Path = SYSTEMD
+    ) -> None:
         self._settings = settings
+        self._systemd = systemd
         self._programs = programs
         self._machine = machine
 
@@ -128,6 +133,6 @@ class Services:
 
     def by_systemd(self, daemon: str) -> bool:
         """True when systemd starts and stops it here."""
-        if self._settings.root or not SYSTEMD.is_dir():
+        if self._settings.root or not self._systemd.is_dir():
             return False
         return self._machine.run(["systemctl", "cat", f"{daemon}.service"], 10.0).code == 0

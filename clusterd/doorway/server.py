@@ -6,6 +6,7 @@ Who it was is taken from the kernel (``SO_PEERCRED``) and kept with the job.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -176,12 +177,18 @@ class DoorFactory(Factory):
 def listen(
     reactor: Any, factory: DoorFactory, directory: str, group_id: int = -1
 ) -> list[IListeningPort]:
-    """Open the door under both of Ganeti's names in ``directory``, which is made if missing."""
+    """Open the door under both of Ganeti's names in ``directory``, which is made if missing.
+
+    Sockets that a killed daemon left are replaced: the caller makes sure that no other daemon runs.
+    A lock file with a pid would not do, since that pid may soon be another program's.
+    """
     Path(directory).mkdir(mode=0o755, parents=True, exist_ok=True)
     ports = []
     for name in (MASTER_SOCKET, QUERY_SOCKET):
         path = os.path.join(directory, name)
-        ports.append(reactor.listenUNIX(path, factory, mode=SOCKET_MODE, wantPID=True))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        ports.append(reactor.listenUNIX(path, factory, mode=SOCKET_MODE))
         if group_id >= 0:
             os.chown(path, -1, group_id)
     return ports

@@ -1,0 +1,128 @@
+"""A cluster of one node from the operator's commands: three real daemons below a prefix."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clusterd.pidfile import holder
+from clusterd.settings import DAEMONS, NodeSection, RapiSection, Settings
+from tests.unit.places import free_port
+
+PROGRAMS = Path(sys.executable).parent
+NODE = "n1.example.com"
+
+
+class Host:
+    """One machine below a prefix, on loopback."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        own = Settings(
+            node=NodeSection(port=free_port(), bind_address="127.0.0.1"),
+            rapi=RapiSection(port=free_port(), bind_address="127.0.0.1"),
+            root=str(root),
+        )
+        own.path.parent.mkdir(parents=True)
+        own.path.write_text(own.to_toml())
+        self.own = own
+
+    def run(self, *words: str, code: int = 0) -> str:
+        """A command of the operator; what it says."""
+        done = subprocess.run(
+            [str(PROGRAMS / words[0]), *words[1:]],
+            env={**os.environ, "CLUSTERD_ROOT": str(self.root), "CLUSTERD_HOSTNAME": NODE},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == code, f"{words} ended with {done.returncode}: {done.stdout}"
+        return done.stdout
+
+    def init(self, code: int = 0) -> str:
+        """gnt-cluster init"""
+        return self.run(
+            "gnt-cluster",
+            "init",
+            "--enabled-disk-templates=file,diskless",
+            "--enabled-hypervisors=kvm",
+            f"--file-storage-dir={self.root}/files",
+            "--master-netdev=lo",
+            "--primary-ip=127.0.0.1",
+            "--master-ip=127.0.0.1",
+            "c.example.com",
+            code=code,
+        )
+
+    def pid(self, daemon: str) -> int | None:
+        """Of a daemon that runs."""
+        return holder(self.own.pid_path(daemon))
+
+    def rapi(self, path: str) -> object:
+        """GET, believing only the cluster's own authority."""
+        tls = ssl.create_default_context(cafile=str(self.own.state_directory / "ca.pem"))
+        url = f"https://localhost:{self.own.rapi.port}{path}"
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls)
+        )
+        with opener.open(url, timeout=30) as answer:
+            return json.load(answer)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    made = Host(tmp_path)
+    yield made
+    for daemon in DAEMONS:
+        pid = made.pid(daemon)
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_from_nothing_to_a_cluster_and_back(host: Host) -> None:
+    host.run("gnt-cluster", "getmaster", code=5)
+    host.init()
+    assert host.run("gnt-cluster", "getmaster") == f"{NODE}\n"
+    assert "CLUSTER_POST_INIT" in host.run("gnt-job", "list")
+    assert "already initialised" in host.init(code=1)
+    info = host.rapi("/2/info")
+    assert isinstance(info, dict)
+    assert (info["name"], info["master"]) == ("c.example.com", NODE)
+    host.run("gnt-cluster", "destroy", "--yes-do-it")
+    assert [host.pid(daemon) for daemon in DAEMONS] == [None, None, None]
+    assert list(host.own.state_directory.rglob("*.pem")) == []
+    host.run("gnt-cluster", "getmaster", code=5)
+    assert host.own.path.read_text() == host.own.to_toml()
+
+
+def test_a_killed_master_comes_back_and_only_here(host: Host) -> None:
+    host.init()
+    pid = host.pid("clusterd-master")
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    for _ in range(100):
+        if host.pid("clusterd-master") is None:
+            break
+        time.sleep(0.05)
+    assert "Cannot communicate with the master daemon" in host.run("gnt-node", "list", code=1)
+    host.run("clusterd-master", "--start")
+    assert NODE in host.run("gnt-node", "list")
+    host.run("clusterd-master", "--stop")
+    # a copy of the disk in another machine is not the master
+    text = host.own.path.read_text()
+    host.own.path.write_text(text.replace(NODE, "n9.example.com"))
+    said = host.run("clusterd-master", code=11)
+    assert said == f"clusterd-master cannot start: the master is {NODE}, this is n9.example.com\n"
