@@ -7,7 +7,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
 
 from clusterd.errors import ClusterError
@@ -28,9 +28,9 @@ def server_context(certificate: Path, key: Path | None = None) -> Any:
         private = load_pem_private_key(pem if key is None else key.read_bytes(), None)
         first, *chain = x509.load_pem_x509_certificates(pem)
         options = CertificateOptions(
-            privateKey=crypto.PKey.from_cryptography_key(private),  # type: ignore[arg-type]
-            certificate=crypto.X509.from_cryptography(first),
-            extraCertChain=[crypto.X509.from_cryptography(link) for link in chain],
+            privateKey=private,  # type: ignore[arg-type]
+            certificate=first,  # type: ignore[arg-type]
+            extraCertChain=chain,  # type: ignore[arg-type]
             raiseMinimumTo=TLSVersion.TLSv1_2,
             acceptableCiphers=AcceptableCiphers.fromOpenSSLCipherString(  # type: ignore[no-untyped-call]
                 CIPHERS

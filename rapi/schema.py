@@ -26,6 +26,11 @@ ERROR = {
 }
 JOB = {"type": "integer", "description": "number of the job"}
 
+EXTRA_KEYS: dict[str, dict[str, Any]] = {
+    "OP_INSTANCE_CREATE": {"__version__": {"const": 1, "description": "version of this form"}}
+}
+"""Opcode -> keys of the body that are no fields; all of them are required."""
+
 Document = dict[str, Any]
 
 
@@ -56,7 +61,7 @@ def document(routes: Iterable[Route], registry: Registry) -> Document:
 def _operation(route: Route, opcodes: dict[str, type[Opcode]]) -> Document:
     served = _served(route, opcodes)
     operation: Document = {
-        "operationId": f"{route.method.lower()}_{route.resource or 'root'}",
+        "operationId": f"{route.method.lower()}_{_identity(route)}",
         "summary": route.summary,
         "parameters": [*_in_path(route.path), *_in_query(route.submit)],
         "responses": {
@@ -74,6 +79,11 @@ def _operation(route: Route, opcodes: dict[str, type[Opcode]]) -> Document:
     if body is not None:
         operation["requestBody"] = {"content": {"application/json": {"schema": body}}}
     return operation
+
+
+def _identity(route: Route) -> str:
+    """Paths outside ``/2`` and without words have names of their own."""
+    return route.resource or ("version_2" if route.path == "/2" else "root")
 
 
 def _served(route: Route, opcodes: dict[str, type[Opcode]]) -> bool:
@@ -129,8 +139,10 @@ def _body(submit: Submit | None, opcodes: dict[str, type[Opcode]]) -> Document |
     for old, new in RENAMES.get(submit.op, ()):
         if new in properties:
             properties[old] = {**properties[new], "description": f"Ganeti's name of {new}"}
+    extra = EXTRA_KEYS.get(submit.op, {})
+    properties.update(extra)
     renamed = {new for _, new in RENAMES.get(submit.op, ())}
     required = [
         name for name in whole.get("required", ()) if name in properties and name not in renamed
     ]
-    return {"type": "object", "properties": properties, "required": required}
+    return {"type": "object", "properties": properties, "required": [*extra, *required]}
