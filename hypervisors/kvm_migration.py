@@ -118,17 +118,16 @@ def depart(uri: str, peer: Any, departure: Departure) -> MigrationStatus:
             return _failed(library, error, departure, begun_s)
     left_s = time.monotonic()
     try:
-        arrived = peer.lookupByName(departure.name)
-        if was_running:
-            libvirt_guests.release(library, arrived)
-        release_ms = round((time.monotonic() - left_s) * 1000)
-        figures = arrived.jobStats(library.VIR_DOMAIN_JOB_STATS_COMPLETED)
-    except library.libvirtError as error:
-        message = f"the guest has left, but its node did not answer: {error.get_error_message()}"
-        return MigrationStatus(
-            state="completed", elapsed_ms=_since_ms(begun_s), downtime_ms=None, message=message
-        )
-    return from_job("completed", figures, extra_downtime_ms=release_ms)
+        figures = _released(library, peer, departure, was_running)
+    except (library.libvirtError, HypervisorError):
+        try:  # the link may have come back meanwhile
+            figures = _released(library, reached(departure), departure, was_running)
+        except (library.libvirtError, HypervisorError) as error:
+            message = f"the guest has left, but was not seen on node {departure.target}: {error}"
+            return MigrationStatus(
+                state="completed", elapsed_ms=_since_ms(begun_s), message=message
+            )
+    return from_job("completed", figures, extra_downtime_ms=_since_ms(left_s))
 
 
 def stop(library: Any, connection: Any, name: str) -> None:
@@ -173,6 +172,15 @@ def _carry(library: Any, domain: Any, departure: Departure) -> None:
     description = domain.XMLDesc(library.VIR_DOMAIN_XML_SECURE | library.VIR_DOMAIN_XML_MIGRATABLE)
     parameters[library.VIR_MIGRATE_PARAM_DEST_XML] = marked_as_arrived(description)
     domain.migrateToURI3(PEER_URI.format(path=departure.peer_socket), parameters, flags)
+
+
+def _released(library: Any, peer: Any, departure: Departure, runs: bool) -> dict[str, Any]:
+    """The guest runs on the target; answers the figures of its arrival."""
+    arrived = peer.lookupByName(departure.name)
+    if runs:
+        libvirt_guests.release(library, arrived)
+    figures: dict[str, Any] = arrived.jobStats(library.VIR_DOMAIN_JOB_STATS_COMPLETED)
+    return figures
 
 
 def _has_left(library: Any, connection: Any, name: str) -> bool:

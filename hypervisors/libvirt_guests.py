@@ -95,11 +95,13 @@ def is_marked(library: Any, domain: Any) -> bool:
 
 def release(library: Any, domain: Any) -> None:
     """An arrived guest runs, and its mark is gone. Running already is success."""
-    if has_arrived(library, domain):
+    if not is_marked(library, domain):
+        return
+    state, *_ = domain.info()
+    if _state(library, state) is GuestState.PAUSED:
         domain.resume()
-    if is_marked(library, domain):
-        kind, live = library.VIR_DOMAIN_METADATA_ELEMENT, library.VIR_DOMAIN_AFFECT_LIVE
-        domain.setMetadata(kind, None, None, MARK, live)
+    kind, live = library.VIR_DOMAIN_METADATA_ELEMENT, library.VIR_DOMAIN_AFFECT_LIVE
+    domain.setMetadata(kind, None, None, MARK, live)
 
 
 def end(library: Any, domain: Any) -> None:

@@ -69,7 +69,10 @@ def load_library() -> Any:
 def translated(library: Any, error: Any, subject: str) -> HypervisorError:
     """libvirt's error as one of ours. The code decides; text only where libvirt has no code."""
     message = str(error.get_error_message() or error)
-    return _kind(library, error, message)(message, subject=subject)
+    kind = _kind(library, error, message)
+    if subject and subject not in message:
+        message = f"{subject}: {message}"
+    return kind(message, subject=subject)
 
 
 def _kind(library: Any, error: Any, message: str) -> type[HypervisorError]:
