@@ -27,7 +27,7 @@ GUEST = Guest(
 TCG = Decided(accelerator="tcg", console_log="/var/log/console/i1.log")
 
 
-def described(guest: Guest = GUEST, decided: Decided = TCG, **params: ParamValue) -> ET.Element:
+def described(guest: Guest = GUEST, decided: Decided = TCG, /, **params: ParamValue) -> ET.Element:
     return ET.fromstring(domain_xml(guest, kvm_parameters(params), decided))
 
 
@@ -129,7 +129,7 @@ def test_vnc_needs_address_and_port() -> None:
 def test_spice_with_password_and_compression() -> None:
     decided = Decided(accelerator="tcg", password="secret")
     domain = described(
-        decided=decided, spice_bind="127.0.0.1", spice_image_compression="lz", keymap="de"
+        GUEST, decided, spice_bind="127.0.0.1", spice_image_compression="lz", keymap="de"
     )
     graphics = domain.find("devices/graphics")
     assert graphics is not None

@@ -52,7 +52,7 @@ def test_errors_become_ours_and_name_the_subject(link: LibvirtLink) -> None:
     assert caught.value.subject == "absent"
     assert "absent" in caught.value.message
     with pytest.raises(BadParameter):
-        settled(link.use(lambda library, connection: connection.createXML("<domain/>", 0)))
+        settled(link.use(lambda library, connection: connection.createXML("junk", 0)))
 
 
 def test_other_exceptions_pass(link: LibvirtLink) -> None:
