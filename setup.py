@@ -57,6 +57,7 @@ setup(
             "mypy>=1.13",
             "types-paramiko",
             "pycurl",
+            "simplejson",
         ]
     },
     entry_points={
