@@ -284,7 +284,8 @@ class _Joining:
         files.append((str(there.path), self._join.settings.to_toml().encode()))
         for path, _ in files:
             self._remember(path)
-        self._shell.put(*(File(path, data) for path, data in files))
+        secret = [File(path, data) for path, data in files[:-1]]
+        self._shell.put(*secret, File(*files[-1], 0o644))
         return f"has {len(files)} files of keys and settings"
 
     def _make_directory(self, path: str, mode: int) -> None:
