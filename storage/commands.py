@@ -12,6 +12,7 @@ import os
 import shlex
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from storage.errors import CommandFailed, CommandTimedOut
@@ -40,17 +41,17 @@ def shown(argv: tuple[str, ...]) -> str:
     return " ".join(words)
 
 
-def first_lines(output: Output) -> str:
-    """What the program complained of, shortened to fit a message."""
+def last_lines(output: Output) -> str:
+    """What the program complained of, shortened to its end, where the reason is."""
     text = output.stderr.strip() or output.stdout.strip() or "no output"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return "; ".join(lines[:ERROR_LINES_SHOWN])[:ERROR_CHARACTERS_SHOWN]
+    return "; ".join(lines[-ERROR_LINES_SHOWN:])[-ERROR_CHARACTERS_SHOWN:]
 
 
 def command_failed(argv: tuple[str, ...], output: Output, *, subject: str = "") -> CommandFailed:
     """The error for a command that ended with a failure."""
     return CommandFailed(
-        f"{shown(argv)} failed with exit code {output.code}: {first_lines(output)}",
+        f"{shown(argv)} failed with exit code {output.code}: {last_lines(output)}",
         subject=subject or argv[0],
     )
 
@@ -85,25 +86,26 @@ def read_blocking(path: str) -> str:
 
 def run_blocking(argv: tuple[str, ...], timeout_s: float, stdin: str | None) -> Output:
     """Run a program to its end; raises CommandTimedOut, and CommandFailed if it cannot start."""
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=ENVIRONMENT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise CommandFailed(
-            f"{shown(argv)} cannot be started: {error.strerror}; is its package installed?",
-            subject=argv[0],
-        ) from error
+    with _given(stdin) as given:
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=ENVIRONMENT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise CommandFailed(
+                f"{shown(argv)} cannot be started: {error.strerror}; is its package installed?",
+                subject=argv[0],
+            ) from error
     with process:
         try:
-            stdout, stderr = process.communicate(stdin, timeout_s)
+            stdout, stderr = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             _kill_group(process)
             raise CommandTimedOut(
@@ -111,6 +113,18 @@ def run_blocking(argv: tuple[str, ...], timeout_s: float, stdin: str | None) -> 
                 subject=argv[0],
             ) from None
     return Output(code=process.returncode, stdout=stdout, stderr=stderr)
+
+
+@contextlib.contextmanager
+def _given(stdin: str | None) -> Iterator[int]:
+    """What a program reads: a file in memory, which unlike a pipe can be read twice."""
+    if stdin is None:
+        yield subprocess.DEVNULL
+        return
+    with os.fdopen(os.memfd_create("stdin"), "w+", encoding="utf-8") as file:
+        file.write(stdin)
+        file.seek(0)
+        yield file.fileno()
 
 
 def _kill_group(process: subprocess.Popen[str]) -> None:

@@ -103,7 +103,7 @@ class DrbdBackend(Backend):
                 stripes=parameters.data_stripes if name == data else parameters.meta_stripes,
                 wipe=parameters.wipe and name == data,
             )
-        await self._commands.run(*meta_command(mirror, "create-md"))
+        await self._run(volume, (meta_command(mirror, "create-md"),))
         await self._lvm.finish(*missing, activate=True)
 
     async def forget(self, volume: Volume) -> None:
@@ -306,6 +306,7 @@ _REFUSALS: tuple[tuple[str, type[StorageError], str], ...] = (
     ("(-2) Need access to UpToDate", NotUpToDate, "no up-to-date copy can be reached"),
     ("(-12) Device is held open", VolumeBusy, "something has it open; stop that first"),
     ("(-10) State change was refused", VolumeBusy, "the peer refused the change; try again"),
+    ("is configured!", VolumeBusy, "its minor is in use by another; detach that first"),
     ("(-18) In transient state", VolumeBusy, "its state is changing; try again"),
 )
 

@@ -38,7 +38,8 @@ class Commands(Protocol):
         self, *argv: str, timeout_s: float = 60.0, check: bool = True, stdin: str | None = None
     ) -> Output:
         """Run ``argv`` (no shell). With ``check`` a non-zero exit raises ``CommandFailed`` naming
-        the command and the first lines of its error text; ``CommandTimedOut`` after ``timeout_s``.
+        the command and the last lines of its error text; ``CommandTimedOut`` after ``timeout_s``.
+        ``stdin`` reaches the program as a seekable file: some read theirs twice.
         """
 
     async def read(self, path: str) -> str:

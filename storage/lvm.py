@@ -78,7 +78,7 @@ class PlainBackend(Backend):
 
     async def detach(self, volume: Volume) -> None:
         """See ``Backend``."""
-        found = await self._find(volume)
+        found = await self._unused(volume)
         if found is not None and found.active:
             await self._lvm.deactivate(full_name(volume.pool, volume.name))
 
@@ -90,10 +90,7 @@ class PlainBackend(Backend):
 
     async def close(self, volume: Volume) -> None:
         """See ``Backend``."""
-        found = await self._find(volume)
-        if found is not None and found.opened:
-            name = full_name(volume.pool, volume.name)
-            raise VolumeBusy(f"logical volume {name} is open; stop what uses it", subject=name)
+        await self._unused(volume)
 
     async def share(self, volume: Volume, *, allowed: bool) -> None:
         """No mirror: nothing to do."""
@@ -132,6 +129,14 @@ class PlainBackend(Backend):
     async def capacity(self) -> tuple[Capacity, ...]:
         """See ``Backend``."""
         return await self._lvm.capacity(self.template, self._volume_groups)
+
+    async def _unused(self, volume: Volume) -> LogicalVolume | None:
+        """What is found. Raises VolumeBusy while it is open; LVM itself would first try for 5 s."""
+        found = await self._find(volume)
+        if found is not None and found.opened:
+            name = full_name(volume.pool, volume.name)
+            raise VolumeBusy(f"logical volume {name} is open; stop what uses it", subject=name)
+        return found
 
     async def _find(self, volume: Volume) -> LogicalVolume | None:
         name = full_name(volume.pool, volume.name)

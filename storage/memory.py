@@ -96,7 +96,7 @@ class MemoryBackend(Backend):
     async def close(self, volume: Volume) -> None:
         """See ``Backend``."""
         attachment = self._shelf.attached.get(key_of(volume))
-        if attachment is not None and attachment.held:
+        if attachment is not None and self._shelf.busy(attachment):
             raise VolumeBusy(f"{volume.name} is open; stop what uses it", subject=volume.name)
 
     async def share(self, volume: Volume, *, allowed: bool) -> None:

@@ -62,6 +62,8 @@ class Shelf:
         self.attached: dict[Key, Attachment] = {}
         self.own: dict[Key, Piece] = {}
         self.writes = 0
+        self.in_use: Callable[[str], bool] = lambda path: False
+        """Asked beside ``hold``: has something else, a guest, the device at a path open?"""
         self.wire = wire or Wire()
         self.wire.shelves[node] = self
 
@@ -88,6 +90,16 @@ class Shelf:
         for attachment in self.attached.values():
             if attachment.path == path:
                 attachment.held = False
+
+    def busy(self, attachment: Attachment) -> bool:
+        """Something has the device open."""
+        return attachment.held or self.in_use(attachment.path)
+
+    def read(self, path: str) -> str:
+        """What a guest finds: the last write. Raises when nothing is attached."""
+        key, _ = self._at(path)
+        self.wire.settle()
+        return self.pieces(key[0])[key].copy.content
 
     def write(self, path: str) -> str:
         """A guest writes once; answers the name of the write. Raises when it must not."""

@@ -39,6 +39,8 @@ class StorageWorld(abc.ABC):
     backend: Backend
     attaches = True
     """False where a volume is usable as soon as it is there."""
+    restart_detaches = True
+    """False where the node's own start makes volumes usable again."""
     bounded = True
     """False where more may be promised than there is."""
     records_owner = True
@@ -220,7 +222,7 @@ def backend_contract(make_world: Callable[[], StorageWorld]) -> type:
             world.restart()
             status = finish(world.backend.look(volume))
             assert status.present
-            assert (status.path is None) is world.attaches
+            assert (status.path is None) is world.restart_detaches
             finish(world.backend.attach(volume))
             finish(world.backend.open(volume, force=world.force_to_open))
 

@@ -108,6 +108,7 @@ class FileWorld(StorageWorld):
     """A directory of this machine."""
 
     attaches = False
+    restart_detaches = False
     bounded = False
     records_owner = False
 

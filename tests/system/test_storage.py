@@ -1,0 +1,247 @@
+"""The storage contracts on real LVM and DRBD, and what only real parts can show."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from storage import errors
+from storage.drbd import DrbdBackend
+from storage.interface import Backend
+from storage.lvm import PlainBackend
+from storage.volume import Health, Link, Role, Template, Volume
+from tests.contracts.storage import Mirrored, backend_contract, finish, mirror_contract
+from tests.system.real_storage import (
+    GROUP,
+    DyingCommands,
+    Killed,
+    RealPair,
+    RealWorld,
+    SshCommands,
+    mirror_volumes,
+    plain_volume,
+    prepare,
+)
+from tests.testbed.fixtures import two_hosts  # noqa: F401
+from tests.testbed.testbed import Testbed
+
+pytestmark = pytest.mark.real
+COMMANDS_MAX = 30
+
+
+class _Hosts:
+    """The session's node hosts, for worlds that are made without a fixture's help."""
+
+    testbed: Testbed | None = None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hosts(two_hosts: Testbed) -> Iterator[Testbed]:  # noqa: F811
+    _Hosts.testbed = two_hosts
+    yield two_hosts
+    for runner in SshCommands.runners.values():
+        runner.end()
+    SshCommands.runners.clear()
+
+
+def current() -> Testbed:
+    assert _Hosts.testbed is not None
+    return _Hosts.testbed
+
+
+TestPlain = backend_contract(lambda: RealWorld(current(), Template.PLAIN))
+TestMirrorAlone = backend_contract(lambda: RealWorld(current(), Template.DRBD))
+TestMirror = mirror_contract(lambda: RealPair(current()))
+
+
+@pytest.fixture
+def pair(hosts: Testbed) -> Iterator[RealPair]:
+    with contextlib.closing(RealPair(hosts)) as world:
+        yield world
+
+
+def test_verbs_take_few_programs(hosts: Testbed) -> None:
+    node = hosts.nodes()[0]
+    prepare(node)
+    commands = SshCommands(node)
+    backend = DrbdBackend(commands, (GROUP,))
+    volume = mirror_volumes(hosts.nodes()[:2])[0]
+    volume = msgspec.structs.replace(volume, params={})
+    counts = {}
+    for verb, options in (
+        ("ensure", {}),
+        ("ensure", {}),
+        ("attach", {"clean": True}),
+        ("attach", {}),
+        ("open", {"force": True}),
+        ("look", {}),
+        ("close", {}),
+        ("detach", {}),
+        ("look", {}),
+        ("forget", {}),
+    ):
+        before = commands.count
+        finish(getattr(backend, verb)(volume, **options))
+        counts.setdefault(verb, []).append(commands.count - before)
+    assert counts == {
+        "ensure": [5, 1],
+        "attach": [9, 1],
+        "open": [2],
+        "look": [1, 1],
+        "close": [2],
+        "detach": [2],
+        "forget": [3],
+    }
+
+
+@pytest.mark.parametrize("template", [Template.PLAIN, Template.DRBD])
+def test_killed_before_any_program_and_done_again(hosts: Testbed, template: Template) -> None:
+    node = hosts.nodes()[0]
+    prepare(node)
+
+    def backend(commands: SshCommands) -> Backend:
+        kinds = {Template.PLAIN: PlainBackend, Template.DRBD: DrbdBackend}
+        return kinds[template](commands, (GROUP,))
+
+    async def up(backend: Backend, volume: Volume) -> None:
+        await backend.ensure(volume)
+        await backend.attach(volume, clean=True)
+        await backend.open(volume, force=True)
+
+    async def down(backend: Backend, volume: Volume) -> None:
+        await backend.close(volume)
+        await backend.forget(volume)
+
+    whole = backend(SshCommands(node))
+    for killed_at in range(COMMANDS_MAX):
+        plain = template is Template.PLAIN
+        volume = plain_volume() if plain else mirror_volumes(hosts.nodes()[:2])[0]
+        ended = 0
+        for way in (up, down):
+            try:
+                finish(way(backend(DyingCommands(node, killed_at)), volume))
+                ended += 1
+            except Killed:
+                finish(way(whole, volume))
+            status = finish(whole.look(volume))
+            assert status.present is (way is up)
+            if way is up:
+                assert status.health is Health.OK
+                assert plain or status.role is Role.PRIMARY
+        if ended == 2:
+            break
+    else:
+        raise AssertionError("never came to an end")
+    left = node.run("lvs --noheadings; cat /proc/drbd; drbdsetup show all").stdout
+    assert volume.name not in left
+
+
+def test_wrong_peer_address_and_secret_are_corrected(pair: RealPair) -> None:
+    disk = Mirrored(pair)
+    right = disk.volumes
+    mirror = right[0].mirror
+    assert mirror is not None
+    for change in ({"peer_address": "192.0.2.77"}, {"secret": "other"}):
+        wrong = msgspec.structs.replace(mirror, **change)
+        disk.volumes = (msgspec.structs.replace(right[0], mirror=wrong), right[1])
+        disk.up(0, clean=False)
+        assert disk.look(0).link is Link.CONNECTING
+    disk.volumes = right
+    disk.up(clean=False)
+    disk.until_link(Link.CONNECTED, Link.CONNECTED)
+
+
+def test_minor_of_another_volume_is_left_alone(pair: RealPair) -> None:
+    disk, other = Mirrored(pair), Mirrored(pair)
+    disk.up(0, clean=True)
+    backend, volume = other.on(0)
+    assert volume.mirror is not None
+    taken = msgspec.structs.replace(volume.mirror, minor=disk.volumes[0].mirror.minor)  # type: ignore[union-attr]
+    intruder = msgspec.structs.replace(volume, mirror=taken)
+    with pytest.raises(errors.VolumeBusy):
+        finish(backend.ensure(intruder))
+    with pytest.raises((errors.VolumeBusy, errors.VolumeMissing)):
+        finish(backend.attach(intruder))
+    assert finish(backend.look(intruder)).path is None
+    finish(backend.forget(intruder))
+    assert disk.look(0).path is not None
+
+
+def test_new_data_never_inherit_old_metadata(pair: RealPair) -> None:
+    disk = Mirrored(pair)
+    disk.up(clean=True)
+    disk.until_link(Link.CONNECTED, Link.CONNECTED)
+    disk.verb("open", 0)
+    disk.write(0)
+    disk.verb("detach", 1)
+    name = f"{GROUP}/{disk.volumes[1].name}"
+    pair.nodes[1].run(["lvremove", "-y", "-f", name])
+    assert not disk.look(1).present
+    disk.up(1, clean=False)
+    disk.until_synced()
+    assert disk.equal()
+
+
+def test_strangers_called_clean_refuse_each_other(pair: RealPair) -> None:
+    disk = Mirrored(pair)
+    disk.up(clean=True)
+    disk.until_link(Link.CONNECTED, Link.CONNECTED)
+    disk.verb("open", 0)
+    disk.write(0)
+    kept = pair.content(0, disk.volumes[0])
+    disk.verb("forget", 1)
+    mirror = disk.volumes[1].mirror
+    assert mirror is not None
+    moved = msgspec.structs.replace(mirror, minor=mirror.minor + 50)
+    disk.volumes = (disk.volumes[0], msgspec.structs.replace(disk.volumes[1], mirror=moved))
+    disk.up(1, clean=True)
+    disk.until("refused", lambda: disk.look(1).link is Link.STANDALONE)
+    assert pair.content(0, disk.volumes[0]) == kept
+    disk.verb("forget", 1)
+
+
+def test_bad_parameters_are_named(hosts: Testbed) -> None:
+    node = hosts.nodes()[0]
+    prepare(node)
+    backend = PlainBackend(SshCommands(node), (GROUP,))
+    striped = msgspec.structs.replace(plain_volume(), params={"stripes": 3})
+    with pytest.raises(errors.BadParameter, match="stripes"):
+        finish(backend.ensure(striped))
+    assert not finish(backend.look(striped)).present
+
+
+def test_foreign_volumes_of_our_shape_are_listed(hosts: Testbed) -> None:
+    node = hosts.nodes()[0]
+    prepare(node)
+    volume = plain_volume()
+    node.run(["lvcreate", "-q", "-y", "-L", "8m", "-n", volume.name, GROUP])
+    node.run(["lvcreate", "-q", "-y", "-L", "8m", "-n", "root", GROUP])
+    backend = PlainBackend(SshCommands(node), (GROUP,))
+    found = {stored.name: stored.owner for stored in finish(backend.list())}
+    assert found[volume.name] is None
+    assert "root" not in found
+    finish(backend.forget(volume))
+    node.run(["lvremove", "-y", "-f", f"{GROUP}/root"])
+
+
+def test_signatures_and_contents_of_former_owners(hosts: Testbed) -> None:
+    node = hosts.nodes()[0]
+    prepare(node)
+    backend = PlainBackend(SshCommands(node), (GROUP,))
+    first = plain_volume()
+    finish(backend.ensure(first))
+    path = finish(backend.attach(first))
+    node.run(f"yes secret | dd of={path} bs=1M count=32 iflag=fullblock oflag=direct 2>/dev/null")
+    node.run(["mke2fs", "-q", "-t", "ext4", "-E", "nodiscard", path])
+    finish(backend.forget(first))
+    for wipe in (False, True):
+        volume = msgspec.structs.replace(plain_volume(), params={"wipe": wipe})
+        finish(backend.ensure(volume))
+        path = finish(backend.attach(volume))
+        assert not node.run(["blkid", "-p", path], check=False).ok
+        secrets = node.run(f"grep -c -a secret {path}", check=False).stdout.strip()
+        assert (secrets == "0") is wipe
+        finish(backend.forget(volume))
