@@ -17,9 +17,12 @@ from twisted.internet.defer import Deferred
 
 from clusterd.calls.links import Commander, Links
 from clusterd.configuration import key_of
+from clusterd.master.mastership import KEY as MASTERSHIP
+from clusterd.master.mastership import Mastership
 from clusterd.master.service import Master
 from clusterd.model import Cluster, Group, Instance, Node
 from clusterd.opcodes import registry
+from clusterd.simulation.attention import Several
 from clusterd.simulation.clock import Clock, ProcessClock
 from clusterd.simulation.hosts import MASTER_SUFFIX, SimulatedHost, place_os
 from clusterd.simulation.network import Network
@@ -28,7 +31,7 @@ from hypervisors.machine_room import MachineRoom
 from jobqueue.live import Job
 from jobqueue.opcode import Opcode
 from jobqueue.store.interface import Transaction
-from jobqueue.store.memory import MemoryDisk, MemoryStore, NoTrouble, Trouble
+from jobqueue.store.memory import Died, MemoryDisk, MemoryStore, NoTrouble, Trouble
 from storage.shelf import Wire
 
 REGISTRY = registry()
@@ -90,7 +93,8 @@ class MasterProcess:
 
     def __init__(self, cluster: SimulatedCluster, trouble: Trouble) -> None:
         self.clock = ProcessClock(cluster.clock)
-        self.store = MemoryStore(cluster.disk, trouble)
+        self.store = MemoryStore(cluster.disk, _Witness(self, cluster, trouble))
+        self.begun = False
         self.failures: list[Any] = []
         self.master = Master(
             cluster.names[0], self.store, REGISTRY, STEPS, self.clock, cluster.random
@@ -109,7 +113,10 @@ class MasterProcess:
     def begin(self) -> None:
         """Start; what goes wrong is kept in ``failures``."""
         starting = Deferred.fromCoroutine(self.master.start(self._links))
-        starting.addErrback(self.failures.append)
+        starting.addCallbacks(self._started, self.failures.append)
+
+    def _started(self, _: None) -> None:
+        self.begun = True
 
     def kill(self) -> None:
         """kill -9."""
@@ -117,12 +124,58 @@ class MasterProcess:
         self.store.die()
 
 
-class SimulatedCluster:
-    """Hosts, network, disks of the master, and one master process after the other."""
+class _Witness:
+    """Passes on what the store asks and notes what a deposed master should not have written."""
 
-    def __init__(self, directory: Path, *, nodes: int = 3, seed: int = 0) -> None:
+    def __init__(self, process: MasterProcess, cluster: SimulatedCluster, trouble: Trouble) -> None:
+        self._process = process
+        self._cluster = cluster
+        self._trouble = trouble
+
+    def before_commit(self, transaction: Transaction) -> None:
+        """See ``Trouble``; who dies here, dies as a whole."""
+        try:
+            self._trouble.before_commit(transaction)
+        except Died:
+            self._process.clock.dead = True
+            raise
+
+    def after_commit(self, transaction: Transaction, revision: int) -> None:
+        """See ``Trouble``."""
+        epoch = self._process.master.epoch()
+        entry = self._cluster.disk.entries.get(MASTERSHIP)
+        if epoch and entry and epoch < msgspec.json.decode(entry.value, type=Mastership).epoch:
+            self._cluster.late_writes.append(f"epoch {epoch} wrote revision {revision}")
+        try:
+            self._trouble.after_commit(transaction, revision)
+        except Died:
+            self._process.clock.dead = True
+            raise
+
+
+class SimulatedCluster:
+    """Hosts, network, disks of the master, and one master process after the other.
+
+    ``outside``: further hosts that are up but not in the configuration. ``trouble``: asked around
+    each commit of each master.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        nodes: int = 3,
+        outside: int = 0,
+        seed: int = 0,
+        trouble: Trouble | None = None,
+    ) -> None:
         self.names = [f"node{number}" for number in range(1, nodes + 1)]
+        spare = [f"node{number}" for number in range(nodes + 1, nodes + outside + 1)]
         self.master_card = f"{self.names[0]}{MASTER_SUFFIX}"
+        self.trouble: Trouble = trouble or NoTrouble()
+        self.late_writes: list[str] = []
+        """Commits of masters that had been deposed: there must be none."""
+        self.attention = Several()
         self.clock = Clock()
         self.random = SeededRandom(seed)
         self.network = Network(self.clock)
@@ -131,8 +184,10 @@ class SimulatedCluster:
         self.disk = MemoryDisk()
         place_os(directory / "os")
         self.hosts = {
-            name: SimulatedHost(name, self.clock, self.network, self.room, self.wire, directory)
-            for name in self.names
+            name: SimulatedHost(
+                name, self.clock, self.network, self.room, self.wire, directory, self.attention
+            )
+            for name in (*self.names, *spare)
         }
         objects = first_objects(self.names)
         puts = tuple((key_of(value), msgspec.json.encode(value)) for value in objects)
@@ -148,9 +203,9 @@ class SimulatedCluster:
         """The master of the current process, dead or alive."""
         return self.process.master
 
-    def start_master(self, trouble: Trouble | None = None) -> MasterProcess:
-        """A new master process on the same store; it has seen each node before this returns."""
-        self.process = MasterProcess(self, trouble or NoTrouble())
+    def start_master(self) -> MasterProcess:
+        """A new master process on the same store; an old one that still runs is left alone."""
+        self.process = MasterProcess(self, self.trouble)
         self.process.begin()
         return self.process
 
@@ -162,8 +217,12 @@ class SimulatedCluster:
         return all(
             self.master.sights.sight(name).observation is not None
             for name, host in self.hosts.items()
-            if host.alive
+            if host.alive and self._is_followed(name)
         )
+
+    def _is_followed(self, name: str) -> bool:
+        node = self.master.configuration.find_node(name)
+        return node is not None and not node.offline
 
     # -- jobs ------------------------------------------------------------------------------------
 
@@ -181,10 +240,16 @@ class SimulatedCluster:
         return self.master.queue.job(number)
 
     def quiet(self) -> bool:
-        """No job runs or waits; stuck ones may be left."""
-        return not self.process.failures and all(
+        """The master is there and no job runs or waits; stuck ones may be left."""
+        return self.serves and all(
             job.finished or job.status == "stuck" for job in self.master.queue.jobs()
         )
+
+    @property
+    def serves(self) -> bool:
+        """The current master process lives and has begun without failure."""
+        process = self.process
+        return process.begun and not process.failures and not process.clock.dead
 
     def settle(self, for_s: float = 3600.0) -> bool:
         """Until all jobs have ended or are stuck, or the master is dead; was it so in time?"""

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from clusterd.calls.server import Peer
+from clusterd.calls.surface import Surface
 from clusterd.calls.wire import Policy
 from clusterd.node.blocking import InlineThreads
 from clusterd.node.compose import build_node
@@ -21,10 +22,12 @@ from clusterd.node.equipment import Equipment
 from clusterd.node.keep import MemoryKeep
 from clusterd.node.observe import Rhythm
 from clusterd.node.service import NodeService
+from clusterd.simulation.attention import AttendedNode, Attention
 from clusterd.simulation.clock import Clock, ProcessClock
 from clusterd.simulation.network import Network
 from clusterd.verbs.host import Places, Script, ScriptEnd
-from hypervisors.machine_room import MachineRoom
+from clusterd.verbs.instance_disks import DIRECTORY as DISK_LINKS
+from hypervisors.machine_room import MachineRoom, Presence
 from hypervisors.memory import MemoryDriver
 from storage.diskless import DisklessBackend
 from storage.interface import Backend, Output
@@ -47,6 +50,8 @@ POOLS = {
 }
 RHYTHM = Rhythm(interval_s=10.0, soon_s=0.05, longest_silence_s=60.0)
 OS_NAME = "pretended"
+BRIDGE = "br0"
+SURFACE = Surface()
 MASTER_SUFFIX = "/master"
 """A master's network card is apart from its node's, so that its links can be cut one by one."""
 
@@ -110,6 +115,7 @@ class SimulatedHost:
         room: MachineRoom,
         wire: Wire,
         directory: Path,
+        attention: Attention,
     ) -> None:
         self.name = name
         self.shelf = Shelf(name, POOLS, wire)
@@ -118,13 +124,20 @@ class SimulatedHost:
         self.service: NodeService | None = None
         self.powered = False
         self.boots = 0
+        self.silenced: list[Any] = []
+        """Calls that a dead daemon never answered."""
+        self._attention = attention
         self._clock = clock
         self._network = network
         self._room = room
         self._process: ProcessClock | None = None
         self._directory = directory / name
-        bridge = self._directory / "net" / "br0" / "bridge"
+        bridge = self._directory / "net" / BRIDGE / "bridge"
         bridge.mkdir(parents=True, exist_ok=True)
+        self.shelf.in_use = self._in_use
+        machine = room.machine(name)
+        machine.device_exists = self._can_be_opened
+        machine.bridge_exists = lambda bridge: bridge == BRIDGE
 
     @property
     def alive(self) -> bool:
@@ -147,6 +160,8 @@ class SimulatedHost:
         self._network.power(self.name, on=False)
         self._room.power_off(self.name)
         self.shelf.power_off()
+        for link in self._links():
+            link.unlink()
 
     def kill_daemon(self) -> None:
         """kill -9 of the node daemon; its guests and devices stay."""
@@ -161,13 +176,46 @@ class SimulatedHost:
             self._equipment(process),
             self._backends(),
             {"memory": MemoryDriver(self._room, self.name)},
+            surface=SURFACE,
             rhythm=RHYTHM,
         )
         self.service = service
         alive = self._living(process)
         factory = service.factory(_identify, Policy())
+        factory.node = AttendedNode(service, self._attention, alive, self.silenced)
         self._network.listen(self.name, factory, alive)
         service.start()
+
+    # -- disks of guests -------------------------------------------------------------------------
+
+    def device(self, path: str) -> str:
+        """The device behind a disk of a guest. Guests know links that are named alike everywhere,
+        so only the name counts; empty when there is no such link here."""
+        link = self._directory / "run" / DISK_LINKS / Path(path).name
+        try:
+            return str(link.readlink())
+        except OSError:
+            return ""
+
+    def _links(self) -> list[Path]:
+        return sorted((self._directory / "run" / DISK_LINKS).glob("*"))
+
+    def _can_be_opened(self, path: str) -> bool:
+        """As a real hypervisor finds: a mirror that is not primary cannot be opened."""
+        device = self.device(path)
+        return any(
+            attached.path == device and (attached.mirror is None or attached.primary)
+            for attached in self.shelf.attached.values()
+        )
+
+    def _in_use(self, device: str) -> bool:
+        residents = self._room.machine(self.name).residents.values()
+        return any(
+            self.device(disk.path) == device
+            for resident in residents
+            if resident.presence is not Presence.CRASHED
+            for disk in resident.guest.disks
+        )
 
     def _living(self, process: ProcessClock) -> Callable[[], bool]:
         return lambda: self.powered and not process.dead

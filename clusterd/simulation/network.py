@@ -34,8 +34,8 @@ class Wire:
         self.closed = False
 
     def write(self, data: bytes) -> None:
-        """Send; lost when the link is cut before it arrives."""
-        if not self.closed:
+        """Send; lost when the link is cut before it arrives. The dead send nothing."""
+        if not self.closed and self.alive():
             self.network.later(DELAY_S, self._deliver, data)
 
     def writeSequence(self, chunks: list[bytes]) -> None:
