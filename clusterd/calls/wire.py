@@ -9,7 +9,7 @@ and ``unregisterProducer``.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred, TimeoutError
@@ -24,6 +24,7 @@ from clusterd.world import Clock
 T = TypeVar("T")
 
 MAX_FRAME_BYTES = 16 * 1024 * 1024
+MAX_DEADLINE_S = 7 * 86400.0
 MAX_TEXT_CHARACTERS = 4000
 """Bound on the texts of faults, farewells and progress."""
 
@@ -79,7 +80,7 @@ class Call(Frame, frozen=True, kw_only=True, tag="call"):
     verb: str
     args: msgspec.Raw
     epoch: int
-    deadline_s: float
+    deadline_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_DEADLINE_S)]
 
 
 class Reply(Frame, frozen=True, kw_only=True, tag="reply"):

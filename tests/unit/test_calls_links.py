@@ -171,6 +171,27 @@ def test_a_node_that_has_seen_a_newer_master_refuses_the_old_one(rig: CallRig) -
     rig.wait(newer.node("n1").storage("memory").ensure(volume()))
 
 
+def test_a_deposed_masters_link_is_not_tried_again_by_itself(rig: CallRig) -> None:
+    node = rig.add("n1")
+    newer = rig.master("m2", lambda: 6, Listener())
+    newer.connect("n1", "n1")
+    rig.clock.run(60)
+    assert [event[0] for event in rig.listener.events] == ["up", "down", "deposed"]
+    assert len(node.factory.links) == 1
+    rig.epoch = 7
+    assert rig.wait(rig.links.node("n1").greet("cl"))["name"] == "n1"
+
+
+def test_reads_and_remembered_answers_are_refused_too(rig: CallRig) -> None:
+    node = rig.add("n1")
+    caller = rig.links.node("n1")._calls._caller
+    rig.wait(caller.call(ensuring("a/1")))
+    node.service.epochs.admit(9)
+    for asked in (rig.links.node("n1").observe(), caller.call(ensuring("a/1"))):
+        with pytest.raises(OldEpoch):
+            rig.wait(asked)
+
+
 def test_the_epoch_is_remembered_over_a_restart_of_the_node(rig: CallRig) -> None:
     node = rig.add("n1")
     newer = rig.master("m2", lambda: 6, Listener())
