@@ -23,6 +23,13 @@ T = TypeVar("T")
 ABSENT_UUID = "00000000-0000-4000-8000-00000000dead"
 
 
+class InPlace:
+    """A thread runner without threads."""
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        return function(*args)
+
+
 def finish(coroutine: Coroutine[Any, Any, T]) -> T:
     """Drive a coroutine that waits for nothing to its end."""
     try:

@@ -61,10 +61,15 @@ class Runner:
 
     def end(self) -> None:
         """No process is left."""
-        if self._process is not None:
-            self._process.kill()
-            with self._process:
-                self._process = None
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(BrokenPipeError):  # what the dead never read
+                if pipe is not None:
+                    pipe.close()
 
     def _start(self) -> None:
         program = shlex.join([sys.executable, "-m", "tests.system.node_runner"])

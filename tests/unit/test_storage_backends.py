@@ -6,9 +6,8 @@ import contextlib
 import fcntl
 import struct
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -20,6 +19,7 @@ from storage.memory import memory_backend
 from storage.shelf import Shelf, Wire
 from storage.volume import Health, Link, Mirror, Template, Volume
 from tests.contracts.storage import (
+    InPlace,
     Mirrored,
     MirrorWorld,
     StorageWorld,
@@ -28,17 +28,9 @@ from tests.contracts.storage import (
     mirror_contract,
 )
 
-T = TypeVar("T")
 POOL = "xenvg"
 F_OFD_SETLK = 37
 UUID = "11111111-2222-4333-8444-{:012d}"
-
-
-class InPlace:
-    """A thread runner without threads."""
-
-    async def run(self, function: Callable[..., T], *args: Any) -> T:
-        return function(*args)
 
 
 def mirror(node: int, number: int) -> Mirror:

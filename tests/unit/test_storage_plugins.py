@@ -1,0 +1,40 @@
+"""The built-in storage backends are found, declared and made without touching anything."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from storage.commands import ThreadedCommands
+from storage.plugin import Mirrored, StorageSettings, built_in
+from storage.volume import Template
+from tests.contracts.storage import InPlace
+
+
+def test_every_template_has_one_backend() -> None:
+    assert list(built_in()) == sorted(Template)
+
+
+@pytest.mark.parametrize("template", sorted(Template))
+def test_backend_is_of_its_template(template: Template) -> None:
+    plugin = built_in()[template]
+    threads = InPlace()
+    backend = plugin.make(ThreadedCommands(threads), threads, StorageSettings())
+    assert backend.template is plugin.template is template
+
+
+@pytest.mark.parametrize("template", sorted(Template))
+def test_parameters_have_defaults_and_strict_names(template: Template) -> None:
+    parameters = built_in()[template].parameters
+    assert isinstance(msgspec.convert({}, parameters), parameters)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"no-such-parameter": 1}, parameters)
+
+
+def test_what_the_master_reads() -> None:
+    plugins = built_in()
+    internal = [t for t, plugin in plugins.items() if plugin.mirrored is Mirrored.INTERNAL]
+    assert internal == [Template.DRBD]
+    assert [t for t, p in plugins.items() if p.shared] == [Template.DISKLESS, Template.SHAREDFILE]
+    assert plugins[Template.DRBD].overhead_mib == 128
+    assert msgspec.to_builtins(plugins[Template.DRBD].parameters())["resync-rate"] == 61440
