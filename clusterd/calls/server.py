@@ -104,14 +104,14 @@ class NodeLink(FrameLink):
         self._greeted = False
 
     def begun(self) -> None:
-        self._factory.links.add(self)
+        self._factory.links[self] = None
         if len(self._factory.links) > MAX_LINKS:
             self.close("busy", f"node {self._node.name} has {MAX_LINKS} links already")
             return
         self._factory.clock.callLater(self._policy.connect_s, self._expect_hello)
 
     def ended(self, why: str) -> None:
-        self._factory.links.discard(self)
+        self._factory.links.pop(self, None)
         if self.epoch is not None:
             self._factory.log.info("master's link ended", node=self._node.name, why=why)
 
@@ -207,29 +207,27 @@ class NodeFactory(Factory):
         self.clock = clock
         self.policy = policy
         self.log = log
-        self.links: set[NodeLink] = set()
+        self.links: dict[NodeLink, None] = {}
+        """In the order in which they came: a set's would differ from run to run."""
 
     def buildProtocol(self, addr: IAddress | None) -> NodeLink:
         return NodeLink(self)
 
     def tell(self, observation: Observation) -> None:
         """Push what was seen to every commander."""
-        for link in self._ordered():
+        for link in list(self.links):
             link.tell(observation)
 
     def dismiss_below(self, epoch: int) -> None:
         """End the links of deposed masters."""
-        for link in self._ordered():
+        for link in list(self.links):
             if link.epoch is not None and link.epoch < epoch:
                 link.close("old_epoch", f"a master of epoch {epoch} has taken over")
 
     def close(self) -> None:
         """End all links."""
-        for link in self._ordered():
+        for link in list(self.links):
             link.close("ending", f"the daemon on node {self.node.name} ends")
-
-    def _ordered(self) -> list[NodeLink]:
-        return sorted(self.links, key=id)
 
 
 def check_hello(hello: Hello, peer: Peer, node: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory
+from twisted.internet.testing import StringTransport
 
 from clusterd.calls import wire
 from clusterd.calls.client import Link
@@ -234,3 +235,13 @@ def test_attempts_become_rare(rig: CallRig) -> None:
     count = len(tried)
     rig.clock.run(60)
     assert len(tried) == count
+
+
+def test_a_peer_that_does_not_let_go_is_cut_off(rig: CallRig) -> None:
+    transport = StringTransport()
+    made = Stranger(rig)
+    made.makeConnection(transport)
+    made.close("ending", "the daemon ends")
+    assert (transport.disconnecting, transport.disconnected) == (True, False)
+    rig.clock.run(POLICY.dead_s)
+    assert transport.disconnected

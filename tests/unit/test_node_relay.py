@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from pathlib import Path
 from typing import Any
@@ -177,5 +178,23 @@ def test_an_unknown_peer_has_no_socket(tmp_path: Path) -> None:
         node.machine.book.tell({"../x": "127.0.0.1"})
         with pytest.raises(UnknownPeer):
             await node.machine.peer_sockets.libvirt_socket("../x")
+
+    in_cluster(tmp_path, story)
+
+
+def test_a_socket_that_a_dead_daemon_left_is_replaced(tmp_path: Path) -> None:
+    async def story(cluster: Cluster) -> None:
+        one, _two, _port = await relay(cluster)
+        left = one.settings.run_directory / "peers" / "n2.libvirt.sock"
+        left.parent.mkdir()
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(left))
+        client = await enter(await one.machine.peer_sockets.libvirt_socket("n2"))
+        client.wanted = 4
+        client.transport.write(b"ping")
+        await client.enough
+        left.unlink()
+        again = await enter(await one.machine.peer_sockets.libvirt_socket("n2"))
+        again.transport.loseConnection()
 
     in_cluster(tmp_path, story)
