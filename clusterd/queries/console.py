@@ -37,7 +37,7 @@ def _serial(instance: Instance, node: Node) -> dict[str, Any]:
         "kind": "ssh",
         "host": node.name,
         "user": "root",
-        "command": ["virsh", "--connect", link, "console", "--force", instance.name],
+        "command": ["virsh", "-c", link, "console", instance.name],
     }
 
 

@@ -76,7 +76,7 @@ def optional(get: Callable[[Any], Any]) -> Value:
     return lambda _sources, thing: present(get(thing))
 
 
-def common(what: str) -> tuple[Field, ...]:
+def stored_fields(what: str) -> tuple[Field, ...]:
     """The fields that each stored object has."""
     return (
         Field("uuid", "UUID", "text", f"UUID of the {what}", plain(lambda o: o.uuid)),

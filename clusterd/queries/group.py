@@ -11,10 +11,10 @@ from clusterd.queries.field import (
     Resource,
     Value,
     by_name,
-    common,
     normal,
     plain,
     present,
+    stored_fields,
 )
 from clusterd.queries.node import NDP_FIELDS
 from clusterd.queries.parameters import (
@@ -108,7 +108,7 @@ RESOURCE = Resource(
     what="group",
     word="Group",
     key="name",
-    fields=by_name(common("node group"), FIELDS, tuple(_parameters())),
+    fields=by_name(stored_fields("node group"), FIELDS, tuple(_parameters())),
     all=lambda sources: sources.configuration.groups(),
     find=find,
     name_of=lambda group: group.name,

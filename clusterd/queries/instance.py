@@ -7,7 +7,16 @@ from typing import Any
 
 from clusterd.model import Instance, Node
 from clusterd.queries import instance_params, instance_parts, instance_state
-from clusterd.queries.field import Cell, Field, Resource, by_name, common, normal, optional, plain
+from clusterd.queries.field import (
+    Cell,
+    Field,
+    Resource,
+    by_name,
+    normal,
+    optional,
+    plain,
+    stored_fields,
+)
 from clusterd.queries.sources import Sources
 from jobqueue.errors import Refused
 
@@ -94,7 +103,7 @@ RESOURCE = Resource(
     key="name",
     fields=by_name(
         FIELDS,
-        common("instance"),
+        stored_fields("instance"),
         instance_state.FIELDS,
         instance_parts.FIELDS,
         instance_params.FIELDS,

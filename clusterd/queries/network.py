@@ -12,10 +12,10 @@ from clusterd.queries.field import (
     Field,
     Resource,
     by_name,
-    common,
     normal,
     optional,
     plain,
+    stored_fields,
 )
 from clusterd.queries.sources import Sources
 
@@ -117,7 +117,7 @@ RESOURCE = Resource(
     what="network",
     word="Network",
     key="name",
-    fields=by_name(common("network"), FIELDS),
+    fields=by_name(stored_fields("network"), FIELDS),
     all=lambda sources: sources.configuration.networks(),
     find=find,
     name_of=lambda network: network.name,

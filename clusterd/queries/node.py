@@ -18,10 +18,10 @@ from clusterd.queries.field import (
     Resource,
     Value,
     by_name,
-    common,
     normal,
     plain,
     present,
+    stored_fields,
 )
 from clusterd.queries.sources import Sources
 from hypervisors.guest import NodeHardware
@@ -254,7 +254,9 @@ RESOURCE = Resource(
     what="node",
     word="Node",
     key="name",
-    fields=by_name(common("node"), tuple(_stored()), tuple(_placed()), tuple(_parameters()), LIVE),
+    fields=by_name(
+        stored_fields("node"), tuple(_stored()), tuple(_placed()), tuple(_parameters()), LIVE
+    ),
     all=lambda sources: sources.configuration.nodes(),
     find=find,
     name_of=lambda node: node.name,

@@ -54,3 +54,10 @@ def migration(call: Call, _body: Body) -> Body:
 def storage_fields(call: Call, _body: Body) -> Body:
     """``GET /2/nodes/N/storage``: the fields come with commas."""
     return {"output_fields": call.listed("output_fields")}
+
+
+def storage_changes(call: Call, _body: Body) -> Body:
+    """``PUT /2/nodes/N/storage/modify``: only this can be changed."""
+    if call.text("allocatable") is None:
+        return {"changes": {}}
+    return {"changes": {"allocatable": call.flag("allocatable")}}

@@ -128,45 +128,35 @@ def _nodes() -> Iterable[Route]:
             "Migrate all primary instances away",
         ),
         ("POST", "modify", Submit(op="OP_NODE_SET_PARAMS", target=target), "Change the node"),
-        (
-            "PUT",
-            "storage/modify",
-            Submit(
-                op="OP_NODE_MODIFY_STORAGE",
-                target=target,
-                texts=(("storage_type", "storage_type"), ("name", "name")),
-                needed=("storage_type", "name"),
-                body=False,
-            ),
-            "Change storage",
-        ),
-        (
-            "PUT",
-            "storage/repair",
-            Submit(
-                op="OP_REPAIR_NODE_STORAGE",
-                target=target,
-                texts=(("storage_type", "storage_type"), ("name", "name")),
-                needed=("storage_type", "name"),
-                body=False,
-            ),
-            "Repair storage",
-        ),
-        (
-            "GET",
-            "storage",
-            Submit(
-                op="OP_NODE_QUERY_STORAGE",
-                target="nodes[]",
-                texts=(("storage_type", "storage_type"),),
-                extra=nodes.storage_fields,
-                needed=("storage_type", "output_fields"),
-                body=False,
-            ),
-            "List storage",
-        ),
     ):
         yield _job(method, f"{path}/{last}", submit, summary)
+
+
+def _node_storage() -> Iterable[Route]:
+    path = "/2/nodes/{name}/storage"
+    typed = ("storage_type", "storage_type")
+    listed = Submit(
+        op="OP_NODE_QUERY_STORAGE",
+        target="nodes[]",
+        texts=(typed,),
+        extra=nodes.storage_fields,
+        needed=("storage_type", "output_fields"),
+        body=False,
+    )
+    yield _job("GET", path, listed, "List storage")
+    for last, op, extra, summary in (
+        ("modify", "OP_NODE_MODIFY_STORAGE", nodes.storage_changes, "Change storage"),
+        ("repair", "OP_REPAIR_NODE_STORAGE", None, "Repair storage"),
+    ):
+        submit = Submit(
+            op=op,
+            target="node_name",
+            texts=(typed, ("name", "name")),
+            extra=extra,
+            needed=("storage_type", "name"),
+            body=False,
+        )
+        yield _job("PUT", f"{path}/{last}", submit, summary)
 
 
 def _groups() -> Iterable[Route]:
@@ -325,6 +315,7 @@ def routes() -> tuple[Route, ...]:
         *_cluster(),
         *_jobs(),
         *_nodes(),
+        *_node_storage(),
         *_groups(),
         *_networks(),
         *_instances(),
