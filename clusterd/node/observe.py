@@ -20,11 +20,15 @@ from clusterd.node.inquiry import Inquiry, Seen
 from clusterd.observation import Observation
 from clusterd.verbs.checks import bridges
 from clusterd.verbs.os_definitions import find_all, search_path
+from hypervisors.guest import NodeHardware
 from hypervisors.interface import Driver
 from storage.interface import Backend
 from storage.volume import Volume
 
 Tell = Callable[[Observation], None]
+PRETENDED = "memory"
+"""The driver whose guests are only pretended."""
+
 MEMORY_GRAIN_MIB = 64
 """Smaller changes of the node's free memory are no news."""
 
@@ -183,13 +187,12 @@ def assemble(name: str, boot_id: str, time: float, seen: dict[str, Seen]) -> Obs
         else:
             problems.append(f"{part}: {one.problem}")
     problems += (f"hypervisor {what}: {why}" for what, why in failed.items())
-    hardware = list(answers.get("hardware", {}).values())
     return Observation(
         node=name,
         time=time,
         boot_id=boot_id,
         version=names.PRODUCT_VERSION,
-        hardware=hardware[0] if hardware else None,
+        hardware=_hardware(seen),
         hypervisor_errors=failed,
         guests=answers.get("guests", {}),
         capacity=_joined(answers.get("capacity", {})),
@@ -199,6 +202,15 @@ def assemble(name: str, boot_id: str, time: float, seen: dict[str, Seen]) -> Obs
         bridges=answers.get("bridges", {}).get("", ()),
         problems=tuple(problems),
     )
+
+
+def _hardware(seen: dict[str, Seen]) -> NodeHardware | None:
+    """Of the first driver that answers. What the pretended one says counts only where no other is:
+    a node whose real hypervisor is down must not seem to have memory to give away."""
+    asked = [part for part in seen if part.startswith("hardware ")]
+    real = [part for part in asked if part != f"hardware {PRETENDED}"]
+    found = [seen[part].value for part in real or asked if not seen[part].problem]
+    return found[0] if found else None
 
 
 def essence(observation: Observation) -> Observation:

@@ -179,6 +179,20 @@ def test_a_change_during_a_look_is_looked_at_again(tmp_path: Path) -> None:
     assert (kvm.asked, len(told)) == (2, 1)
 
 
+def test_pretended_hardware_counts_only_alone() -> None:
+    pretended, real = Seen(value=HARDWARE), Seen(value=msgspec.structs.replace(HARDWARE, cpus=2))
+    down = Seen(problem="down")
+
+    def hardware(**seen: Seen) -> NodeHardware | None:
+        parts = {f"hardware {name}": one for name, one in seen.items()}
+        return assemble("n1", "boot", 5.0, parts).hardware
+
+    assert hardware(memory=pretended) == HARDWARE
+    assert hardware(memory=pretended, xen=real) == real.value
+    assert hardware(memory=pretended, xen=down) is None
+    assert hardware(kvm=down, xen=real) == real.value
+
+
 def test_assembling_keeps_kinds_apart() -> None:
     room = Capacity(template=volume().template, pool="p", total_mib=2, free_mib=1)
     seen = {
