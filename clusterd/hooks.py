@@ -51,6 +51,13 @@ class HookPoint(msgspec.Struct, frozen=True):
     environment: Environment
     pre: Nodes
     post: Nodes | None = None
+    lasting: tuple[str, ...] = ()
+    """Variables that keep their value from before the operation."""
+
+    def afterwards(self, opcode: Any, view: View, before: dict[str, str]) -> dict[str, str]:
+        """The environment once the operation is done."""
+        kept = {key: before[key] for key in self.lasting if key in before}
+        return {**self.environment(opcode, view), **kept}
 
     def nodes(self, phase: str, opcode: Any, view: View) -> list[str]:
         """Host names, in order, without those marked offline."""

@@ -5,8 +5,8 @@ What comes next is read from the opcode's phase alone, so a job that was running
 died goes on exactly where it would have gone on without.
 
 Laws: a failed or canceled opcode unwinds from its last begun step back to its first, or to the
-first step that has no way back; a step's writes are committed with its outcome; locks are given back only
-when the opcode has ended, and never by a stuck one.
+first step that has no way back; a step's writes are committed with its outcome; locks are given
+back only when the opcode has ended, and never by a stuck one.
 """
 
 from __future__ import annotations
@@ -50,13 +50,21 @@ class Surroundings(Protocol):
     async def look(self, names: tuple[str, ...]) -> None:
         """Look afresh at what ``sights`` named; what cannot be seen is left as it was."""
 
-    async def before(self, kind: OpcodeKind, opcode: Opcode, say: Callable[[str], None]) -> None:
-        """Run what comes before the first step; raises Vetoed."""
+    async def before(self, kind: OpcodeKind, opcode: Opcode, say: Callable[[str], None]) -> Any:
+        """Run what comes before the first step; raises Vetoed. Answers what ``after`` is told."""
 
     async def after(
-        self, kind: OpcodeKind, opcode: Opcode, result: Any, say: Callable[[str], None]
+        self, kind: OpcodeKind, opcode: Opcode, done: Done, say: Callable[[str], None]
     ) -> Any:
         """Run what comes after the last step; answers the result, perhaps changed by it."""
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """An opcode whose last step is done."""
+
+    result: Any
+    before: Any = None
+    """What ``Surroundings.before`` answered; None when another master ran that."""
 
 
 class Context:
@@ -219,7 +227,9 @@ class Executor:
         opcode = job.opcodes[index]
         kind = self._queue.registry.kind_of(opcode)
         try:
-            await self._surroundings.before(kind, opcode, self._sayer(job, index))
+            job.before[index] = await self._surroundings.before(
+                kind, opcode, self._sayer(job, index)
+            )
         except Exception as error:  # noqa: BLE001 - whatever a hook run raises ends this job only
             await self._end(job, index, Status.ERROR, encoded(error), None)
             return False
@@ -230,7 +240,8 @@ class Executor:
         kind = self._queue.registry.kind_of(opcode)
         try:
             result = kind.result(opcode, self._surroundings.view(), job.known[index].outputs)
-            result = await self._surroundings.after(kind, opcode, result, self._sayer(job, index))
+            done = Done(result=result, before=job.before.get(index))
+            result = await self._surroundings.after(kind, opcode, done, self._sayer(job, index))
         except Exception as error:
             LOG.error("result failed", job=job.id, opcode=index, exc_info=error)
             await self._end(job, index, Status.ERROR, encoded(error), None)

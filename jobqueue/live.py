@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from jobqueue.job import FINAL, LogEntry, Status, Submission, job_status
 from jobqueue.journal import Known, Phase
 from jobqueue.opcode import Opcode
@@ -25,6 +27,8 @@ class Job:
         """Asks for locks right now."""
         self.cancel_wanted = False
         self.stuck_because = ""
+        self.before: dict[int, Any] = {}
+        """What the application remembers of each opcode from before its first step."""
         self.unstored_log: list[tuple[int, LogEntry]] = []
         self.log_serial = 0
 

@@ -73,7 +73,7 @@ class Scheduler:
         """How many jobs run or wait for locks."""
         return len(self._running)
 
-    # -- cancelling and priorities -------------------------------------------------------------------
+    # -- cancelling and priorities -----------------------------------------------------------------
 
     async def cancel(self, job_id: int) -> tuple[bool, str]:
         """Cancel at once what has not begun; ask what runs to unwind between steps."""

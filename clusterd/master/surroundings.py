@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+import msgspec
 import structlog
 from twisted.internet.defer import Deferred, gatherResults
 
@@ -16,6 +17,7 @@ from clusterd.master.sights import Sightings
 from clusterd.view import View
 from clusterd.world import Clock, NodeWorld, Random, ScriptResult
 from jobqueue.errors import Vetoed
+from jobqueue.executor import Done
 from jobqueue.opcode import Opcode, OpcodeKind, Registry
 
 LOG = structlog.get_logger("master")
@@ -90,14 +92,19 @@ class ClusterWorld:
         self._parts.sights.forget(name)
 
 
+class _Before(msgspec.Struct, frozen=True):
+    """What is remembered over an operation: what it removes cannot be described when it is done."""
+
+    environment: dict[str, str]
+    nodes: tuple[str, ...]
+    """Where the post hooks will run."""
+
+
 class ClusterSurroundings:
     """Implements ``jobqueue.executor.Surroundings``."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._before: dict[int, tuple[dict[str, str], list[str]]] = {}
-        """Opcodes under way by identity: the environment before, and where to run afterwards. What
-        an operation removes cannot be described any more when it is done."""
 
     def view(self) -> View:
         """The snapshot to decide on."""
@@ -118,36 +125,36 @@ class ClusterSurroundings:
         except CallFailed as error:
             LOG.warning("no fresh sight", node=name, error=error.message)
 
-    async def before(self, kind: OpcodeKind, opcode: Opcode, say: Say) -> None:
+    async def before(self, kind: OpcodeKind, opcode: Opcode, say: Say) -> _Before | None:
         """Run the pre hooks; a script that fails vetoes, a node that does not answer does not."""
         point: HookPoint | None = kind.hooks
         if point is None:
-            return
+            return None
         view = self.view()
         before = point.environment(opcode, view)
-        self._before[id(opcode)] = (before, point.nodes("post", opcode, view))
         names = point.nodes("pre", opcode, view)
         fixed = hooks.fixed_environment(point, opcode.op_id(), "pre", view)
         environment = hooks.complete(fixed, before, None)
         for name, results in await self._run(point, "pre", names, environment, say):
             for result in results:
                 if result.status == "fail":
-                    self._before.pop(id(opcode), None)
                     raise Vetoed(
                         f"Hook {result.name} on node {name} refused the operation: {result.output}"
                     )
+        return _Before(before, tuple(point.nodes("post", opcode, view)))
 
-    async def after(self, kind: OpcodeKind, opcode: Opcode, result: Any, say: Say) -> Any:
+    async def after(self, kind: OpcodeKind, opcode: Opcode, done: Done, say: Say) -> Any:
         """Run the post hooks; a failure is a warning, and counts only in cluster-verify."""
         point: HookPoint | None = kind.hooks
+        result = done.result
         if point is None:
             return result
         view = self.view()
-        before, names = self._before.pop(id(opcode), ({}, []))
-        after = point.environment(opcode, view)
-        names = list(dict.fromkeys([*point.nodes("post", opcode, view), *names]))
+        before: _Before = done.before or _Before({}, ())
+        after = point.afterwards(opcode, view, before.environment)
+        names = list(dict.fromkeys([*point.nodes("post", opcode, view), *before.nodes]))
         fixed = hooks.fixed_environment(point, opcode.op_id(), "post", view)
-        environment = hooks.complete(fixed, before or after, after)
+        environment = hooks.complete(fixed, before.environment or after, after)
         verify = point.path == "cluster-verify"
         if verify:
             say("* Hooks Results")

@@ -165,9 +165,8 @@ def _leave(
 def environment(opcode: InstanceFailover, view: View) -> dict[str, str]:
     """The instance block, and who was and will be primary and secondary."""
     instance = view.configuration.instance(opcode.instance_name)
-    target = requirements.other_node(view, instance, opcode.target_node)
+    source, target = requirements.moved(view, instance, opcode.target_node)
     mirrored = instance.secondary_node is not None
-    source = view.primary(instance)
     return {
         **instance_environment(view, instance),
         "IGNORE_CONSISTENCY": str(opcode.ignore_consistency),
@@ -192,5 +191,7 @@ KIND = OpcodeKind(
     check=check,
     plan=plan,
     summary_field="instance_name",
-    hooks=HookPoint("instance-failover", "INSTANCE", environment, hook_nodes),
+    hooks=HookPoint(
+        "instance-failover", "INSTANCE", environment, hook_nodes, lasting=requirements.MOVED
+    ),
 )

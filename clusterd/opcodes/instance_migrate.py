@@ -146,9 +146,8 @@ def clean_up(view: View, instance: Instance, source: Node, target: Node) -> list
 def environment(opcode: InstanceMigrate, view: View) -> dict[str, str]:
     """The instance block, and who was and will be primary and secondary."""
     instance = view.configuration.instance(opcode.instance_name)
-    target = requirements.other_node(view, instance, opcode.target_node)
+    source, target = requirements.moved(view, instance, opcode.target_node)
     mirrored = instance.secondary_node is not None
-    source = view.primary(instance)
     return {
         **instance_environment(view, instance),
         "MIGRATE_LIVE": str(opcode.mode != "non-live" and opcode.live is not False),
@@ -168,5 +167,7 @@ KIND = OpcodeKind(
     check=check,
     plan=plan,
     summary_field="instance_name",
-    hooks=HookPoint("instance-migrate", "INSTANCE", environment, instance_nodes),
+    hooks=HookPoint(
+        "instance-migrate", "INSTANCE", environment, instance_nodes, lasting=requirements.MOVED
+    ),
 )

@@ -13,6 +13,9 @@ from jobqueue.errors import Refused
 
 TAG = re.compile(r"^[\w.+*/:@-]{1,128}$")
 
+MOVED = ("OLD_PRIMARY", "NEW_PRIMARY", "OLD_SECONDARY", "NEW_SECONDARY")
+"""Variables of hooks that say how an instance moves."""
+
 
 def node_online(view: View, node: Node) -> None:
     """The node is not marked offline and answers."""
@@ -139,17 +142,29 @@ def other_node(view: View, instance: Instance, target: str | None) -> Node:
             f"Instance's disk layout '{template}' does not allow failover or migration",
             "wrong_state",
         )
-    if target is None:
-        raise Refused(
-            f"Name the target node for instance '{instance.name}' (option -n)", "wrong_input"
-        )
-    node = view.configuration.node(target)
+    node = asked_node(view, instance, target)
     if node.uuid == instance.primary_node:
         raise Refused(
             f"Cannot move instance '{instance.name}' to its primary node {node.name}",
             "wrong_state",
         )
     return node
+
+
+def asked_node(view: View, instance: Instance, target: str | None) -> Node:
+    """The node that was named."""
+    if target is None:
+        raise Refused(
+            f"Name the target node for instance '{instance.name}' (option -n)", "wrong_input"
+        )
+    return view.configuration.node(target)
+
+
+def moved(view: View, instance: Instance, target: str | None) -> tuple[Node, Node]:
+    """(from, to) of a move, as it looks before it; unlike ``other_node`` it may be done already."""
+    if instance.disk_template in MIRRORED:
+        return view.primary(instance), other_node(view, instance, target)
+    return view.primary(instance), asked_node(view, instance, target)
 
 
 def tags_valid(tags: tuple[str, ...]) -> None:

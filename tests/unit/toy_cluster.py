@@ -214,5 +214,5 @@ class ToyMaster:
         if self.toys.veto:
             raise Vetoed("Hook 00-no refused the operation")
 
-    async def after(self, kind: Any, opcode: Any, result: Any, say: Any) -> Any:
-        return result
+    async def after(self, kind: Any, opcode: Any, done: Any, say: Any) -> Any:
+        return done.result
