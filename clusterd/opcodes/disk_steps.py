@@ -65,8 +65,9 @@ def open_both(instance: Instance, source: Node, target: Node) -> list[Step]:
     steps: list[Step] = []
     for index, disk in enumerate(instance.disks):
         name = instance.uuid
-        steps.append(AttachVolume(instance=name, disk=index, node=target.name))
-        if disk.template not in MIRRORED:
+        mirrored = disk.template in MIRRORED
+        steps.append(AttachVolume(instance=name, disk=index, node=target.name, keep=mirrored))
+        if not mirrored:
             continue
         steps += [
             AwaitMirror(instance=name, disk=index, node=source.name, synced=True),

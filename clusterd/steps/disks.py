@@ -93,6 +93,8 @@ class AttachVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.attach"):
 
     clean: bool = False
     optional: bool = False
+    keep: bool = False
+    """Not detached on the way back: it should be attached whatever becomes of the job."""
 
     @property
     def tolerated(self) -> bool:
@@ -109,7 +111,7 @@ class AttachVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.attach"):
 
     async def undo(self, context: Any) -> Outcome:
         target = self.target(context.world)
-        if target is not None:
+        if target is not None and not self.keep:
             await target[0].detach(target[1])
         return NOTHING
 
