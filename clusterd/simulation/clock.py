@@ -46,6 +46,8 @@ class Clock:
         self._now = start
         self._heap: list[tuple[float, int, DelayedCall]] = []
         self._order = itertools.count()
+        self.after_each: Callable[[], None] = lambda: None
+        """Called after each call: whoever wants to see everything that happens."""
 
     def seconds(self) -> float:
         """Now, seconds since the epoch."""
@@ -66,6 +68,7 @@ class Clock:
             self._now = max(self._now, time)
             call.called = True
             call.function(*call.args, **call.kw)
+            self.after_each()
             return True
         return False
 

@@ -1,0 +1,259 @@
+"""What must hold in every moment of a simulated cluster, and what must hold once it is quiet.
+
+Always: a guest's processors run on one node; a mirrored disk is open for writing on one node, but
+for the migration of its instance; each stored volume on a node with power belongs to an instance;
+a lock has one exclusive holder; statuses and journals follow their tables; a deposed master changes
+nothing. At quiet: each job has ended or is stuck, only stuck ones hold locks, connected mirrors are
+equal. Nothing here acts: what is wrong is collected in ``broken``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+
+from clusterd.calls.wire import Call, Fault, Reply
+from clusterd.configuration import Configuration
+from clusterd.model import Instance
+from clusterd.opcodes.instance_migrate import InstanceMigrate
+from clusterd.simulation.cluster import REGISTRY, SimulatedCluster
+from clusterd.simulation.guest_life import GuestLife
+from clusterd.simulation.hosts import SURFACE, SimulatedHost
+from jobqueue.errors import JournalBroken
+from jobqueue.job import FINAL, Status, Submission
+from jobqueue.journal import Event, Known, Phase, fold
+from jobqueue.locks import LockTable
+from jobqueue.opcode import Opcode
+from jobqueue.queue import JOBS, JOURNAL
+from jobqueue.store.interface import Change
+from jobqueue.store.memory import MemoryStore
+from storage.shelf import Attachment, Key
+from storage.volume import Template
+
+LEFT_BEHIND = "disks may be left on it"
+"""What a job says that knowingly leaves volumes on a node that does not answer."""
+
+UNDER_WAY = frozenset({Phase.READY, Phase.ACTING, Phase.FAILED, Phase.UNDOING, Phase.STUCK})
+
+MAY_BECOME: dict[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset(Status) - {Status.STUCK},
+    Status.WAITING: frozenset(Status) - {Status.QUEUED},
+    Status.RUNNING: frozenset(Status) - {Status.QUEUED},
+    Status.CANCELING: frozenset({*FINAL, Status.STUCK}),
+    Status.STUCK: frozenset({*FINAL, Status.RUNNING, Status.CANCELING, Status.WAITING}),
+    **{status: frozenset() for status in FINAL},
+}
+"""Status -> what may follow it as long as one master lives."""
+
+
+class Invariants:
+    """Watches one cluster from its beginning."""
+
+    def __init__(self, cluster: SimulatedCluster) -> None:
+        self.broken: list[str] = []
+        self.life = GuestLife(cluster)
+        self._cluster = cluster
+        self._configuration = Configuration()
+        self._opcodes: dict[int, tuple[Opcode, ...]] = {}
+        self._known: dict[int, dict[int, Known]] = {}
+        self._events: dict[str, Event] = {}
+        self._statuses: dict[tuple[int, int], Status] = {}
+        self._admitted: dict[str, int] = {}
+        store = MemoryStore(cluster.disk)
+        Deferred.fromCoroutine(self._configuration.load(store))
+        store.watch(JOBS, self._job_stored)
+        store.watch(JOURNAL, self._journal_grew)
+        store.watch("", self._committed)
+        cluster.clock.after_each = self._happened
+        cluster.attention.members.append(self)
+        self.life.begin()
+
+    def note(self, text: str) -> None:
+        """Something is wrong; said once."""
+        if text not in self.broken:
+            self.broken.append(text)
+
+    # -- after each event --------------------------------------------------------------------------
+
+    def _happened(self) -> None:
+        for guest, nodes in self._cluster.room.processors().items():
+            if len(nodes) > 1:
+                self.note(f"guest {guest} runs on {' and '.join(nodes)}")
+        self._one_writer()
+
+    def _one_writer(self) -> None:
+        writers: dict[tuple[int, str], str] = {}
+        for host, key, attachment in self._attached():
+            mirror = attachment.mirror
+            if mirror is None or not attachment.primary:
+                continue
+            disk = (mirror.port, mirror.secret)
+            if disk in writers and not self._migrates(host.shelf.own[key].owner):
+                where = f"{writers[disk]} and {host.name}"
+                self.note(f"{key[2]} is open for writing on {where} outside a migration")
+            writers[disk] = host.name
+
+    def _attached(self) -> Iterator[tuple[SimulatedHost, Key, Attachment]]:
+        for host in self._cluster.hosts.values():
+            for key, attachment in host.shelf.attached.items():
+                yield host, key, attachment
+
+    def _migrates(self, uuid: str) -> bool:
+        """A migration of this instance has begun and has not ended."""
+        instance = self._configuration.find_instance(uuid)
+        return instance is not None and any(
+            isinstance(opcode, InstanceMigrate)
+            and opcode.instance_name == instance.name
+            and known.phase in UNDER_WAY
+            for opcode, known in self._jobs()
+        )
+
+    def _jobs(self) -> Iterator[tuple[Opcode, Known]]:
+        for job, known in self._known.items():
+            for index, one in known.items():
+                yield self._opcodes[job][index], one
+
+    # -- calls -------------------------------------------------------------------------------------
+
+    def before_call(self, host: str, call: Call) -> None:
+        """A call that was sent under an old epoch must be refused."""
+        service = self._cluster.hosts[host].service
+        self._admitted[f"{host}/{call.id}"] = service.epochs.highest if service else 0
+
+    def after_call(self, host: str, call: Call, answer: Reply | Fault) -> None:
+        """See ``before_call``."""
+        highest = self._admitted.pop(f"{host}/{call.id}", 0)
+        changes = not SURFACE.find(call.verb)[0].reads
+        if call.epoch < highest and changes and isinstance(answer, Reply):
+            self.note(f"{host} did '{call.verb}' for epoch {call.epoch} after {highest}")
+
+    # -- commits -----------------------------------------------------------------------------------
+
+    def _job_stored(self, changes: tuple[Change, ...]) -> None:
+        for change in changes:
+            if change.value is not None:
+                job = msgspec.json.decode(change.value, type=Submission)
+                self._opcodes[job.id] = tuple(REGISTRY.read(raw) for raw in job.opcodes)
+                self._known.setdefault(job.id, {})
+
+    def _journal_grew(self, changes: tuple[Change, ...]) -> None:
+        for change in changes:
+            if change.value is None:
+                continue
+            event = msgspec.json.decode(change.value, type=Event)
+            before = self._events.get(change.key)
+            if before is not None:
+                self._written_again(change.key, before, event)
+                continue
+            self._events[change.key] = event
+            known = self._known[int(change.key.split("/")[1])]
+            try:
+                known[event.opcode] = fold(known.get(event.opcode, Known()), event)
+            except JournalBroken as error:
+                self.note(f"the journal {change.key} does not fit: {error}")
+
+    def _written_again(self, key: str, before: Event, after: Event) -> None:
+        """Only a write whose success was not known may be repeated."""
+        if (before.kind, before.step) != (after.kind, after.step):
+            self.note(f"the journal {key} was '{before.kind}' and is now '{after.kind}'")
+
+    def _committed(self, _changes: tuple[Change, ...]) -> None:
+        for late in self._cluster.late_writes:
+            self.note(f"a deposed master changed the store: {late}")
+        self._locks(self._cluster.master.queue.locks)
+        self._status_table()
+        self._owned()
+
+    def _locks(self, table: LockTable) -> None:
+        for row in table.rows():
+            if row.mode == "exclusive" and len(row.owners) > 1:
+                self.note(f"lock {row.name} is held exclusively by jobs {row.owners}")
+
+    def _status_table(self) -> None:
+        life = id(self._cluster.process)
+        for job in self._cluster.master.queue.jobs():
+            new, old = job.status, self._statuses.get((life, job.id))
+            if old is not None and new is not old and new not in MAY_BECOME[old]:
+                self.note(f"job {job.id} was {old} and became {new}")
+            self._statuses[life, job.id] = new
+
+    def _owned(self) -> None:
+        for host in self._cluster.hosts.values():
+            if host.powered and not self._left_behind():
+                for key, piece in host.shelf.own.items():
+                    if self._configuration.find_instance(piece.owner) is None:
+                        self.note(f"volume {key[2]} on {host.name} belongs to nobody")
+
+    def _left_behind(self) -> bool:
+        return any(LEFT_BEHIND in str(entry.text) for _, one in self._jobs() for entry in one.log)
+
+    # -- at quiet ----------------------------------------------------------------------------------
+
+    def check_quiet(self) -> None:
+        """The cluster has come to rest."""
+        self._happened()
+        self._committed(())
+        for suffering in self.life.wrong:
+            self.note(suffering)
+        stuck = set()
+        for job in self._cluster.master.queue.jobs():
+            if job.status is Status.STUCK:
+                stuck.add(str(job.id))
+            elif not job.finished:
+                self.note(f"job {job.id} {job.summary} never ended: {job.status}")
+        for row in self._cluster.master.queue.locks.rows():
+            for owner in sorted({*row.owners} - stuck):
+                self.note(f"job {owner} has ended and holds lock {row.name}")
+        if not stuck:
+            self._nothing_half_done()
+        self._mirrors_equal()
+
+    def _nothing_half_done(self) -> None:
+        for instance in self._configuration.instances(unfinished=True):
+            if instance.made_by is not None:
+                self.note(f"instance {instance.name} was never finished")
+            if instance.moving_to is not None:
+                self.note(f"instance {instance.name} is marked as moving and no job moves it")
+
+    def _mirrors_equal(self) -> None:
+        for instance in self._configuration.instances():
+            for disk, pair in self.pairs(instance):
+                if len(pair) == 2 and all(one.connected for _, one in pair):
+                    contents = {host.shelf.read(one.path) for host, one in pair}
+                    good = all(self._good(host, one) for host, one in pair)
+                    if good and len(contents) > 1:
+                        self.note(f"disk {disk} of {instance.name} differs on its two nodes")
+
+    def degraded(self) -> list[str]:
+        """Mirrored disks of active instances that lack a complete, connected copy."""
+        found = []
+        for instance in self._configuration.instances():
+            for disk, pair in self.pairs(instance):
+                whole = len(pair) == 2 and all(
+                    one.connected and self._good(host, one) for host, one in pair
+                )
+                if instance.disks_active and not whole:
+                    found.append(f"disk {disk} of {instance.name} is degraded")
+        return found
+
+    def pairs(
+        self, instance: Instance
+    ) -> Iterator[tuple[int, list[tuple[SimulatedHost, Attachment]]]]:
+        """(index, attached sides) of each mirrored disk."""
+        for index, disk in enumerate(instance.disks):
+            if disk.template != Template.DRBD:
+                continue
+            name = f"{disk.label}.disk{index}_data"
+            yield (
+                index,
+                [(host, one) for host, key, one in self._attached() if key[2] == name],
+            )
+
+    def _good(self, host: SimulatedHost, attachment: Attachment) -> bool:
+        pieces: Any = host.shelf.own
+        return any(
+            pieces[key].copy.good for key, one in host.shelf.attached.items() if one is attachment
+        )
