@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 import structlog
+from twisted.internet.defer import CancelledError
 
 from clusterd.errors import ClusterError
 from jobqueue.opcode import Registry
@@ -69,11 +70,13 @@ class Rapi:
         self._table = Table((*routes(), of_schema))
 
     async def answer(self, incoming: Incoming) -> Answer:
-        """What the client is told; never raises."""
+        """What the client is told; raises nothing but its own cancellation."""
         try:
             return Answer(body=await self._carry_out(incoming))
         except ClusterError as error:
             problem = from_door(error)
+        except CancelledError:
+            raise
         except Exception:
             log.exception("rapi_failed", method=incoming.method, path=incoming.path)
             problem = RapiError("Internal error, see the log of the RAPI")

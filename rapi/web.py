@@ -8,6 +8,7 @@ import msgspec
 import structlog
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -108,21 +109,31 @@ def _unheard(failure: Failure) -> None:
         log.error("answer_lost", error=str(failure.value))
 
 
+class TurnedAway(Protocol):
+    """Hangs up at once. (Under TLS a factory cannot refuse by answering no protocol.)"""
+
+    def connectionMade(self) -> None:
+        """Nothing is said."""
+        transport: Any = self.transport
+        transport.abortConnection()
+
+
 class RapiSite(Site):
     """The server of the RAPI; more clients than it serves at once are turned away."""
 
-    def __init__(self, rapi: Rapi, reactor: Any) -> None:
+    def __init__(self, rapi: Rapi, reactor: Any, max_clients: int = MAX_CLIENTS) -> None:
         super().__init__(  # type: ignore[no-untyped-call]
             RapiResource(rapi), requestFactory=RapiRequest, timeout=IDLE_S, reactor=reactor
         )
         self.displayTracebacks = False
+        self._max_clients = max_clients
         self._clients = 0
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A connection, unless there are too many."""
-        if self._clients >= MAX_CLIENTS:
-            log.warning("rapi_full", clients=MAX_CLIENTS)
-            return None
+        if self._clients >= self._max_clients:
+            log.warning("rapi_full", clients=self._max_clients)
+            return TurnedAway()
         channel: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
         self._clients += 1
         lost = channel.connectionLost

@@ -109,7 +109,8 @@ class RapiHouse:
             set_watcher_pause=self._pause,
         )
         network = Network(lambda deliver: self.clock.callLater(0, deliver))
-        self.door = Endpoint(network, DoorFactory(desk, who=lambda _transport: "uid:7"))
+        self.doors = DoorFactory(desk, who=lambda _transport: "uid:7")
+        self.door = Endpoint(network, self.doors)
         site = make_site(
             Door(self.door, self.clock),
             KnownUsers(),

@@ -10,10 +10,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.protocol import Factory, Protocol
 
+from clusterd.doorway.async_client import Door
 from rapi.auth import REALM, UsersFile, credentials, parse
 from rapi.resources.table import routes
-from tests.unit.rapi_house import RapiHouse
+from rapi.service import Rapi
+from rapi.web import RapiSite
+from tests.unit.rapi_house import REGISTRY, KnownUsers, RapiHouse
+from tests.unit.wires import Endpoint, Network
 
 WAIT = {"fields": ["id"], "previous_job_info": None, "previous_log_serial": None}
 STARTUP = "/2/instances/web2.example.com/startup"
@@ -143,6 +148,22 @@ def test_a_body_has_a_bound() -> None:
 def test_too_many_arguments_are_refused() -> None:
     heard = RapiHouse().ask("GET", "/2/info?" + "&".join(["a=1"] * 2000))
     assert heard.status == 400
+
+
+def test_more_clients_than_a_site_serves_are_turned_away() -> None:
+    house = RapiHouse()
+    site = RapiSite(
+        Rapi(Door(house.door, house.clock), KnownUsers(), REGISTRY, house.clock.seconds),
+        house.clock,
+        2,
+    )
+    endpoint = Endpoint(Network(), site)
+    for _ in range(3):
+        endpoint.connect(Factory.forProtocol(Protocol))
+    assert [wire.closed for wire in endpoint.wires] == [False, False, True]
+    endpoint.wires[0].loseConnection()
+    endpoint.connect(Factory.forProtocol(Protocol))
+    assert [wire.closed for wire in endpoint.wires] == [True, False, True, False]
 
 
 # -- the master ---------------------------------------------------------------------------------

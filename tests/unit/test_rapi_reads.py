@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from rapi.field_sets import INSTANCE_FIELDS, JOB_BULK_FIELDS, JOB_FIELDS, NODE_FIELDS
 from tests.unit.rapi_house import RapiHouse
@@ -250,9 +251,13 @@ def test_a_client_that_goes_away_while_it_waits_is_forgotten() -> None:
     seen = {"fields": ["status"], "previous_job_info": ["queued"], "previous_log_serial": 0}
     house.begin("GET", "/2/jobs/1/wait", seen)
     timers = len(house.clock.getDelayedCalls())
-    house.site.cut()
-    house.clock.advance(0)
+    assert len(house.doors.waiting) == 1
+    with capture_logs() as lines:
+        house.site.cut()
+        house.clock.advance(0)
+    assert lines == []
     assert len(house.clock.getDelayedCalls()) < timers
+    assert len(house.doors.waiting) == 0
 
 
 @pytest.mark.parametrize(
