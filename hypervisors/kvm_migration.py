@@ -9,6 +9,7 @@ stays still: two running ones cannot be.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any, Literal
 
@@ -108,6 +109,17 @@ def depart(uri: str, peer: Any, departure: Departure) -> MigrationStatus:
     library = load_library()
     # a connection of its own: what is asked on the shared one may be asked twice
     connection = connected(library, uri)
+    try:
+        return _departed(library, connection, peer, departure)
+    finally:
+        # here and now: left to the garbage collector the farewell would be said in the reactor's
+        # thread, which would wait for an answer that only the reactor itself can carry over
+        for one in (connection, peer):
+            with contextlib.suppress(library.libvirtError):
+                one.close()
+
+
+def _departed(library: Any, connection: Any, peer: Any, departure: Departure) -> MigrationStatus:
     domain = connection.lookupByName(departure.name)
     was_running = domain.state()[0] == library.VIR_DOMAIN_RUNNING
     begun_s = time.monotonic()
