@@ -25,7 +25,7 @@ from storage.shelf import Shelf
 from tests.unit.call_rig import Listener, Numbers
 from tests.waiting import pause, reactor, run
 
-POLICY = Policy(connect_s=3.0, first_pause_s=0.2)
+POLICY = Policy(connect_s=10.0, first_pause_s=0.2)
 
 
 class RealNode:
@@ -44,7 +44,7 @@ class RealNode:
             bind_address = "127.0.0.1"
             port = 1
             [timeouts]
-            connect_s = 3.0
+            connect_s = 10.0
         """
         settings = Settings.parse(text, source="test", root=str(place / name))
         self.settings = msgspec.structs.replace(
