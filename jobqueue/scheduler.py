@@ -39,12 +39,13 @@ class Scheduler:
         self._blocked: dict[int, set[int]] = {}
         self._dependents: dict[int, set[int]] = defaultdict(set)
         self._running: dict[int, Deferred[None]] = {}
+        self._open = False
         self._stopped = False
         self._broken: Callable[[Failure], None] = lambda _failure: None
 
     async def start(self, broken: Callable[[Failure], None]) -> None:
-        """Take up everything that is stored, then new jobs as they come. ``broken`` is called when
-        a job's execution itself fails (the store is lost, the master deposed)."""
+        """Go on with what was under way. ``broken`` is called when a job's execution itself fails
+        (the store is lost, the master deposed)."""
         self._broken = broken
         wanted = {int(e.key.split("/")[1]) for e in await self._queue.store.read(CANCELS)}
         unfinished = self._queue.unfinished()
@@ -63,6 +64,11 @@ class Scheduler:
                 self._run(job)
         for job in unfinished:
             self._changed(job)
+
+    def open(self) -> None:
+        """From now on begin queued jobs too: what they are decided on is known."""
+        self._open = True
+        self._fill()
 
     def stop(self) -> None:
         """Start nothing more; running jobs stay as their journals say."""
@@ -142,7 +148,9 @@ class Scheduler:
             heapq.heappush(self._ready, (job.priority, job_id))
 
     def _fill(self) -> None:
-        while not self._stopped and self._ready and len(self._running) < self._limit():
+        while (
+            self._open and not self._stopped and self._ready and len(self._running) < self._limit()
+        ):
             priority, job_id = heapq.heappop(self._ready)
             job = self._queue.job(job_id)
             stale = job is None or job.finished or job_id in self._running

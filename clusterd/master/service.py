@@ -1,6 +1,7 @@
 """The master: one object that owns the graph of a mastership, from taking it to giving it up.
 
-Order of starting: epoch, configuration, queue, links, resumed jobs, new ones, then the door.
+Order of starting: epoch, configuration, queue, links, resumed jobs, the door; queued jobs begin
+once all nodes were seen, or had their time, as they are decided on what nodes see.
 A master that finds itself deposed stops at once: no further write, no further call.
 """
 
@@ -29,6 +30,9 @@ from jobqueue.queue import JobQueue
 from jobqueue.scheduler import Scheduler
 from jobqueue.step import Steps
 from jobqueue.store.interface import Change, Store, Transaction
+
+FIRST_SIGHT_S = 5.0
+"""How long queued jobs wait for the first sight of nodes after a start."""
 
 LOG = structlog.get_logger("master")
 
@@ -84,6 +88,8 @@ class Master:
         self.store.watch(f"{PREFIX}node/", self._nodes_changed)
         LOG.info("master", node=self.name, epoch=self.epoch())
         await self.scheduler.start(self._broken)
+        self.sights.once_seen(self._nodes_in_use(), self.scheduler.open)
+        self.clock.callLater(FIRST_SIGHT_S, self.scheduler.open)
 
     def stop(self, why: str = "asked to") -> None:
         """Start nothing more and let go of the nodes; jobs stay as their journals say."""
@@ -112,6 +118,9 @@ class Master:
         if self._stopped or self.tenure is None:
             raise Deposed("This master has stopped and changes nothing any more")
         return self.tenure.fence()
+
+    def _nodes_in_use(self) -> list[str]:
+        return [node.name for node in self.configuration.nodes() if not node.offline]
 
     def _limit(self) -> int:
         return self.configuration.cluster.max_running_jobs

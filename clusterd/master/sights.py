@@ -5,7 +5,7 @@ Kept in memory only; nodes push it again after a restart.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -22,6 +22,7 @@ class Sightings:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._sights: dict[str, Sighting] = {}
+        self._awaited: list[tuple[set[str], Callable[[], None]]] = []
         self.deposed_by: Callable[[str], None] = lambda why: None
         self.returned: Callable[[str], None] = lambda node: None
         """Called with a node whose link stands (again)."""
@@ -32,6 +33,14 @@ class Sightings:
         """The latest knowledge of a node."""
         return self._sights.get(node, NEVER)
 
+    def once_seen(self, nodes: Iterable[str], then: Callable[[], None]) -> None:
+        """Call ``then`` when each of these has been seen; at once if that is so already."""
+        missing = {node for node in nodes if self.sight(node).observation is None}
+        if missing:
+            self._awaited.append((missing, then))
+        else:
+            then()
+
     def forget(self, node: str) -> None:
         """The node is no longer part of the cluster."""
         self._sights.pop(node, None)
@@ -41,6 +50,7 @@ class Sightings:
     def sighted(self, node: str, observation: Observation) -> None:
         """A node says what it sees; its link stands."""
         self._sights[node] = Sighting(observation=observation, received=self._now(), connected=True)
+        self._tick_off(node)
         self.changed(node)
 
     def connected(self, node: str) -> None:
@@ -64,3 +74,11 @@ class Sightings:
         """A node has seen a newer master."""
         LOG.error("deposed", node=node, why=why)
         self.deposed_by(why)
+
+    def _tick_off(self, node: str) -> None:
+        for missing, _then in self._awaited:
+            missing.discard(node)
+        done = [then for missing, then in self._awaited if not missing]
+        self._awaited = [(missing, then) for missing, then in self._awaited if missing]
+        for then in done:
+            then()

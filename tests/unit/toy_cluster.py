@@ -198,6 +198,7 @@ class ToyMaster:
     async def _start(self) -> None:
         await self.queue.load()
         await self.scheduler.start(self.failures.append)
+        self.scheduler.open()
 
     # -- surroundings ------------------------------------------------------------------------------
 
