@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import msgspec
@@ -14,6 +15,13 @@ from clusterd.errors import NodeAway
 from clusterd.world import Clock, Random
 
 USUAL = Policy()
+
+
+@functools.cache
+def _remote_nodes() -> RemoteNodes:
+    """The proxies, built once: the surface of a version never changes."""
+    return RemoteNodes(Surface())
+
 
 EndpointOf = Callable[[str, str], Endpoint]
 """(node's name, address) -> where to connect. Over TLS it makes sure that the node there is the one
@@ -44,7 +52,7 @@ class Links:
         self._clock = clock
         self._listener = listener
         self._policy = policy
-        self._nodes = RemoteNodes(Surface())
+        self._nodes = _remote_nodes()
         self._ids = Ids(fresh_ids(random.uuid()))
         self._links: dict[str, Link] = {}
         self._addresses: dict[str, str] = {}
