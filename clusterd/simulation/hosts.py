@@ -95,6 +95,8 @@ class PretendedPeers:
 def place_os(directory: Path) -> None:
     """A valid OS definition that does nothing."""
     home = directory / OS_NAME
+    if (home / "verify").exists():
+        return
     home.mkdir(parents=True, exist_ok=True)
     (home / "ganeti_api_version").write_text("20\n", "utf-8")
     (home / "parameters.list").write_text("", "utf-8")
@@ -134,6 +136,7 @@ class SimulatedHost:
         self._directory = directory / name
         bridge = self._directory / "net" / BRIDGE / "bridge"
         bridge.mkdir(parents=True, exist_ok=True)
+        self._lose_links()
         self.shelf.in_use = self._in_use
         machine = room.machine(name)
         machine.device_exists = self._can_be_opened
@@ -160,8 +163,7 @@ class SimulatedHost:
         self._network.power(self.name, on=False)
         self._room.power_off(self.name)
         self.shelf.power_off()
-        for link in self._links():
-            link.unlink()
+        self._lose_links()
 
     def kill_daemon(self) -> None:
         """kill -9 of the node daemon; its guests and devices stay."""
@@ -197,8 +199,10 @@ class SimulatedHost:
         except OSError:
             return ""
 
-    def _links(self) -> list[Path]:
-        return sorted((self._directory / "run" / DISK_LINKS).glob("*"))
+    def _lose_links(self) -> None:
+        """They are not kept without power."""
+        for link in sorted((self._directory / "run" / DISK_LINKS).glob("*")):
+            link.unlink()
 
     def _can_be_opened(self, path: str) -> bool:
         """As a real hypervisor finds: a mirror that is not primary cannot be opened."""

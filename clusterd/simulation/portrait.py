@@ -7,6 +7,7 @@ drew differently look alike when they mean the same.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from clusterd.simulation.hosts import SimulatedHost
 from jobqueue.store.memory import MemoryStore
 
 VOLATILE = frozenset({"serial_no", "ctime", "mtime", "made_by"})
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 Portrait = tuple[str, ...]
 
 
@@ -103,4 +105,4 @@ def _parts(instance: Instance) -> Iterator[tuple[str, str]]:
 def _renamed(line: str, names: dict[str, str]) -> str:
     for identity, name in names.items():
         line = line.replace(identity, name)
-    return line
+    return UUID.sub("<unknown>", line)

@@ -60,6 +60,11 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """How migrations of the instance go."""
     ends: Status = Status.SUCCESS
 
+    @property
+    def usual_course(self) -> Course:
+        """How migrations go when nothing is wrong."""
+        return self.course or Course()
+
     def prepare(self, cluster: SimulatedCluster) -> None:
         """Make the starting state; raises RuntimeError when that fails."""
         cluster.wait_for_nodes()

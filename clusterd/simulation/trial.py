@@ -1,0 +1,287 @@
+"""One trial: a scenario, faults, and the judgement of what came of it.
+
+After the job has come to rest and the faults are healed, a trial is good when the invariants held
+all the time, and
+- if only the master was troubled: the state is that of the run without faults, or untouched when
+  nobody had been told that the job was accepted;
+- otherwise: the job ended, what should run can be started, verification finds nothing, and the
+  same request asked again leads to the state of the run without faults.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from clusterd.model import AdminState
+from clusterd.opcodes.cluster_verify import ClusterVerify
+from clusterd.opcodes.instance_failover import InstanceFailover
+from clusterd.opcodes.instance_startup import InstanceStartup
+from clusterd.opcodes.node_set_params import NodeSetParams
+from clusterd.simulation.cluster import SimulatedCluster
+from clusterd.simulation.complaints import Complaints
+from clusterd.simulation.faults import KINDS, Fault, Misfortune, cancel_all
+from clusterd.simulation.invariants import Invariants
+from clusterd.simulation.portrait import Portrait, difference, portrait
+from clusterd.simulation.scenarios import SCENARIOS, Scenario
+from jobqueue.job import Status
+from jobqueue.live import Job
+from jobqueue.opcode import Opcode
+
+PATIENCE_S = 1800.0
+"""Virtual time after which an operator cancels what still runs, and again after which it fails."""
+
+REST_S = 100.0
+"""Virtual time for the cluster to repair itself."""
+
+RESTART_S = 1.0
+MAX_SHOWN = 12
+
+
+class Verdict(msgspec.Struct, kw_only=True):
+    """What came of a trial."""
+
+    scenario: str
+    faults: tuple[Fault, ...]
+    wrong: list[str]
+    calls: int
+    commits: int
+    status: Status | None
+    """Of the job; None when nobody was told of it."""
+    before: Portrait = ()
+    after: Portrait = ()
+
+    @property
+    def again(self) -> str:
+        """The line that repeats it."""
+        line = f"python -m clusterd.simulation.explore --scenario {self.scenario}"
+        chosen = ",".join(map(str, self.faults))
+        return f"{line} --faults {chosen}" if chosen else line
+
+
+class Trial:
+    """Builds the cluster, lets things go wrong, judges."""
+
+    def __init__(self, directory: Path, scenario: Scenario, faults: tuple[Fault, ...]) -> None:
+        self.misfortune = Misfortune(faults)
+        self.cluster = SimulatedCluster(
+            directory, nodes=scenario.nodes, outside=scenario.outside, trouble=self.misfortune
+        )
+        self.invariants = Invariants(self.cluster)
+        self.cluster.attention.members.append(self.misfortune)
+        self._scenario = scenario
+        self._faults = faults
+        self._number: int | None = None
+        self._before: Portrait = ()
+
+    @property
+    def _master_only(self) -> bool:
+        return all(KINDS[fault.kind].master_only for fault in self._faults)
+
+    def run(self) -> Verdict:
+        """To the end."""
+        self._scenario.prepare(self.cluster)
+        self._before = portrait(self.cluster)
+        self.misfortune.arm(self.cluster)
+        self._number = self.cluster.submit(*self._scenario.act)
+        self._come_to_rest()
+        calls, commits = self.misfortune.calls, self.misfortune.commits
+        self.misfortune.heal()
+        if not self._master_only:
+            self.cluster.clock.run(REST_S)
+        self._come_to_rest()
+        if self._faults:
+            self._judge()
+        self.invariants.check_quiet()
+        job = self._job()
+        return Verdict(
+            scenario=self._scenario.name,
+            faults=self._faults,
+            wrong=self.invariants.broken,
+            calls=calls,
+            commits=commits,
+            status=job.status if job is not None else None,
+            before=self._before,
+            after=portrait(self.cluster),
+        )
+
+    def _job(self) -> Job | None:
+        if self._number is not None:
+            return self.cluster.job(self._number)
+        jobs = self.cluster.master.queue.jobs()
+        return jobs[-1] if len(jobs) > len(self._scenario.given) else None
+
+    # -- letting it run ----------------------------------------------------------------------------
+
+    def _come_to_rest(self) -> None:
+        """Until quiet; a dead master is started again, what runs for ever is canceled."""
+        if self._until_quiet(PATIENCE_S):
+            return
+        cancel_all(self.cluster)
+        self._until_quiet(PATIENCE_S)
+
+    def _until_quiet(self, for_s: float) -> bool:
+        cluster = self.cluster
+        deadline = cluster.clock.seconds() + for_s
+        while cluster.clock.seconds() < deadline:
+            if self._master_may_start():
+                cluster.start_master()
+            left_s = deadline - cluster.clock.seconds()
+            if cluster.clock.run_until(self._needs_care, left_s) and cluster.quiet():
+                return True
+            cluster.clock.run(RESTART_S)
+        return False
+
+    def _needs_care(self) -> bool:
+        process = self.cluster.process
+        return self.cluster.quiet() or bool(process.failures) or process.clock.dead
+
+    def _master_may_start(self) -> bool:
+        process = self.cluster.process
+        gone = process.clock.dead or bool(process.failures and not process.begun)
+        return gone and self.cluster.hosts[self.cluster.names[0]].powered
+
+    # -- judging -----------------------------------------------------------------------------------
+
+    def _judge(self) -> None:
+        found = portrait(self.cluster)
+        wanted = reference(self._scenario.name)
+        if self._master_only:
+            untouched = self._job() is None and found == self._before
+            if found != wanted.after and not untouched:
+                self._differs("the end is another than without the fault", wanted.after, found)
+            elif not untouched:
+                self._check_status(wanted)
+            return
+        self._check_jobs_ended()
+        if self.misfortune.lost:
+            self._go_on_without()
+        self._start_what_should_run()
+        self._verify()
+        if not self.misfortune.lost:
+            self._ask_again(wanted)
+
+    def _check_status(self, wanted: Verdict) -> None:
+        job = self._job()
+        status = job.status if job is not None else None
+        if status is not wanted.status:
+            reason = job.known[-1].result if job is not None else "it is gone"
+            self.invariants.note(f"the job is {status} ({reason}), not {wanted.status}")
+
+    def _check_jobs_ended(self) -> None:
+        if self.misfortune.lost:
+            return
+        for job in self.cluster.master.queue.jobs():
+            if job.status is Status.STUCK:
+                reason = job.stuck_because or [known.failure for known in job.known]
+                self.invariants.note(f"job {job.id} {job.summary} is stuck: {reason}")
+
+    def _go_on_without(self) -> None:
+        """The operator gives a lost node up and moves what lived there."""
+        for node in self.misfortune.lost:
+            self._do(NodeSetParams(node_name=node, offline=True, auto_promote=True))
+            for instance in list(self.cluster.master.configuration.instances()):
+                lives_there = self.cluster.master.view().primary(instance).name == node
+                if lives_there and instance.secondary_node is not None:
+                    failover = InstanceFailover(
+                        instance_name=instance.name, ignore_consistency=True
+                    )
+                    self._do(failover)
+
+    def _start_what_should_run(self) -> None:
+        for instance in list(self.cluster.master.configuration.instances()):
+            primary = self.cluster.master.view().primary(instance)
+            runs = self.cluster.runs_on(instance.name)
+            wanted = instance.admin_state is AdminState.UP and not primary.offline
+            if wanted and runs != (primary.name,):
+                self._do(InstanceStartup(instance_name=instance.name))
+        self.cluster.clock.run(REST_S)
+        self._come_to_rest()
+
+    def _verify(self) -> None:
+        """What verification calls an error is one."""
+        job = self._do(ClusterVerify())
+        if job is None:
+            return
+        for entry in (job.known[-1].result or {}).get("jobs", []):
+            verifying = self.cluster.job(entry[1])
+            lines = [line.text for line in verifying.logs(0)] if verifying is not None else []
+            for line in lines:
+                if " ERROR: " in str(line) and not self._expected(str(line)):
+                    self.invariants.note(f"verification says: {line}")
+        self.invariants.broken += [] if self.misfortune.lost else self.invariants.degraded()
+
+    def _expected(self, line: str) -> bool:
+        """An instance whose only node is lost stays lost."""
+        return bool(self.misfortune.lost) and "lives on offline node" in line
+
+    def _ask_again(self, wanted: Verdict) -> None:
+        """What did not happen, happens when it is asked for again."""
+        for name in self.cluster.hosts:
+            self.cluster.room.machine(name).deaf.clear()
+        if self._scenario.ends is not Status.SUCCESS:
+            return
+        self.cluster.room.plan_migration("web1", self._scenario.usual_course)
+        if portrait(self.cluster) != wanted.after:
+            self._do(*self._scenario.act)
+            self.cluster.clock.run(3.0)
+        found = portrait(self.cluster)
+        if found != wanted.after:
+            self._differs("asking again did not help", wanted.after, found)
+
+    def _do(self, *opcodes: Opcode) -> Job | None:
+        """A job of the operator's; it must succeed."""
+        number = self.cluster.submit(*opcodes)
+        self._come_to_rest()
+        job = self.cluster.job(number) if number is not None else None
+        if job is None:
+            self.invariants.note(f"{opcodes[-1].op_id()} was not accepted")
+        elif job.status is not Status.SUCCESS:
+            text = f"afterwards {job.summary} is {job.status}: {job.known[-1].result}"
+            self.invariants.note(text)
+        return job
+
+    def _differs(self, text: str, wanted: Portrait, found: Portrait) -> None:
+        lines = difference(wanted, found)
+        shown = "\n      ".join(lines[:MAX_SHOWN])
+        self.invariants.note(f"{text}:\n      {shown}")
+
+
+def attempt(name: str, faults: tuple[Fault, ...] = ()) -> Verdict:
+    """One trial of a scenario."""
+    complaints = Complaints()
+    with complaints.listening():
+        try:
+            verdict = Trial(_place(), SCENARIOS[name], faults).run()
+        # whatever breaks in a trial is what the trial has found
+        except Exception as error:  # noqa: BLE001
+            verdict = _broken(name, faults, error)
+    verdict.wrong += complaints.heard
+    return verdict
+
+
+def _place() -> Path:
+    """Where the pretended hosts keep their few files; used by one trial after the other."""
+    return Path(_directory().name)
+
+
+@functools.cache
+def _directory() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="trials-")
+
+
+def _broken(name: str, faults: tuple[Fault, ...], error: Exception) -> Verdict:
+    text = f"the trial broke: {type(error).__name__}: {error}"
+    return Verdict(scenario=name, faults=faults, wrong=[text], calls=0, commits=0, status=None)
+
+
+@functools.cache
+def reference(name: str) -> Verdict:
+    """How a scenario goes without faults. Raises RuntimeError when that is wrong already."""
+    verdict = attempt(name)
+    if verdict.wrong or verdict.status is not SCENARIOS[name].ends:
+        raise RuntimeError(f"{name} without faults: {verdict.status}, {verdict.wrong}")
+    return verdict
