@@ -120,17 +120,29 @@ class Killed(Exception):
 
 
 class DyingCommands(SshCommands):
-    """Commands of a daemon that is killed before its ``last``-th program starts."""
+    """Commands of a daemon that is killed once it ran so many programs that change anything."""
 
-    def __init__(self, node: Node, last: int) -> None:
+    reading: ClassVar[tuple[str, ...]] = ("lvs", "vgs", "show", "get-gi")
+    verbs: ClassVar[tuple[str, ...]] = (
+        *("create-md", "restore-md", "apply-al", "new-resource", "new-minor"),
+        *("attach", "connect", "primary", "secondary", "down"),
+    )
+
+    def __init__(self, node: Node, changes: int) -> None:
         super().__init__(node)
-        self.last = last
+        self._left = changes
+        self.changed: list[str] = []
+        """The program or its verb, of those that ran."""
 
     async def run(
         self, *argv: str, timeout_s: float = 60.0, check: bool = True, stdin: str | None = None
     ) -> Output:
-        if self.count >= self.last:
-            raise Killed(argv)
+        if not any(word in self.reading for word in argv):
+            if not self._left:
+                raise Killed(argv)
+            self._left -= 1
+            verbs = [word for word in argv if word in self.verbs]
+            self.changed.append(verbs[0] if verbs else argv[0])
         return await super().run(*argv, timeout_s=timeout_s, check=check, stdin=stdin)
 
 

@@ -10,9 +10,8 @@ import pytest
 
 from storage import errors
 from storage.drbd import DrbdBackend
-from storage.interface import Backend
 from storage.lvm import PlainBackend
-from storage.volume import Health, Link, Role, Template, Volume
+from storage.volume import Health, Link, Role, Template
 from tests.contracts.storage import Mirrored, backend_contract, finish, mirror_contract
 from tests.system.real_storage import (
     GROUP,
@@ -29,7 +28,7 @@ from tests.testbed.fixtures import two_hosts  # noqa: F401
 from tests.testbed.testbed import Testbed
 
 pytestmark = pytest.mark.real
-COMMANDS_MAX = 30
+CHANGES_MAX = 8
 
 
 class _Hosts:
@@ -97,44 +96,45 @@ def test_verbs_take_few_programs(hosts: Testbed) -> None:
     }
 
 
-@pytest.mark.parametrize("template", [Template.PLAIN, Template.DRBD])
-def test_killed_before_any_program_and_done_again(hosts: Testbed, template: Template) -> None:
+KILLED_AFTER = {
+    Template.PLAIN: {"lvcreate", "lvremove"},
+    Template.DRBD: {
+        *("lvcreate", "lvremove", "blkdiscard", "create-md", "restore-md"),
+        *("new-resource", "new-minor", "apply-al", "attach", "down"),
+    },
+}
+"""The programs after which a verb still has something to do, so that being killed there matters."""
+
+
+@pytest.mark.parametrize("template", sorted(KILLED_AFTER))
+def test_killed_after_each_change_and_done_again(hosts: Testbed, template: Template) -> None:
+    """Lives of a daemon that are killed after one change, or more where one leads nowhere new."""
     node = hosts.nodes()[0]
     prepare(node)
-
-    def backend(commands: SshCommands) -> Backend:
-        kinds = {Template.PLAIN: PlainBackend, Template.DRBD: DrbdBackend}
-        return kinds[template](commands, (GROUP,))
-
-    async def up(backend: Backend, volume: Volume) -> None:
-        await backend.ensure(volume)
-        await backend.attach(volume, clean=True)
-        await backend.open(volume, force=True)
-
-    async def down(backend: Backend, volume: Volume) -> None:
-        await backend.close(volume)
-        await backend.forget(volume)
-
-    whole = backend(SshCommands(node))
-    for killed_at in range(COMMANDS_MAX):
-        plain = template is Template.PLAIN
-        volume = plain_volume() if plain else mirror_volumes(hosts.nodes()[:2])[0]
-        ended = 0
-        for way in (up, down):
+    plain = template is Template.PLAIN
+    volume = plain_volume() if plain else mirror_volumes(hosts.nodes()[:2])[0]
+    kind = PlainBackend if plain else DrbdBackend
+    options = {"attach": {"clean": True}, "open": {"force": True}}
+    killed_after = set()
+    for verb in ("ensure", "attach", "open", "close", "forget"):
+        seen: set[tuple[str, ...]] = set()
+        changes, done = 1, False
+        while not done:
+            commands = DyingCommands(node, changes)
             try:
-                finish(way(backend(DyingCommands(node, killed_at)), volume))
-                ended += 1
+                finish(getattr(kind(commands, (GROUP,)), verb)(volume, **options.get(verb, {})))
+                done = True
             except Killed:
-                finish(way(whole, volume))
-            status = finish(whole.look(volume))
-            assert status.present is (way is up)
-            if way is up:
-                assert status.health is Health.OK
-                assert plain or status.role is Role.PRIMARY
-        if ended == 2:
-            break
-    else:
-        raise AssertionError("never came to an end")
+                killed_after.add(commands.changed[-1])
+            changes = changes + 1 if tuple(commands.changed) in seen else 1
+            seen.add(tuple(commands.changed))
+            assert changes <= CHANGES_MAX, f"{verb} never comes to an end"
+        status = finish(kind(SshCommands(node), (GROUP,)).look(volume))
+        assert status.present is (verb != "forget")
+        if verb == "open":
+            assert status.health is Health.OK
+            assert plain or status.role is Role.PRIMARY
+    assert killed_after >= KILLED_AFTER[template]
     left = node.run("lvs --noheadings; cat /proc/drbd; drbdsetup show all").stdout
     assert volume.name not in left
 
