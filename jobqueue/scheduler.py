@@ -41,6 +41,7 @@ class Scheduler:
         self._running: dict[int, Deferred[None]] = {}
         self._open = False
         self._stopped = False
+        self._filling = False
         self._broken: Callable[[Failure], None] = lambda _failure: None
 
     async def start(self, broken: Callable[[Failure], None]) -> None:
@@ -148,6 +149,17 @@ class Scheduler:
             heapq.heappush(self._ready, (job.priority, job_id))
 
     def _fill(self) -> None:
+        """Start what may run. What a started job says comes back here at once; the call under way
+        goes on then, instead of one inside the other as deep as the queue is long."""
+        if self._filling:
+            return
+        self._filling = True
+        try:
+            self._start_ready()
+        finally:
+            self._filling = False
+
+    def _start_ready(self) -> None:
         while (
             self._open and not self._stopped and self._ready and len(self._running) < self._limit()
         ):

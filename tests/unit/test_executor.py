@@ -237,3 +237,11 @@ def _run(
     recorded = sorted(key for key in play.disk.entries if key.startswith("toys/"))
     assert play.master.queue.locks.rows() == ()
     return (ended, sorted(play.toys.things), recorded), master.trouble.seen
+
+
+def test_a_long_queue_is_worked_off_without_going_deep() -> None:
+    """Jobs that end as soon as they begin start the next ones; a thousand must not nest."""
+    play = Play()
+    ids = play.submit(*[[PutAll(names=(f"t{number}",))] for number in range(1500)])
+    play.settle()
+    assert {play.status(job) for job in ids} == {Status.SUCCESS}
