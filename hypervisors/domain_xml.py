@@ -66,14 +66,7 @@ def domain_xml(guest: Guest, parameters: KvmParameters, decided: Decided) -> str
     add(domain, "on_reboot", "restart" if parameters.reboot_behavior == "reboot" else "destroy")
     add(domain, "on_crash", "destroy")
     _add_devices(domain, guest, parameters, decided)
-    words = shlex.split(parameters.kvm_extra)
-    if decided.accelerator == "tcg" and not parameters.mem_path:
-        words = [*_uneven_memory(guest.memory_mib), *words]
-    if words:
-        domain.set("xmlns:qemu", QEMU_NAMES)
-        command_line = add(domain, "qemu:commandline")
-        for word in words:
-            add(command_line, "qemu:arg", value=word)
+    _add_for_qemu(domain, guest, parameters, decided)
     return text_of(domain)
 
 
@@ -91,6 +84,26 @@ def marked_as_arrived(description: str) -> str:
 def runs_accelerated(description: str) -> bool:
     """True if the domain is run by the processor, False if it is emulated."""
     return ET.fromstring(description).get("type") == "kvm"
+
+
+def _add_for_qemu(
+    domain: ET.Element, guest: Guest, parameters: KvmParameters, decided: Decided
+) -> None:
+    emulated = decided.accelerator == "tcg"
+    words = shlex.split(parameters.kvm_extra)
+    if emulated and not parameters.mem_path:
+        words = [*_uneven_memory(guest.memory_mib), *words]
+    if not words and not emulated:
+        return
+    domain.set("xmlns:qemu", QEMU_NAMES)
+    command_line = add(domain, "qemu:commandline")
+    for word in words:
+        add(command_line, "qemu:arg", value=word)
+    if emulated:
+        # libvirt asks for each of 400 properties of the processor at each start, which takes most
+        # of the start on a slow node; without this capability it asks for all of them at once
+        capabilities = add(domain, "qemu:capabilities")
+        add(capabilities, "qemu:del", capability="cpu-unavailable-features")
 
 
 def _uneven_memory(memory_mib: int) -> list[str]:
