@@ -59,7 +59,7 @@ def option_of(field: Field) -> Option:
                 field=field.name,
                 flag=True,
                 reads=lambda _given: False,
-                words=f"Do not: {words}",
+                words=f"Not: {words}",
             )
         case "nested":
             return Option(

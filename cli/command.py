@@ -80,6 +80,9 @@ class Session(Protocol):
     def now_ns(self) -> int:
         """Nanoseconds since the epoch."""
 
+    def pause(self, duration_s: float) -> None:
+        """Let time pass."""
+
     def read_input(self) -> str:
         """All of standard input."""
 

@@ -59,16 +59,19 @@ class RealSession:
     def ask(self, question: str) -> bool:
         """y, n or ? on the terminal; no terminal, no answer or an odd one is no."""
         try:
-            with open(self._terminal, "r+", buffering=1, encoding="utf-8") as terminal:
+            # opened twice: a terminal cannot seek, so Python has no text stream for both ways
+            with (
+                open(self._terminal, encoding="utf-8") as keyboard,
+                open(self._terminal, "w", encoding="utf-8") as screen,
+            ):
                 for _ in range(_QUESTIONS_MAX):
-                    terminal.write(f"{question}\ny/[n]/?: ")
-                    terminal.flush()
-                    answer = terminal.readline().strip().lower()
+                    print(f"{question}\ny/[n]/?: ", end="", file=screen, flush=True)
+                    answer = keyboard.readline().strip().lower()
                     if answer in _YES:
                         return True
                     if answer in _NO:
                         return False
-                    terminal.write("y: do it; n: do not\n")
+                    print("y: do it; n: do not", file=screen)
         except OSError:
             return False
         return False
@@ -76,6 +79,10 @@ class RealSession:
     def now_ns(self) -> int:
         """Nanoseconds since the epoch."""
         return time.time_ns()
+
+    def pause(self, duration_s: float) -> None:
+        """Let time pass."""
+        time.sleep(duration_s)
 
     def read_input(self) -> str:
         """All of standard input."""

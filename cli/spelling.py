@@ -101,7 +101,8 @@ def options_of(spelling: Spelling, declaration: Declaration) -> tuple[Option, ..
 
 def words_of(field: Field) -> str:
     """The declaration's, else those kept beside the rows, else its name."""
-    return field.words or WORDS.get(field.name, field.name.replace("_", " "))
+    words = field.words or WORDS.get(field.name, field.name.replace("_", " "))
+    return words[:1].upper() + words[1:]
 
 
 def _completed(option: Option, declaration: Declaration) -> Option:

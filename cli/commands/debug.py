@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ def _locks(call: Call) -> int:
         if interval_s is None or code:
             return code
         call.session.out("")
-        time.sleep(interval_s)
+        call.session.pause(interval_s)
 
 
 def read_job(source: str, text: str) -> list[dict[str, Any]]:

@@ -95,14 +95,13 @@ class Responder:
 class StageSession:
     """A command's outside: a fixed clock, no terminal unless ``answers`` says what is typed."""
 
-    live = False
-
     def __init__(self, path: Path, environment: Mapping[str, str] | None = None) -> None:
         self.environment: Mapping[str, str] = environment or {}
         self.door = Door(path, connect_timeout_s=5, answer_timeout_s=5)
         self.stdout: list[str] = []
         self.stderr: list[str] = []
         self.questions: list[str] = []
+        self.live = False
         self.yes = False
         self.input = ""
         self.became: list[str] = []
@@ -119,6 +118,10 @@ class StageSession:
 
     def now_ns(self) -> int:
         return NOW_NS
+
+    def pause(self, duration_s: float) -> None:
+        """A person who looks again and again ends it with Ctrl-C; here the first pause does."""
+        raise KeyboardInterrupt
 
     def read_input(self) -> str:
         return self.input
@@ -143,6 +146,11 @@ def log(serial: int, text: Any, kind: str = "message") -> list[Any]:
     return [serial, [1_700_000_000, 5], kind, text]
 
 
+def field(name: str, title: str, kind: str) -> dict[str, str]:
+    """A field's definition."""
+    return {"name": name, "title": title, "kind": kind, "doc": f"About {title}"}
+
+
 def job_answers(
     result: Any = None, *, status: str = "success", entries: Any = (), number: int = 12
 ) -> dict[str, Any]:
@@ -162,6 +170,7 @@ class Stage:
         self.responder = Responder(directory / "door", {})
         self.environment: dict[str, str] = {"CLUSTERD_ROOT": str(directory)}
         self.yes = False
+        self.live = False
         self.input = ""
 
     def answer(self, **answers: Any) -> Stage:
@@ -172,7 +181,7 @@ class Stage:
     def run(self, tool: str, *words: str) -> Ended:
         """One command."""
         session = StageSession(self.responder.path, self.environment)
-        session.yes, session.input = self.yes, self.input
+        session.yes, session.live, session.input = self.yes, self.live, self.input
         try:
             code = run(tool, words, session)
         finally:
