@@ -21,7 +21,8 @@ from storage.errors import CommandTimedOut
 from storage.interface import Backend, Output
 from storage.lvm import PlainBackend
 from storage.volume import Mirror, Template, Volume
-from tests.contracts.storage import MirrorWorld, StorageWorld, finish
+from tests.contracts.storage import StorageWorld, finish
+from tests.contracts.storage_mirror import MirrorWorld
 from tests.system.node_runner import TIMED_OUT, Order
 from tests.testbed.node import Node
 from tests.testbed.settings import CHECKOUT

@@ -12,7 +12,8 @@ from storage import errors
 from storage.drbd import DrbdBackend
 from storage.lvm import PlainBackend
 from storage.volume import Health, Link, Role, Template
-from tests.contracts.storage import Mirrored, backend_contract, finish, mirror_contract
+from tests.contracts.storage import backend_contract, finish
+from tests.contracts.storage_mirror import Mirrored, mirror_contract
 from tests.system.real_storage import (
     GROUP,
     DyingCommands,

@@ -18,15 +18,8 @@ from storage.file import FLOCK, FileBackend, SharedFileBackend
 from storage.memory import memory_backend
 from storage.shelf import Shelf, Wire
 from storage.volume import Health, Link, Mirror, Template, Volume
-from tests.contracts.storage import (
-    InPlace,
-    Mirrored,
-    MirrorWorld,
-    StorageWorld,
-    backend_contract,
-    finish,
-    mirror_contract,
-)
+from tests.contracts.storage import InPlace, StorageWorld, backend_contract, finish
+from tests.contracts.storage_mirror import Mirrored, MirrorWorld, mirror_contract
 
 POOL = "xenvg"
 F_OFD_SETLK = 37
