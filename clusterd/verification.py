@@ -1,8 +1,8 @@
 """Verification: what is wrong with the cluster, as findings with Ganeti's codes. Pure.
 
 One function a matter, each reads a view and yields findings; a table lists them in the order in
-which they are shown. Nothing here asks a node: what nodes saw is in the view, what they answered to the
-verify call is handed in.
+which they are shown. Nothing here asks a node: what nodes saw is in the view, what they answered to
+the verify call is handed in.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ back only when the opcode has ended, and never by a stuck one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import structlog
@@ -28,6 +28,7 @@ from jobqueue.queue import NO_WRITES, JobQueue, ended
 from jobqueue.retry import Clock, GivenUp, Trying, code_of, encoded, sentence
 from jobqueue.step import Outcome, Patience, Step, Steps
 from jobqueue.store.interface import Transaction
+from jobqueue.surroundings import Context, Done, Surroundings
 
 STORE_PATIENCE = Patience(for_s=float("inf"), first_pause_s=0.2, longest_pause_s=5.0)
 """A full or absent store is waited for: what was done must be remembered."""
@@ -36,49 +37,6 @@ MAX_RELOCKS = 20
 MAX_CONFLICTS = 20
 
 LOG = structlog.get_logger("jobqueue")
-
-
-class Surroundings(Protocol):
-    """What the application supplies."""
-
-    def view(self) -> Any:
-        """The snapshot to decide on, valid until the next ``await``."""
-
-    def world(self, scope: str) -> Any:
-        """What a step may touch; ``scope`` names this attempt uniquely over all masters."""
-
-    async def look(self, names: tuple[str, ...]) -> None:
-        """Look afresh at what ``sights`` named; what cannot be seen is left as it was."""
-
-    async def before(self, kind: OpcodeKind, opcode: Opcode, say: Callable[[str], None]) -> Any:
-        """Run what comes before the first step; raises Vetoed. Answers what ``after`` is told."""
-
-    async def after(
-        self, kind: OpcodeKind, opcode: Opcode, done: Done, say: Callable[[str], None]
-    ) -> Any:
-        """Run what comes after the last step; answers the result, perhaps changed by it."""
-
-
-class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """An opcode whose last step is done."""
-
-    result: Any
-    before: Any = None
-    """What ``Surroundings.before`` answered; None when another master ran that."""
-
-
-class Context:
-    """What a step is handed."""
-
-    def __init__(self, world: Any, job: Job, say: Callable[[str, str], None]) -> None:
-        self.world = world
-        self.job_id = job.id
-        self.submitter = job.submitter
-        self._say = say
-
-    def log(self, message: str, kind: str = "message") -> None:
-        """A line for people in the job's log."""
-        self._say(message, kind)
 
 
 class Executor:

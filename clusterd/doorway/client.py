@@ -42,7 +42,7 @@ class DoorSilent(DoorAway):
 
 
 def door_path(environment: Mapping[str, str] | None = None) -> Path:
-    """The socket, below ``CLUSTERD_ROOT``; ``FORCE_LUXI_SOCKET``: ``master``, ``query`` or a path."""
+    """The socket, below ``CLUSTERD_ROOT``; or ``FORCE_LUXI_SOCKET``: master, query, a path."""
     env = os.environ if environment is None else environment
     wanted = env.get(SOCKET_VARIABLE, "") or "master"
     if "/" in wanted:

@@ -18,6 +18,11 @@ ALLOWED: dict[tuple[str, Effect], str] = {
     ("cli/session.py", Effect.PROCESS): "gnt-instance console becomes the console's program",
     ("clusterd/node/blocking.py", Effect.PROCESS): "runs the site's hooks and OS scripts",
     ("clusterd/node/blocking.py", Effect.THREAD): "blocking work of the node daemon",
+    ("clusterd/simulation/cluster.py", Effect.RANDOM): "a seeded source: the same each time",
+    ("clusterd/simulation/explore.py", Effect.CLOCK): "explores for so many real seconds",
+    ("clusterd/simulation/explore.py", Effect.RANDOM): "seeds of random explorations",
+    ("hypervisors/kvm_migration.py", Effect.CLOCK): "durations of a migration, in its own thread",
+    ("hypervisors/libvirt_link.py", Effect.THREAD): "a lock on the connection its threads share",
     ("storage/commands.py", Effect.PROCESS): "the only subprocess code of storage",
 }
 """(file, effect) -> why it may."""

@@ -1,0 +1,54 @@
+"""What an application supplies to the executor, and what the executor hands to steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from jobqueue.live import Job
+from jobqueue.opcode import Opcode, OpcodeKind
+
+
+class Surroundings(Protocol):
+    """What the application supplies."""
+
+    def view(self) -> Any:
+        """The snapshot to decide on, valid until the next ``await``."""
+
+    def world(self, scope: str) -> Any:
+        """What a step may touch; ``scope`` names this attempt uniquely over all masters."""
+
+    async def look(self, names: tuple[str, ...]) -> None:
+        """Look afresh at what ``sights`` named; what cannot be seen is left as it was."""
+
+    async def before(self, kind: OpcodeKind, opcode: Opcode, say: Callable[[str], None]) -> Any:
+        """Run what comes before the first step; raises Vetoed. Answers what ``after`` is told."""
+
+    async def after(
+        self, kind: OpcodeKind, opcode: Opcode, done: Done, say: Callable[[str], None]
+    ) -> Any:
+        """Run what comes after the last step; answers the result, perhaps changed by it."""
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """An opcode whose last step is done."""
+
+    result: Any
+    before: Any = None
+    """What ``Surroundings.before`` answered; None when another master ran that."""
+
+
+class Context:
+    """What a step is handed."""
+
+    def __init__(self, world: Any, job: Job, say: Callable[[str, str], None]) -> None:
+        self.world = world
+        self.job_id = job.id
+        self.submitter = job.submitter
+        self._say = say
+
+    def log(self, message: str, kind: str = "message") -> None:
+        """A line for people in the job's log."""
+        self._say(message, kind)
