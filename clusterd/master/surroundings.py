@@ -17,8 +17,8 @@ from clusterd.master.sights import Sightings
 from clusterd.view import View
 from clusterd.world import Clock, NodeWorld, Random, ScriptResult
 from jobqueue.errors import Vetoed
-from jobqueue.executor import Done
 from jobqueue.opcode import Opcode, OpcodeKind, Registry
+from jobqueue.surroundings import Done
 
 LOG = structlog.get_logger("master")
 
