@@ -26,7 +26,7 @@ APPLETS="sh mount insmod cat dd tr sleep hostname ip acpid poweroff mkdir printf
 GRUB_MODULES="biosdisk linux16"  # linux16: the 32-bit loader spends 1.5 s on video modes
 # tsc and timer words: an emulated processor needs no calibration and no checking of its timers.
 CMDLINE="console=ttyS0,115200 quiet loglevel=3 panic=-1 mitigations=off nokaslr no_timer_check \
-tsc=reliable clocksource=tsc random.trust_cpu=on cryptomgr.notests audit=0 \
+tsc=reliable clocksource=tsc init_on_free=1 random.trust_cpu=on cryptomgr.notests audit=0 \
 rdinit=/init"
 
 fetch() { # fetch PACKAGE: unpack it as $work/PACKAGE, downloading it when the cache has none
