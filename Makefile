@@ -42,7 +42,7 @@ layers: setup
 
 # unit, contract, story, simulation and meta tests
 test-fast: setup
-	$(PYTEST) -m 'not real'
+	$(PYTEST) -n 2 -m 'not real'
 
 # acceptance and system tests on real node hosts
 test-real: setup

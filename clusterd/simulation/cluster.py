@@ -24,7 +24,7 @@ from clusterd.model import Cluster, Group, Instance, Node
 from clusterd.opcodes import registry
 from clusterd.simulation.attention import Several
 from clusterd.simulation.clock import Clock, ProcessClock
-from clusterd.simulation.hosts import MASTER_SUFFIX, SimulatedHost, place_os
+from clusterd.simulation.hosts import MASTER_SUFFIX, Ground, SimulatedHost, place_os
 from clusterd.simulation.network import Network
 from clusterd.steps import all_steps
 from hypervisors.machine_room import MachineRoom
@@ -183,12 +183,15 @@ class SimulatedCluster:
         self.wire = Wire(now=self.clock.seconds, sync_mib_per_s=100.0)
         self.disk = MemoryDisk()
         place_os(directory / "os")
-        self.hosts = {
-            name: SimulatedHost(
-                name, self.clock, self.network, self.room, self.wire, directory, self.attention
-            )
-            for name in (*self.names, *spare)
-        }
+        ground = Ground(
+            clock=self.clock,
+            network=self.network,
+            room=self.room,
+            wire=self.wire,
+            directory=directory,
+            attention=self.attention,
+        )
+        self.hosts = {name: SimulatedHost(name, ground) for name in (*self.names, *spare)}
         objects = first_objects(self.names)
         puts = tuple((key_of(value), msgspec.json.encode(value)) for value in objects)
         Deferred.fromCoroutine(MemoryStore(self.disk).commit(Transaction(puts=puts)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -106,21 +107,24 @@ def place_os(directory: Path) -> None:
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What all hosts of a simulated cluster stand on."""
+
+    clock: Clock
+    network: Network
+    room: MachineRoom
+    wire: Wire
+    directory: Path
+    attention: Attention
+
+
 class SimulatedHost:
     """One host. ``boot`` powers it on and starts its daemon."""
 
-    def __init__(
-        self,
-        name: str,
-        clock: Clock,
-        network: Network,
-        room: MachineRoom,
-        wire: Wire,
-        directory: Path,
-        attention: Attention,
-    ) -> None:
+    def __init__(self, name: str, ground: Ground) -> None:
         self.name = name
-        self.shelf = Shelf(name, POOLS, wire)
+        self.shelf = Shelf(name, POOLS, ground.wire)
         self.keep = MemoryKeep()
         self.scripts = PretendedScripts()
         self.service: NodeService | None = None
@@ -128,17 +132,17 @@ class SimulatedHost:
         self.boots = 0
         self.silenced: list[Any] = []
         """Calls that a dead daemon never answered."""
-        self._attention = attention
-        self._clock = clock
-        self._network = network
-        self._room = room
+        self._attention = ground.attention
+        self._clock = ground.clock
+        self._network = ground.network
+        self._room = ground.room
         self._process: ProcessClock | None = None
-        self._directory = directory / name
+        self._directory = ground.directory / name
         bridge = self._directory / "net" / BRIDGE / "bridge"
         bridge.mkdir(parents=True, exist_ok=True)
         self._lose_links()
         self.shelf.in_use = self._in_use
-        machine = room.machine(name)
+        machine = ground.room.machine(name)
         machine.device_exists = self._can_be_opened
         machine.bridge_exists = lambda bridge: bridge == BRIDGE
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,13 @@ async def enter(path: str) -> Collect:
     endpoint: Any = endpoints.UNIXClientEndpoint(reactor, path)  # type: ignore[no-untyped-call]
     made: Collect = await endpoint.connect(Factory.forProtocol(Collect))
     return made
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Short: a unix socket's path has 108 bytes, and pytest's own directories use them up."""
+    with tempfile.TemporaryDirectory(prefix="relay") as directory:
+        yield Path(directory)
 
 
 def test_a_relay_copies_bytes_both_ways(tmp_path: Path) -> None:
