@@ -56,10 +56,7 @@ UNSERVED: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("replace-disks", "<instance>", "Replace disks of an instance"),
     ),
     "job": (),
-    "os": (
-        ("info", "[<os>...]", "Show details of OS definitions"),
-        ("modify", "<os>", "Change parameters of an OS definition"),
-    ),
+    "os": (("modify", "<os>", "Change parameters of an OS definition"),),
     "group": (
         ("add", "<group>", "Add a node group"),
         ("add-tags", f"<group> {_TAGS}", "Add tags to a node group"),
@@ -77,9 +74,6 @@ UNSERVED: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("connect", "<network> [<group>...]", "Connect a network to node groups"),
         ("disconnect", "<network> [<group>...]", "Disconnect a network from node groups"),
         ("info", "[<network>...]", "Show details of networks"),
-        ("list", "[<network>...]", "List networks"),
-        ("list-fields", "[<field>...]", "List the fields of networks"),
-        ("list-tags", "<network>", "List the tags of a network"),
         ("modify", "<network>", "Change a network"),
         ("remove", "<network>", "Remove a network"),
         ("remove-tags", f"<network> {_TAGS}", "Remove tags from a network"),
@@ -88,8 +82,6 @@ UNSERVED: dict[str, tuple[tuple[str, str, str], ...]] = {
     "backup": (
         ("export", "<instance>", "Export an instance to an image"),
         ("import", "<instance>", "Make an instance from an export"),
-        ("list", "", "List exports"),
-        ("list-fields", "[<field>...]", "List the fields of exports"),
         ("remove", "<name>", "Remove the exports of an instance"),
     ),
     "storage": (
@@ -107,8 +99,6 @@ UNSERVED: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("add", "", "Add a job filter"),
         ("delete", "<filter>", "Delete a job filter"),
         ("info", "[<filter>...]", "Show details of job filters"),
-        ("list", "[<filter>...]", "List job filters"),
-        ("list-fields", "[<field>...]", "List the fields of job filters"),
         ("replace", "<filter>", "Replace a job filter"),
     ),
 }

@@ -1,7 +1,15 @@
-"""``gnt-filter``: what this version serves is derived; the rest is listed as not served."""
+"""``gnt-filter``: lists; what changes job filters is not served yet."""
 
 from __future__ import annotations
 
 from cli.command import Command
+from cli.listing import Kind, list_command, list_fields_command
 
-COMMANDS: tuple[Command, ...] = ()
+KIND = Kind(
+    what="filter",
+    plural="job filters",
+    columns=("uuid", "watermark", "priority", "predicates", "action", "reason_trail"),
+    key="uuid",
+)
+
+COMMANDS: tuple[Command, ...] = (list_command(KIND), list_fields_command(KIND))

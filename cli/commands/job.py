@@ -12,7 +12,7 @@ from cli.exits import CommandError, Declined, Exit, WrongInput
 from cli.filter_text import Filter
 from cli.listing import Kind, list_fields_command, list_options, show
 from cli.notation import time_s
-from cli.output import Column, Layout, info, plain, table
+from cli.output import Column, Layout, info, moment, plain, table
 from cli.spelling import PRIORITY
 
 PENDING = ("queued", "waiting", "canceling")
@@ -27,13 +27,22 @@ _STATUS_OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 ARCHIVE_TIMEOUT_S = 30.0
 
+
+def _moments(values: Sequence[Any]) -> str:
+    return ",".join(moment(value) for value in values)
+
+
 KIND = Kind(
     what="job",
     plural="jobs",
     columns=("id", "status", "summary"),
     key="id",
     numeric=True,
-    formats={"summary": plain},
+    formats={
+        "summary": plain,
+        **dict.fromkeys(("received_ts", "start_ts", "end_ts"), moment),
+        **dict.fromkeys(("opstart", "opexec", "opend"), _moments),
+    },
 )
 
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cli.command import Call, Command
+from cli.command import Arguments, Call, Command
 from cli.exits import Exit
 from cli.listing import NO_HEADERS
 from cli.output import Column, Layout, table
 from cli.spelling import PRIORITY
 
-FIELDS = ("name", "valid", "variants", "node_status", "hidden", "blacklisted")
+FIELDS = (
+    "name",
+    "valid",
+    "variants",
+    "node_status",
+    "hidden",
+    "blacklisted",
+    "api_versions",
+    "parameters",
+    "trusted",
+)
 
 
 def _definitions(call: Call) -> list[dict[str, Any]]:
@@ -69,6 +79,32 @@ def _on_node(row: Sequence[Any]) -> str:
     return text
 
 
+def details(definition: Mapping[str, Any]) -> list[str]:
+    """What ``info`` shows of one definition."""
+    lines = [f"{definition['name']}:"]
+    lines += [f"  - {key}: {bool(definition[key])}" for key in ("valid", "hidden", "blacklisted")]
+    parameters = [f"{name}: {words}" for name, words in definition["parameters"] or ()]
+    for title, values in (
+        ("API versions", sorted(definition["api_versions"] or ())),
+        ("variants", definition["variants"] or ()),
+        ("parameters", parameters),
+    ):
+        lines += [f"  - {title}:", *(f"    - {value}" for value in values)]
+    return [*lines, f"  - trusted: {bool(definition['trusted'])}", ""]
+
+
+def _info(call: Call) -> int:
+    known = {definition["name"]: definition for definition in _definitions(call)}
+    missing = [name for name in call.arguments if name not in known]
+    for name in call.arguments or sorted(known):
+        if name in known:
+            for line in details(known[name]):
+                call.session.out(line)
+    for name in missing:
+        call.session.err(f"OS '{name}' is unknown")
+    return Exit.FAILURE if missing else Exit.SUCCESS
+
+
 def _diagnose(call: Call) -> int:
     broken = False
     for definition in _definitions(call):
@@ -84,6 +120,14 @@ COMMANDS = (
         summary="List valid OS definitions with their variants",
         run=_list,
         options=(NO_HEADERS, PRIORITY),
+    ),
+    Command(
+        name="info",
+        aliases=("show",),
+        summary="Show details of OS definitions",
+        run=_info,
+        arguments=Arguments(shown="[<os>...]", maximum=None, completes="os"),
+        options=(PRIORITY,),
     ),
     Command(
         name="diagnose",

@@ -165,6 +165,29 @@ def test_the_master_answers_or_not(stage: Stage) -> None:
     assert ended.code == Exit.NOT_CLUSTER
 
 
+@pytest.mark.parametrize(
+    ("settings", "code", "text"),
+    [
+        ("", Exit.NOT_CLUSTER, "Failure: this machine is not part of a cluster"),
+        ('[cluster]\nuuid = "u"\n[node]\nrole = "master-candidate"', Exit.FAILURE, "Cannot comm"),
+        (
+            '[cluster]\nuuid = "u"\n[node]\nrole = "node"',
+            Exit.NOT_MASTER,
+            "This node is not the master",
+        ),
+        ("[nonsense]", Exit.FAILURE, "Failure: "),
+    ],
+)
+def test_why_nobody_answers(stage: Stage, settings: str, code: int, text: str) -> None:
+    directory = Path(stage.environment["CLUSTERD_ROOT"]) / "etc/clusterd"
+    directory.mkdir(parents=True)
+    (directory / "clusterd.toml").write_text(settings)
+    stage.responder.path = stage.responder.path / "none"
+    ended = stage.run("node", "list")
+    assert (ended.code, ended.out) == (code, [])
+    assert ended.err[0].startswith(text)
+
+
 def test_destroying_needs_to_be_meant(stage: Stage) -> None:
     ended = stage.run("cluster", "destroy")
     assert (ended.code, "--yes-do-it" in ended.err[0]) == (1, True)
@@ -207,10 +230,20 @@ DEBIAN = [["/usr/share/ganeti/os/debian", True, "", ["bookworm"], [["fs", "x"]],
 NOOP = [["/os/noop", True, "", [], [], [20]]]
 BROKEN = [["/os/broken", False, "no create script", [], [], []]]
 OS_ROWS: list[list[Any]] = [
-    ["debian", True, ["bookworm", "trixie"], {"n1": DEBIAN}, False, False],
-    ["noop", True, [], {"n1": NOOP}, False, False],
-    ["broken", False, [], {"n1": BROKEN, "n2": []}, False, False],
-    ["secret", True, [], {}, True, False],
+    [
+        "debian",
+        True,
+        ["bookworm", "trixie"],
+        {"n1": DEBIAN},
+        False,
+        False,
+        [20, 15],
+        [["fs", "x"]],
+        1,
+    ],
+    ["noop", True, [], {"n1": NOOP}, False, False, [20], [], 1],
+    ["broken", False, [], {"n1": BROKEN, "n2": []}, False, False, [], [], 1],
+    ["secret", True, [], {}, True, False, [], [], 0],
 ]
 
 
@@ -237,6 +270,51 @@ def test_os_definitions(stage: Stage) -> None:
         "  Node: n1, status: invalid - no create script (path: /os/broken)",
         "  Node: n2, status: missing",
     ]
+
+
+def test_details_of_os_definitions(stage: Stage) -> None:
+    stage.answer(Query={"fields": [], "data": [[[0, value] for value in row] for row in OS_ROWS]})
+    ended = stage.run("os", "info", "debian", "nosuch")
+    assert (ended.code, ended.err) == (1, ["OS 'nosuch' is unknown"])
+    assert ended.out == [
+        "debian:",
+        "  - valid: True",
+        "  - hidden: False",
+        "  - blacklisted: False",
+        "  - API versions:",
+        "    - 15",
+        "    - 20",
+        "  - variants:",
+        "    - bookworm",
+        "    - trixie",
+        "  - parameters:",
+        "    - fs: x",
+        "  - trusted: True",
+        "",
+    ]
+
+
+def test_lists_of_what_cannot_be_changed_yet(stage: Stage) -> None:
+    network = [["net1", "192.0.2.0/24", "192.0.2.1", None, [["default", "bridged", "br0", ""]], []]]
+    names = ("Network", "Subnet", "Gateway", "MacPrefix", "GroupList", "Tags")
+    asked = ("name", "network", "gateway", "mac_prefix", "group_list", "tags")
+    stage.answer(
+        Query={
+            "fields": [
+                field(name, title, "other") for name, title in zip(asked, names, strict=True)
+            ],
+            "data": [[[0, value] for value in row] for row in network],
+        }
+    )
+    assert stage.run("network", "list").out == [
+        "Network Subnet       Gateway   MacPrefix GroupList                Tags",
+        "net1    192.0.2.0/24 192.0.2.1 -         default (bridged, br0, ) ",
+    ]
+    stage.run("backup", "list", "-n", "n1")
+    stage.run("filter", "list", "u1")
+    _, backup, filter_ = stage.responder.of("Query")
+    assert backup == ["export", ["node", "export"], ["|", ["==", "node", "n1"]]]
+    assert filter_[2] == ["|", ["==", "uuid", "u1"]]
 
 
 def test_errors_of_the_master_are_told_as_they_are(stage: Stage) -> None:

@@ -189,7 +189,7 @@ def test_the_programs_end_with_the_exit_code_and_without_a_traceback(tmp_path: P
         assert (done.returncode, done.stdout, done.stderr) == (0, "n1\n", "")
         done = program("os", "list")
         assert (done.returncode, done.stdout, done.stderr) == (0, "Name\n", "")
-        done = program("filter", "list")
+        done = program("filter", "add")
         assert (done.returncode, "Traceback" in done.stderr) == (1, False)
 
 

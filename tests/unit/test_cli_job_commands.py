@@ -96,6 +96,20 @@ def test_jobs_are_listed(stage: Stage) -> None:
     assert archived[1] == ["id", "status", "summary", "archived"]
 
 
+def test_times_of_jobs_are_readable(stage: Stage) -> None:
+    stage.answer(
+        Query={
+            "fields": [field("end_ts", "End", "other"), field("opend", "OpEnd", "other")],
+            "data": [[[0, JOB["end_ts"]], [0, JOB["opend"]]], [[3, None], [0, [None]]]],
+        }
+    )
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(1_700_000_002))
+    assert stage.run("job", "list", "-o", "end_ts,opend", "--separator=|").out[1:] == [
+        f"{when}.000000|{when}.000000",
+        "-|-",
+    ]
+
+
 def test_jobs_are_cancelled_and_reordered(stage: Stage) -> None:
     stage.answer(
         CancelJob=lambda job, *_: [job == 1, f"Job {job} says so"],
