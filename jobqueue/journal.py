@@ -27,6 +27,8 @@ class Kind(enum.StrEnum):
     UNDONE = "undone"
     UNDO_FAILED = "undo-failed"
     END = "end"
+    ABANDON = "abandon"
+    """An operator ends the opcode as it is; fits whatever happened before."""
 
 
 class Phase(enum.StrEnum):
@@ -61,6 +63,7 @@ TABLE: dict[tuple[Phase, Kind], Phase] = {
     (Phase.STUCK, Kind.UNDO): Phase.UNDOING,
     (Phase.STUCK, Kind.START): Phase.ACTING,
     (Phase.STUCK, Kind.END): Phase.ENDED,
+    **{(phase, Kind.ABANDON): Phase.ENDED for phase in Phase if phase is not Phase.ENDED},
 }
 
 
@@ -128,7 +131,10 @@ def _planned(known: Known, event: Event) -> Known:
 
 
 def _start(known: Known, event: Event) -> Known:
-    return msgspec.structs.replace(known, step=event.step, unwinding=False)
+    """Also from stuck: then the way back is given up and what led to it is forgotten."""
+    return msgspec.structs.replace(
+        known, step=event.step, unwinding=False, canceled=False, failure="", error=None
+    )
 
 
 def _ok(known: Known, event: Event) -> Known:
@@ -178,4 +184,5 @@ _EFFECTS = {
     Kind.UNDONE: _undone,
     Kind.UNDO_FAILED: _undo_failed,
     Kind.END: _end,
+    Kind.ABANDON: _end,
 }

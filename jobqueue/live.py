@@ -27,6 +27,9 @@ class Job:
         """Asks for locks right now."""
         self.cancel_wanted = False
         self.stuck_because = ""
+        """Why it cannot go on although its journal does not say so."""
+        self.unreadable = False
+        """Its journal does not fit: it can only be abandoned."""
         self.before: dict[int, Any] = {}
         """What the application remembers of each opcode from before its first step."""
         self.unstored_log: list[tuple[int, LogEntry]] = []

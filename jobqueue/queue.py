@@ -85,7 +85,7 @@ class JobQueue:
         for entry in await self.store.read(JOURNAL):
             job = self._jobs.get(int(entry.key.split("/")[1]))
             if job is not None:
-                self._replay(job, msgspec.json.decode(entry.value, type=Event))
+                self._replay(job, entry.value)
         for entry in await self.store.read(PRIORITY):
             job = self._jobs.get(int(entry.key.split("/")[1]))
             if job is not None:
@@ -299,15 +299,19 @@ class JobQueue:
         self._last_id = max(self._last_id, submission.id)
         return job
 
-    def _replay(self, job: Job, event: Event) -> None:
+    def _replay(self, job: Job, stored: bytes) -> None:
         job.events += 1
-        job.log_serial = max([job.log_serial, *(entry.serial for entry in event.log)])
-        if job.stuck_because:
-            return
         try:
+            event = msgspec.json.decode(stored, type=Event)
+            job.log_serial = max([job.log_serial, *(entry.serial for entry in event.log)])
+            if job.unreadable and event.kind is not Kind.ABANDON:
+                return
             job.known[event.opcode] = fold(job.known[event.opcode], event)
-        except (JournalBroken, IndexError) as error:
-            job.stuck_because = str(error)
+        except (JournalBroken, IndexError, msgspec.DecodeError) as error:
+            job.unreadable = True
+            job.stuck_because = f"its journal does not fit: {error}"
+            return
+        job.unreadable, job.stuck_because = False, ""
 
 
 def ended(index: int, now: float, status: Status, output: Any, waited: float | None) -> Event:

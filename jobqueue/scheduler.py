@@ -15,13 +15,16 @@ import structlog
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from jobqueue.errors import JournalBroken, LockRefused, Refused
 from jobqueue.executor import Executor
 from jobqueue.job import Status
-from jobqueue.journal import Phase
+from jobqueue.journal import Event, Phase
 from jobqueue.live import Job
 from jobqueue.queue import JobQueue, ended
 from jobqueue.store.interface import Transaction
+from jobqueue.stuck import Decision, decided, failed_to_undo
 
+_DECIDED = {"resume": "goes on", "unwind": "unwinds", "abandon": "was abandoned"}
 CANCELS = "cancel/"
 
 LOG = structlog.get_logger("jobqueue")
@@ -54,9 +57,7 @@ class Scheduler:
         for job in unfinished:
             job.cancel_wanted = job.id in wanted
         for job in begun:
-            current = job.current
-            if current is not None:
-                self._queue.locks.seize(str(job.id), job.known[current].locks)
+            self._seize(job)
         self._seen.update(job.id for job in begun)
         self._queue.subscribe(self._changed)
         for job in begun:
@@ -112,7 +113,73 @@ class Scheduler:
             f"Priorities of pending opcodes for job {job_id} have been changed to {priority}",
         )
 
+    # -- stuck jobs --------------------------------------------------------------------------------
+
+    async def resume(self, job_id: int, reason: str) -> tuple[bool, str]:
+        """Let a stuck job go forward again; (done, sentence). It is no longer to be canceled."""
+        return await self._decide(job_id, "resume", reason)
+
+    async def unwind(self, job_id: int, reason: str) -> tuple[bool, str]:
+        """Let a stuck job try its way back again."""
+        return await self._decide(job_id, "unwind", reason)
+
+    async def abandon(self, job_id: int, reason: str) -> tuple[bool, str]:
+        """End a stuck job as it is; its locks are free again."""
+        return await self._decide(job_id, "abandon", reason)
+
+    async def retry_undoing(self, why: str) -> None:
+        """Something came back: stuck jobs try again what they could not undo."""
+        for job in self._queue.jobs():
+            if failed_to_undo(job) and job.id not in self._running and not self._stopped:
+                await self._decide(job.id, "unwind", why)
+
+    async def _decide(self, job_id: int, decision: Decision, reason: str) -> tuple[bool, str]:
+        job = self._queue.job(job_id)
+        if job is None or job.finished:
+            return False, f"Job {job_id} not found in queue"
+        try:
+            events = decided(job, decision, reason, self._queue.now())
+            if decision != "abandon" and job.stuck_because and not self._seize(job):
+                return False, f"Job {job_id} is still stuck: {job.stuck_because}"
+            self._queue.say(job, job.current or 0, f" - INFO: {decision}: {reason}")
+            await self._store_decision(job, decision, events)
+        except (Refused, JournalBroken) as error:
+            return False, str(error)
+        job.stuck_because, job.unreadable = "", False
+        if decision == "abandon":
+            self._queue.locks.release(str(job.id))
+        self._queue.tell(job)
+        if not job.finished and job.id not in self._running:
+            self._run(job)
+        return True, f"Job {job_id}: {_DECIDED[decision]}"
+
+    async def _store_decision(self, job: Job, decision: Decision, events: list[Event]) -> None:
+        """A resumed job is wanted, one that unwinds is not; a failed undo says itself which way."""
+        key = f"{CANCELS}{job.id:012d}"
+        writes = Transaction()
+        if decision == "resume":
+            writes, job.cancel_wanted = Transaction(deletes=(key,)), False
+        elif decision == "unwind" and not events:
+            writes, job.cancel_wanted = Transaction(puts=((key, b"1"),)), True
+        if events:
+            await self._queue.append(job, events, writes)
+        else:
+            await self._queue.commit(writes)
+
     # -- inside ------------------------------------------------------------------------------------
+
+    def _seize(self, job: Job) -> bool:
+        """Take the locks that a job held when the master died; it is stuck when that is refused."""
+        owner, index = str(job.id), job.current
+        if index is None or self._queue.locks.holdings(owner):
+            return True
+        try:
+            self._queue.locks.seize(owner, job.known[index].locks)
+        except LockRefused as error:
+            job.stuck_because = job.stuck_because or str(error)
+            LOG.error("job stuck", job=job.id, reason=str(error))
+            return False
+        return True
 
     def _changed(self, job: Job) -> None:
         if job.finished:
