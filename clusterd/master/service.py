@@ -7,25 +7,29 @@ A master that finds itself deposed stops at once: no further write, no further c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import msgspec
 import structlog
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from clusterd.configuration import PREFIX, Configuration
 from clusterd.doorway.desk import Desk
 from clusterd.errors import NoCluster
 from clusterd.master.mastership import Tenure, take
+from clusterd.master.reconcile import Reconciler
 from clusterd.master.sights import Sightings
 from clusterd.master.surroundings import ClusterSurroundings, Links
+from clusterd.master.watching import Watching
 from clusterd.model import Node
 from clusterd.queries.answers import ClusterAnswers
 from clusterd.view import View
 from clusterd.world import Clock, Random
-from jobqueue.errors import Deposed
+from jobqueue.errors import Deposed, JobQueueError
 from jobqueue.executor import Executor
-from jobqueue.opcode import Registry
+from jobqueue.opcode import Opcode, Registry
 from jobqueue.queue import JobQueue
 from jobqueue.scheduler import Scheduler
 from jobqueue.step import Steps
@@ -33,6 +37,8 @@ from jobqueue.store.interface import Change, Store, Transaction
 
 FIRST_SIGHT_S = 5.0
 """How long queued jobs wait for the first sight of nodes after a start."""
+RECONCILER = "reconciler"
+"""Who submits repairs."""
 
 LOG = structlog.get_logger("master")
 
@@ -65,6 +71,9 @@ class Master:
         self.surroundings = ClusterSurroundings(self)
         self.executor = Executor(self.queue, steps, self.surroundings, clock)
         self.scheduler = Scheduler(self.queue, self.executor, self._limit)
+        self.watching = Watching(self)
+        self.reconciler = Reconciler(self.view, self.queue, clock, self._submit_repairs)
+        self.sights.returned = self._returned
         self._stopped = False
 
     def epoch(self) -> int:
@@ -86,10 +95,12 @@ class Master:
         for node in self.configuration.nodes():
             self._follow(node)
         self.store.watch(f"{PREFIX}node/", self._nodes_changed)
+        self.store.watch(PREFIX, lambda changes: self.watching.changed())
         LOG.info("master", node=self.name, epoch=self.epoch())
         await self.scheduler.start(self._broken)
         self.sights.once_seen(self._nodes_in_use(), self.scheduler.open)
         self.clock.callLater(FIRST_SIGHT_S, self.scheduler.open)
+        self.reconciler.start()
 
     def stop(self, why: str = "asked to") -> None:
         """Start nothing more and let go of the nodes; jobs stay as their journals say."""
@@ -98,6 +109,8 @@ class Master:
         self._stopped = True
         LOG.info("master stops", why=why)
         self.scheduler.stop()
+        self.reconciler.stop()
+        self.watching.stop()
         for node in self.configuration.nodes():
             self.links.forget(node.name)
 
@@ -118,6 +131,30 @@ class Master:
         if self._stopped or self.tenure is None:
             raise Deposed("This master has stopped and changes nothing any more")
         return self.tenure.fence()
+
+    def _returned(self, node: str) -> None:
+        """A node's link stands again, or a part of it that was out of order."""
+        if self._stopped:
+            return
+        self.watching.returned(node)
+        self.reconciler.wake()
+        self._by_the_way(self.scheduler.retry_undoing(f"node {node} is back"))
+
+    def _submit_repairs(self, jobs: Sequence[Sequence[Opcode]]) -> None:
+        self._by_the_way(self.queue.submit(jobs, RECONCILER))
+
+    def _by_the_way(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do what nobody waits for; what is refused is tried at the next occasion."""
+        Deferred.fromCoroutine(work).addErrback(self._not_done)
+
+    def _not_done(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, Deposed):
+            self._broken(failure)
+        elif isinstance(error, JobQueueError):
+            LOG.warning("put off", error=str(error))
+        else:
+            LOG.error("background work failed", exc_info=error)
 
     def _nodes_in_use(self) -> list[str]:
         return [node.name for node in self.configuration.nodes() if not node.offline]

@@ -25,7 +25,7 @@ class Sightings:
         self._awaited: list[tuple[set[str], Callable[[], None]]] = []
         self.deposed_by: Callable[[str], None] = lambda why: None
         self.returned: Callable[[str], None] = lambda node: None
-        """Called with a node whose link stands (again)."""
+        """Called with a node whose link stands again, or of which a hypervisor answers again."""
         self.changed: Callable[[str], None] = lambda node: None
         """Called with a node that was seen."""
 
@@ -49,9 +49,12 @@ class Sightings:
 
     def sighted(self, node: str, observation: Observation) -> None:
         """A node says what it sees; its link stands."""
+        old = self.sight(node).observation
         self._sights[node] = Sighting(observation=observation, received=self._now(), connected=True)
         self._tick_off(node)
         self.changed(node)
+        if old is not None and set(observation.guests) - set(old.guests):
+            self.returned(node)
 
     def connected(self, node: str) -> None:
         """A link stands."""

@@ -25,6 +25,9 @@ class InstanceActivateDisks(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_
     instance_name: InstanceName
     ignore_size: Annotated[bool, Meta(description="do not compare recorded and real sizes")] = False
     wait_for_sync: Annotated[bool, Meta(description="wait until mirrors are complete")] = False
+    only_active: Annotated[
+        bool, Meta(description="do nothing unless the disks should be in use already")
+    ] = False
 
 
 def check(opcode: InstanceActivateDisks, view: View) -> None:
@@ -36,6 +39,8 @@ def check(opcode: InstanceActivateDisks, view: View) -> None:
 def plan(opcode: InstanceActivateDisks, view: View) -> Sequence[Step]:
     """Attach on both nodes, open on the primary."""
     instance = view.configuration.instance(opcode.instance_name)
+    if opcode.only_active and not instance.disks_active:
+        return []
     node, secondary = view.primary(instance), view.secondary(instance)
     mirror = secondary if secondary is not None and view.reachable(secondary) else None
     steps = disk_steps.activate(instance, node, mirror, synced=opcode.wait_for_sync)

@@ -19,6 +19,7 @@ FAULTS_OF_OURS = frozenset(
         "call failed unexpectedly",
         "looking at the node failed",
         "store watcher raised",
+        "background work failed",
     }
 )
 

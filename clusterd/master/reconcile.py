@@ -1,0 +1,155 @@
+"""Repair without being asked: mirrors that lost their other side are connected again.
+
+Takes no input: what is to be done is read from the configuration and from what nodes see; events
+only wake it. It acts by submitting opcodes, never beside a job that concerns the instance, and a
+repair that does not help is tried again after ever longer pauses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from clusterd.model import Disk, Instance
+from clusterd.opcodes.instance_activate_disks import InstanceActivateDisks
+from clusterd.view import View
+from clusterd.volumes import MIRRORED
+from clusterd.world import Clock
+from jobqueue.job import Priority
+from jobqueue.opcode import Opcode
+from jobqueue.queue import JobQueue
+from storage.volume import Link, VolumeStatus
+
+LOG = structlog.get_logger("master")
+
+SOURCE = "clusterd:reconcile"
+EVERY_S = 60.0
+SOON_S = 2.0
+CALM_S = 10.0
+"""So long must something be broken, with no job near it, before it is repaired."""
+FIRST_PAUSE_S = 60.0
+LONGEST_PAUSE_S = 3600.0
+
+Submit = Callable[[Sequence[Sequence[Opcode]]], None]
+
+
+def broken(view: View, instance: Instance) -> str:
+    """What is wrong with the mirrors of an instance, as far as both its nodes answer; or empty."""
+    nodes = view.nodes_of(instance)
+    if not instance.disks_active or instance.moving_to is not None or len(nodes) < 2:
+        return ""
+    if not all(view.reachable(node) for node in nodes):
+        return ""
+    for index, disk in enumerate(instance.disks):
+        for node in nodes:
+            seen = _seen(view, disk, node.name)
+            if disk.template not in MIRRORED or seen is None:
+                continue
+            if seen.path is None:
+                return f"disk {index} is not attached on {node.name}"
+            if seen.link not in (Link.CONNECTED, Link.SYNCING):
+                return f"disk {index} is {seen.link} on {node.name}"
+    return ""
+
+
+def _seen(view: View, disk: Disk, node: str) -> VolumeStatus | None:
+    observation = view.sight(view.configuration.node(node)).observation
+    volumes = observation.volumes if observation is not None else ()
+    return next((one for one in volumes if one.uuid == disk.uuid), None)
+
+
+def busy(queue: JobQueue) -> set[str]:
+    """Instances that an unfinished job names or holds."""
+    named = {
+        str(name)
+        for job in queue.unfinished()
+        for opcode in job.opcodes
+        if (name := getattr(opcode, "instance_name", None)) is not None
+    }
+    rows = queue.locks.rows()
+    return named | {row.name.removeprefix("instance/") for row in rows if row.owners}
+
+
+class _Case(msgspec.Struct):
+    """An instance that needs repair."""
+
+    since: float
+    """When this was first seen, or when the last job near it was."""
+    tries: int = 0
+    next_try: float = 0.0
+
+
+class Reconciler:
+    """Looks again and again from ``start`` to ``stop``."""
+
+    def __init__(
+        self, view: Callable[[], View], queue: JobQueue, clock: Clock, submit: Submit
+    ) -> None:
+        self._view = view
+        self._queue = queue
+        self._clock = clock
+        self._submit = submit
+        self._cases: dict[str, _Case] = {}
+        self._next: Any = None
+        self._stopped = False
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._plan(SOON_S)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopped = True
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+
+    def wake(self) -> None:
+        """Something has happened that may be worth a look."""
+        self._plan(SOON_S)
+
+    def _plan(self, delay_s: float) -> None:
+        due = self._clock.seconds() + delay_s
+        if self._stopped:
+            return
+        if self._next is not None and self._next.active():
+            if self._next.getTime() <= due:
+                return
+            self._next.cancel()
+        self._next = self._clock.callLater(delay_s, self._look)
+
+    def _look(self) -> None:
+        repairs = list(self._due())
+        self._plan(CALM_S if self._cases else EVERY_S)
+        if repairs:
+            self._submit([[one] for one in repairs])
+
+    def _due(self) -> Iterator[Opcode]:
+        """The repairs that are to be submitted now."""
+        view, now = self._view(), self._clock.seconds()
+        occupied = busy(self._queue)
+        cases, self._cases = self._cases, {}
+        for instance in view.configuration.instances():
+            wrong = broken(view, instance)
+            if not wrong:
+                continue
+            case = self._cases[instance.name] = cases.get(instance.name, _Case(since=now))
+            if instance.name in occupied:
+                case.since = now
+            elif now - case.since >= CALM_S and now >= case.next_try:
+                pause_s = min(FIRST_PAUSE_S * 2**case.tries, LONGEST_PAUSE_S)
+                case.tries, case.next_try = case.tries + 1, now + pause_s
+                LOG.info("repairing", instance=instance.name, reason=wrong)
+                yield repair(instance, wrong, now)
+
+
+def repair(instance: Instance, reason: str, now: float) -> InstanceActivateDisks:
+    """The opcode that makes the disks usable again, unless they should no longer be."""
+    return InstanceActivateDisks(
+        instance_name=instance.name,
+        only_active=True,
+        priority=Priority.LOW,
+        reason=((SOURCE, reason, int(now * 1e9)),),
+    )

@@ -1,0 +1,104 @@
+"""What the master tells nodes without a job: which volumes to watch, and who their peers are.
+
+A node forgets what it watches when its daemon restarts, so it is told whenever its link comes up,
+and when the configuration changes what it should know. Nothing here is decided on: a node that does
+not take it is told again when it returns or when something changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+from twisted.internet.defer import Deferred
+
+from clusterd.configuration import Configuration
+from clusterd.errors import CallFailed
+from clusterd.master.sights import Sightings
+from clusterd.master.surroundings import Links
+from clusterd.model import Node
+from clusterd.view import View
+from clusterd.volumes import MIRRORED, volume_on
+from clusterd.world import Clock
+from storage.volume import Volume
+
+LOG = structlog.get_logger("master")
+
+SOON_S = 0.1
+"""Several changes at once are told together."""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What a node should know."""
+
+    volumes: tuple[Volume, ...]
+    peers: dict[str, str]
+
+
+class Parts(Protocol):
+    """What this module needs of the master."""
+
+    configuration: Configuration
+    sights: Sightings
+    links: Links
+    clock: Clock
+
+    def view(self) -> View:
+        """The snapshot of this moment."""
+
+
+def to_tell(view: View, node: Node) -> Told:
+    """The mirrors in use on the node, and the addresses of all nodes."""
+    volumes = tuple(
+        volume_on(view, instance, disk, node)
+        for instance in view.configuration.instances_on(node.uuid)
+        if instance.disks_active
+        for disk in instance.disks
+        if disk.template in MIRRORED
+    )
+    return Told(volumes, {other.name: other.secondary_ip for other in view.configuration.nodes()})
+
+
+class Watching:
+    """Invariant: what is in ``_told`` was accepted over the present link of that node."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._told: dict[str, Told] = {}
+        self._planned: Any = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Tell nobody any more."""
+        self._stopped = True
+        if self._planned is not None and self._planned.active():
+            self._planned.cancel()
+
+    def returned(self, node: str) -> None:
+        """The node's link came up: it may have forgotten everything."""
+        self._told.pop(node, None)
+        self.changed()
+
+    def changed(self) -> None:
+        """Something in the configuration is different."""
+        if self._stopped or (self._planned is not None and self._planned.active()):
+            return
+        self._planned = self._parts.clock.callLater(SOON_S, self._tell_all)
+
+    def _tell_all(self) -> None:
+        view = self._parts.view()
+        for node in view.configuration.nodes():
+            wanted = to_tell(view, node)
+            if view.reachable(node) and self._told.get(node.name) != wanted:
+                Deferred.fromCoroutine(self._tell(node.name, wanted))
+
+    async def _tell(self, name: str, wanted: Told) -> None:
+        self._told[name] = wanted
+        node: Any = self._parts.links.node(name)
+        try:
+            await node.watch(wanted.volumes)
+            await node.peers(wanted.peers)
+        except CallFailed as error:
+            self._told.pop(name, None)
+            LOG.warning("node was not told what to watch", node=name, error=error.message)
