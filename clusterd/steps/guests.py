@@ -78,6 +78,11 @@ async def described(
     return guest_of(world.view(), instance, paths, hvparams=hvparams, beparams=beparams)
 
 
+def outline(world: World, instance: Instance) -> Guest:
+    """The instance's guest without its devices: for verbs that only ask which guest is meant."""
+    return guest_of(world.view(), instance, [""] * len(instance.disks))
+
+
 class StartGuest(OnGuest, frozen=True, kw_only=True, tag="guest.start"):
     """The guest runs on the node. Undone by destroying it there."""
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from clusterd.errors import CallFailed, NotReady
 from clusterd.model import Instance
-from clusterd.steps.guests import OnGuest, described, linked_paths
+from clusterd.steps.guests import OnGuest, described, linked_paths, outline
 from clusterd.world import World
 from hypervisors.guest import GuestState, GuestStatus, MigrationStatus
 from jobqueue.step import NOTHING, Outcome, Patience
@@ -65,8 +65,7 @@ class BeginMigration(_Migration, frozen=True, kw_only=True, tag="guest.begin-mig
         if there is not None and there.state is GuestState.PAUSED and _runs(here):
             await target.destroy(instance.name)
             return NOTHING
-        guest = await described(world, instance, self.node)
-        await target.settle(guest, arrived=False)
+        await target.settle(outline(world, instance), arrived=False)
         return NOTHING
 
 
@@ -114,8 +113,7 @@ class SettleGuest(OnGuest, frozen=True, kw_only=True, tag="guest.settle"):
         world: World = context.world
         instance = self.find(world)
         if instance is not None:
-            where = world.view().primary(instance).name
-            guest = await described(world, instance, where)
+            guest = outline(world, instance)
             await self.driver(world, instance).settle(guest, arrived=self.arrived)
         return NOTHING
 
