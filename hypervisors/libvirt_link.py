@@ -33,6 +33,9 @@ Work = Callable[[Any, Any], T]
 
 SYSTEM_URI = "qemu:///system"
 
+MESSAGE_LENGTH = 1000
+"""Characters of libvirt's message that are repeated; it may contain all that QEMU printed."""
+
 _BY_CODE: dict[str, type[HypervisorError]] = {
     "VIR_ERR_NO_DOMAIN": GuestMissing,
     "VIR_ERR_NO_CONNECT": HypervisorDown,
@@ -51,6 +54,7 @@ _BY_CODE: dict[str, type[HypervisorError]] = {
     "VIR_ERR_MIGRATE_PERSIST_FAILED": MigrationFailed,
 }
 _MISSING = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
+_BAD_PARAMETER_TEXT = re.compile(r"Unknown CPU model|unsupported machine type", re.IGNORECASE)
 _NO_MEMORY_TEXT = re.compile(r"Cannot allocate memory|insufficient memory", re.IGNORECASE)
 
 
@@ -68,7 +72,7 @@ def load_library() -> Any:
 
 def translated(library: Any, error: Any, subject: str) -> HypervisorError:
     """libvirt's error as one of ours. The code decides; text only where libvirt has no code."""
-    message = str(error.get_error_message() or error)
+    message = str(error.get_error_message() or error)[:MESSAGE_LENGTH]
     kind = _kind(library, error, message)
     if subject and subject not in message:
         message = f"{subject}: {message}"
@@ -86,6 +90,8 @@ def _kind(library: Any, error: Any, message: str) -> type[HypervisorError]:
         return DeviceMissing
     if _NO_MEMORY_TEXT.search(message):
         return NotEnoughMemory
+    if _BAD_PARAMETER_TEXT.search(message):
+        return BadParameter
     return HypervisorError
 
 
