@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from cli.abbreviations import written_out
 from cli.command import Arguments, Call, Command, Option, Session
 from cli.declarations import Field
 from cli.exits import CommandError, Exit
@@ -109,9 +110,15 @@ def parse(tool: str, command: Command, words: Sequence[str], session: Session) -
         context_settings={"allow_interspersed_args": False},
         add_help_option=False,
     )
+    takes_value = {
+        name: not (option.flag or option.counts) for option in options for name in option.names
+    }
     try:
-        with parser.make_context(command.name, list(words)) as context:
+        whole = written_out(words, takes_value)
+        with parser.make_context(command.name, whole) as context:
             raw = context.params
+    except BadText as error:
+        raise UsageError(str(error)) from None
     except click.exceptions.NoSuchOption as error:
         raise UsageError(f"no such option: {error.option_name}") from None
     except click.UsageError as error:

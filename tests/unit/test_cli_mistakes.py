@@ -31,6 +31,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("cluster info x", 1, "Error: Command info expects no arguments"),
     ("instance add --nosuchoption web1", 2, "gnt-instance: error: no such option: --nosuchoption"),
     (f"{ADD} -t diskless --file-driver=tape web1", 2, "gnt-instance: error:"),
+    ("instance migrate --i web1", 2, "gnt-instance: error: ambiguous option: --i (--iallocator, "),
     (f"{ADD} -s 1q web1", 2, "gnt-instance: error: option -s: '1q' is not a size"),
     (f"{ADD} -t plain --disk size=1g web1", 2, "gnt-instance: error: option --disk:"),
     (f"{ADD} -B vcpus=1,vcpus=2 web1", 2, "gnt-instance: error: option -B:"),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli import notation, readers
+from cli.abbreviations import written_out
 from cli.notation import BadText
 
 
@@ -156,3 +157,32 @@ def test_defaults_are_null_and_unknown_parameters_stay_text() -> None:
     }
     with pytest.raises(BadText, match="parameter 'maxmem' needs a value"):
         readers.backend("maxmem")
+
+
+NAMES = {"--force": False, "--from": True, "-f": False, "--node": True, "-n": True, "--no": False}
+
+
+@pytest.mark.parametrize(
+    ("line", "whole"),
+    [
+        ("--forc x", "--force x"),
+        ("--nod=a", "--node=a"),
+        ("--nod --forc --forc", "--node --forc --force"),
+        ("-n --forc --forc", "-n --forc --force"),
+        ("-fn --forc --forc", "-fn --forc --force"),
+        ("-nf --forc", "-nf --force"),
+        ("--no a", "--no a"),
+        ("x --forc", "x --forc"),
+        ("-- --forc", "-- --forc"),
+        ("- --forc", "- --forc"),
+        ("--nosuch", "--nosuch"),
+        ("--node", "--node"),
+    ],
+)
+def test_abbreviated_options_are_written_out(line: str, whole: str) -> None:
+    assert written_out(line.split(), NAMES) == whole.split()
+
+
+def test_ambiguous_abbreviations_are_refused() -> None:
+    with pytest.raises(BadText, match=r"ambiguous option: --f \(--force, --from\?\)"):
+        written_out(["--f"], NAMES)

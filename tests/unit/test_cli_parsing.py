@@ -217,6 +217,16 @@ LINES: list[tuple[str, dict[str, Any]]] = [
             "os_name": "noop",
         },
     ),
+    (
+        "instance migrate --forc --migration=live --target n3 --allow-f web1",
+        {
+            "OP_ID": "OP_INSTANCE_MIGRATE",
+            "instance_name": "web1",
+            "mode": "live",
+            "target_node": "n3",
+            "allow_failover": True,
+        },
+    ),
     ("node remove n2", {"OP_ID": "OP_NODE_REMOVE", "node_name": "n2"}),
     (
         "node modify -O yes n2",
