@@ -70,7 +70,8 @@ done
 cp "$here/init" "$root/init"
 printf '#!/bin/sh\necho POWEROFF > /dev/console\nexec poweroff -f\n' > "$root/etc/acpi/PWRF/00000080"
 chmod 755 "$root/init" "$root/etc/acpi/PWRF/00000080"
-( cd "$root" && find . | sort | cpio --quiet -o -H newc -R 0:0 ) | gzip -9n > "$work/initrd"
+find "$root" -exec touch -h -d @0 {} +
+( cd "$root" && find . | sort | cpio --quiet --reproducible -o -H newc -R 0:0 ) | gzip -9n > "$work/initrd"
 
 # -- image: boot sector, core, kernel and initial file system at fixed sectors --------------------
 cp "$work/$kernel"/boot/vmlinuz-* "$work/vmlinuz"
