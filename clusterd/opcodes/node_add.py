@@ -15,7 +15,7 @@ from clusterd.opcodes.fields import (
     NodeName,
     Params,
 )
-from clusterd.steps.nodes import AddNode, GreetNode, TellPeers, record_node
+from clusterd.steps.nodes import AddNode, GreetNode, SeeNode, TellPeers, record_node
 from clusterd.view import View
 from jobqueue.errors import Refused
 from jobqueue.opcode import Opcode, OpcodeKind
@@ -84,7 +84,7 @@ def plan(opcode: NodeAdd, view: View) -> Sequence[Step]:
             secondary_ip=opcode.secondary_ip or opcode.primary_ip,
             certificate=opcode.certificate,
         )
-        return [greet, renewed, *peers]
+        return [greet, renewed, *peers, SeeNode(node=opcode.node_name)]
     cluster = view.configuration.cluster
     candidates = sum(1 for node in view.configuration.nodes() if node.master_candidate)
     capable = opcode.master_capable is not False
@@ -101,7 +101,13 @@ def plan(opcode: NodeAdd, view: View) -> Sequence[Step]:
         ndparams=parameters.node(opcode.ndparams, {}),
         certificate=opcode.certificate,
     )
-    return [greet, AddNode(draft=draft), *peers, TellPeers(node=opcode.node_name)]
+    return [
+        greet,
+        AddNode(draft=draft),
+        *peers,
+        TellPeers(node=opcode.node_name),
+        SeeNode(node=opcode.node_name),
+    ]
 
 
 def _first_group(view: View) -> Any:

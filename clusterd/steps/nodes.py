@@ -106,6 +106,24 @@ class TellPeers(Step, frozen=True, kw_only=True, tag="node.tell-peers"):
         return NOTHING
 
 
+class SeeNode(Step, frozen=True, kw_only=True, tag="node.see"):
+    """The master has seen what the node has: memory, disks, hypervisor, OS definitions."""
+
+    node: str
+
+    @property
+    def tolerated(self) -> bool:
+        return True
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(for_s=30.0)
+
+    async def do(self, context: Any) -> Outcome:
+        await context.world.node(self.node).observe()
+        return NOTHING
+
+
 class LeaveNode(Step, frozen=True, kw_only=True, tag="node.leave"):
     """The node has forgotten the cluster; one that does not answer is left as it is."""
 
