@@ -39,6 +39,12 @@ class Vetoed(JobQueueError):
     code = "vetoed"
 
 
+class NoWayBack(JobQueueError):
+    """The step has gone too far to be undone: the job goes on forward from it."""
+
+    code = "no_way_back"
+
+
 class QueueDrained(JobQueueError):
     """The job queue is drained: no new jobs are accepted until it is undrained."""
 

@@ -18,13 +18,13 @@ import msgspec
 import structlog
 from twisted.internet.defer import CancelledError, Deferred
 
-from jobqueue.errors import Conflict, Deposed, JournalBroken, Refused, StoreError
+from jobqueue.errors import Conflict, Deposed, JournalBroken, NoWayBack, Refused, StoreError
 from jobqueue.job import Status
 from jobqueue.journal import Event, Kind, Phase
 from jobqueue.live import Job
 from jobqueue.locks import merge
 from jobqueue.opcode import Opcode, OpcodeKind
-from jobqueue.queue import NO_WRITES, JobQueue, ended
+from jobqueue.queue import NO_WRITES, JobQueue, ended, wanted_again
 from jobqueue.retry import Clock, GivenUp, Trying, code_of, encoded, sentence
 from jobqueue.step import Outcome, Patience, Step, Steps
 from jobqueue.store.interface import Transaction
@@ -301,9 +301,13 @@ class Executor:
             await self._settle(job, index, at, step, "undo")
         except (StoreError, JournalBroken):
             raise
+        except NoWayBack as error:
+            self._queue.say(job, index, f" - WARNING: going on forward: {sentence(error)}")
+            job.cancel_wanted = False
+            await self._store(job, [self._event(Kind.START, index, at)], wanted_again(job))
         except Exception as error:  # noqa: BLE001 - the job becomes stuck and says why
             text = f"undoing {step} failed: {sentence(error)}"
-            if step.undo_tolerated:
+            if step.undo_tolerated or self._surroundings.given_up(error):
                 self._queue.say(job, index, f" - WARNING: {text}")
                 await self._store(job, [self._event(Kind.UNDONE, index, at)])
                 return
@@ -330,11 +334,14 @@ class Executor:
         await self._store(job, [event])
         self._queue.locks.release(str(job.id))
 
-    async def _store(self, job: Job, events: list[Event], outcome: Outcome | None = None) -> None:
+    async def _store(
+        self, job: Job, events: list[Event], more: Outcome | Transaction = NO_WRITES
+    ) -> None:
         """Commit events; a store without room or answer is waited for."""
-        writes: Transaction = outcome.writes if outcome else NO_WRITES
+        outcome = more if isinstance(more, Outcome) else Outcome(writes=more)
+        writes = outcome.writes
         submissions: list[Any] = []
-        if outcome and outcome.jobs:
+        if outcome.jobs:
             submissions, more = self._queue.prepare(outcome.jobs, f"job:{job.id}")
             writes = writes + more
             numbers = [[True, submission.id] for submission in submissions]

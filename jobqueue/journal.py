@@ -13,7 +13,7 @@ import msgspec
 
 from jobqueue.errors import JournalBroken
 from jobqueue.job import LogEntry, Status
-from jobqueue.locks import Lock
+from jobqueue.lock import Lock
 
 
 class Kind(enum.StrEnum):
@@ -60,6 +60,7 @@ TABLE: dict[tuple[Phase, Kind], Phase] = {
     (Phase.FAILED, Kind.END): Phase.ENDED,
     (Phase.UNDOING, Kind.UNDONE): Phase.FAILED,
     (Phase.UNDOING, Kind.UNDO_FAILED): Phase.STUCK,
+    (Phase.UNDOING, Kind.START): Phase.ACTING,
     (Phase.STUCK, Kind.UNDO): Phase.UNDOING,
     (Phase.STUCK, Kind.START): Phase.ACTING,
     (Phase.STUCK, Kind.END): Phase.ENDED,
@@ -131,7 +132,7 @@ def _planned(known: Known, event: Event) -> Known:
 
 
 def _start(known: Known, event: Event) -> Known:
-    """Also from stuck: then the way back is given up and what led to it is forgotten."""
+    """Also on the way back, which is given up then: what led to it is forgotten."""
     return msgspec.structs.replace(
         known, step=event.step, unwinding=False, canceled=False, failure="", error=None
     )

@@ -9,7 +9,6 @@ So who waits, waits for owners that wait on higher levels or stand ahead of it: 
 
 from __future__ import annotations
 
-import enum
 import itertools
 from collections.abc import Iterable
 
@@ -17,49 +16,10 @@ import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 
 from jobqueue.errors import LockRefused
+from jobqueue.lock import Level, Lock
 from jobqueue.lock_level import ALL, Claim, LockLevel, Order
 
-__all__ = [
-    "ALL",
-    "BIG_LOCK_EXCLUSIVE",
-    "BIG_LOCK_SHARED",
-    "Held",
-    "Level",
-    "Lock",
-    "LockTable",
-    "merge",
-]
-
-
-class Level(enum.IntEnum):
-    """Levels in the order in which they are taken."""
-
-    CLUSTER = 0
-    INSTANCE = 1
-    NODEGROUP = 2
-    NODE = 3
-    NODE_RES = 4
-    NETWORK = 5
-
-    @property
-    def label(self) -> str:
-        """The level as it is written in lock names."""
-        return self.name.lower().replace("_", "-")
-
-
-class Lock(msgspec.Struct, frozen=True, order=True):
-    """One lock that an operation asks for. Sorting gives the order of acquisition."""
-
-    level: Level
-    name: str
-    shared: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.level.label}/{self.name}"
-
-
-BIG_LOCK_SHARED = Lock(Level.CLUSTER, "BGL", True)
-BIG_LOCK_EXCLUSIVE = Lock(Level.CLUSTER, "BGL", False)
+__all__ = ["ALL", "Held", "LockTable", "merge"]
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):

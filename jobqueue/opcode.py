@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from jobqueue.errors import Refused
 from jobqueue.job import SUBMITTABLE_PRIORITIES
-from jobqueue.locks import Lock
+from jobqueue.lock import Lock
 from jobqueue.step import Step
 
 OP_ID = "OP_ID"

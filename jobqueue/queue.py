@@ -36,6 +36,7 @@ ARCHIVE = "archive/"
 SERIAL = "queue/serial"
 DRAINED = "queue/drained"
 PRIORITY = "priority/"
+CANCELS = "cancel/"
 MAX_OPCODES = 1000
 
 Watcher = Callable[[Job], None]
@@ -312,6 +313,11 @@ class JobQueue:
             job.stuck_because = f"its journal does not fit: {error}"
             return
         job.unreadable, job.stuck_because = False, ""
+
+
+def wanted_again(job: Job) -> Transaction:
+    """The writes that take back that a job is to be canceled."""
+    return Transaction(deletes=(f"{CANCELS}{job.id:012d}",))
 
 
 def ended(index: int, now: float, status: Status, output: Any, waited: float | None) -> Event:

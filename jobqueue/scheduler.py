@@ -20,12 +20,11 @@ from jobqueue.executor import Executor
 from jobqueue.job import Status
 from jobqueue.journal import Event, Phase
 from jobqueue.live import Job
-from jobqueue.queue import JobQueue, ended
+from jobqueue.queue import CANCELS, JobQueue, ended, wanted_again
 from jobqueue.store.interface import Transaction
 from jobqueue.stuck import Decision, decided, failed_to_undo
 
 _DECIDED = {"resume": "goes on", "unwind": "unwinds", "abandon": "was abandoned"}
-CANCELS = "cancel/"
 
 LOG = structlog.get_logger("jobqueue")
 
@@ -158,7 +157,7 @@ class Scheduler:
         key = f"{CANCELS}{job.id:012d}"
         writes = Transaction()
         if decision == "resume":
-            writes, job.cancel_wanted = Transaction(deletes=(key,)), False
+            writes, job.cancel_wanted = wanted_again(job), False
         elif decision == "unwind" and not events:
             writes, job.cancel_wanted = Transaction(puts=((key, b"1"),)), True
         if events:

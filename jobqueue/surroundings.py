@@ -31,6 +31,10 @@ class Surroundings(Protocol):
     ) -> Any:
         """Run what comes after the last step; answers the result, perhaps changed by it."""
 
+    def given_up(self, error: Exception) -> bool:
+        """True when the error says no more than that something is missing which the operator has
+        declared lost: there is nothing left to undo on it."""
+
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """An opcode whose last step is done."""

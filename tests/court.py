@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from jobqueue.locks import (
-    Level,
-    Lock,
-    LockTable,
-)
+from jobqueue.lock import Level, Lock
+from jobqueue.locks import LockTable
 
 
 def exclusive(name: str, level: Level = Level.NODE) -> Lock:

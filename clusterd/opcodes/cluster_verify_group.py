@@ -14,7 +14,7 @@ from clusterd.opcodes.fields import (
 )
 from clusterd.steps.verification import VerifyGroup
 from clusterd.view import View
-from jobqueue.locks import BIG_LOCK_SHARED, Level, Lock
+from jobqueue.lock import BIG_LOCK_SHARED, Level, Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
 

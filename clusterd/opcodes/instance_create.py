@@ -30,7 +30,7 @@ from clusterd.steps.instances import CommitInstance, DrawInstance
 from clusterd.view import View
 from clusterd.volumes import MIRRORED
 from jobqueue.errors import Refused
-from jobqueue.locks import BIG_LOCK_SHARED, Lock
+from jobqueue.lock import BIG_LOCK_SHARED, Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
 

@@ -34,7 +34,7 @@ from clusterd.steps.instances import (
 )
 from clusterd.view import View
 from jobqueue.errors import Refused
-from jobqueue.locks import Lock
+from jobqueue.lock import Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
 

@@ -14,7 +14,7 @@ from clusterd.opcodes.fields import (
 )
 from clusterd.queries import instance_detail
 from clusterd.view import View
-from jobqueue.locks import BIG_LOCK_SHARED, Lock
+from jobqueue.lock import BIG_LOCK_SHARED, Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from clusterd.model import Instance, Node
 from clusterd.view import View
-from jobqueue.locks import BIG_LOCK_EXCLUSIVE, BIG_LOCK_SHARED, Level, Lock
+from jobqueue.lock import BIG_LOCK_EXCLUSIVE, BIG_LOCK_SHARED, Level, Lock
 
 
 def cluster_alone(_opcode: Any, _view: View) -> tuple[Lock, ...]:

@@ -17,7 +17,7 @@ from clusterd.opcodes.fields import (
 from clusterd.steps.cluster import Say
 from clusterd.steps.nodes import record_node
 from clusterd.view import View
-from jobqueue.locks import BIG_LOCK_SHARED, Lock
+from jobqueue.lock import BIG_LOCK_SHARED, Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
 
@@ -47,11 +47,11 @@ class NodeSetParams(Opcode, frozen=True, kw_only=True, tag="OP_NODE_SET_PARAMS")
 
 
 def locks(opcode: NodeSetParams, view: View) -> Iterable[Lock]:
-    """The node alone."""
-    return [
-        BIG_LOCK_SHARED,
-        locking.node_lock(view.configuration.node(opcode.node_name), shared=False),
-    ]
+    """The node alone; that it is out of order can be said although jobs are stuck on it."""
+    node = view.configuration.node(opcode.node_name)
+    if opcode.offline:
+        return [BIG_LOCK_SHARED]
+    return [BIG_LOCK_SHARED, locking.node_lock(node, shared=False)]
 
 
 def check(opcode: NodeSetParams, view: View) -> None:

@@ -13,7 +13,7 @@ from clusterd.opcodes.fields import (
 )
 from clusterd.steps.cluster import Delay
 from clusterd.view import View
-from jobqueue.locks import BIG_LOCK_SHARED, Lock
+from jobqueue.lock import BIG_LOCK_SHARED, Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
 

@@ -7,14 +7,8 @@ import time
 import pytest
 
 from jobqueue.errors import LockRefused
-from jobqueue.locks import (
-    ALL,
-    BIG_LOCK_EXCLUSIVE,
-    BIG_LOCK_SHARED,
-    Held,
-    Level,
-    merge,
-)
+from jobqueue.lock import BIG_LOCK_EXCLUSIVE, BIG_LOCK_SHARED, Level
+from jobqueue.locks import ALL, Held, merge
 from tests.court import Court, exclusive, shared
 from tests.waiting import settled
 

@@ -15,12 +15,8 @@ from hypothesis.stateful import (
 )
 
 from jobqueue.errors import LockRefused
-from jobqueue.locks import (
-    ALL,
-    Level,
-    Lock,
-    merge,
-)
+from jobqueue.lock import Level, Lock
+from jobqueue.locks import ALL, merge
 from tests.court import Court, exclusive
 from tests.waiting import settled
 

@@ -11,7 +11,7 @@ from clusterd.queries.field import Status
 from jobqueue.errors import Refused
 from jobqueue.job import Status as JobStatus
 from jobqueue.journal import Event, Kind
-from jobqueue.locks import Level, Lock
+from jobqueue.lock import Level, Lock
 from tests.unit.asked import Asked, Make
 from tests.unit.driving import now
 from tests.unit.small_cluster import (

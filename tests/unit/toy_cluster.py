@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from clusterd.simulation.clock import Clock, ProcessClock
 from jobqueue.errors import Refused, Vetoed
 from jobqueue.executor import Executor
-from jobqueue.locks import Level, Lock
+from jobqueue.lock import Level, Lock
 from jobqueue.opcode import Opcode, OpcodeKind, Registry
 from jobqueue.queue import JobQueue
 from jobqueue.scheduler import Scheduler
@@ -210,6 +210,9 @@ class ToyMaster:
 
     async def look(self, names: tuple[str, ...]) -> None:
         return None
+
+    def given_up(self, error: Exception) -> bool:
+        return False
 
     async def before(self, kind: Any, opcode: Any, say: Any) -> None:
         if self.toys.veto:
