@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 START_S = 30.0
+FILES = Path("/var/tmp")
+PREFIX = "libvirt-hosts-"
 LIBVIRTD_CONF = """\
 auth_unix_rw = "none"
 host_uuid = "c0ffee00-0000-4000-8000-0000000000{number:02d}"
@@ -94,7 +96,9 @@ class LibvirtHost:
         (self.base / "etc" / "qemu.conf").write_text(QEMU_CONF)
         script = INIT.format(number=self.number, base=self.base)
         spaces = ("--mount", "--net", "--uts", "--pid", "--ipc")
-        init = ["unshare", *spaces, "--fork", "--kill-child", "bash", "-ec", script]
+        # whatever happens to the test, nothing of the host outlives it
+        leash = ["setpriv", "--pdeathsig", "KILL"]
+        init = [*leash, "unshare", *spaces, "--fork", "--kill-child", "bash", "-ec", script]
         self._launcher = self._spawn("init", init)
         self._wait_for(self.base / "run" / "ready")
         self.root.unlink(missing_ok=True)
@@ -249,7 +253,10 @@ class LibvirtHosts:
 @contextlib.contextmanager
 def libvirt_hosts() -> Iterator[LibvirtHosts]:
     """Two fresh hosts; all that they made is gone afterwards."""
-    directory = Path(tempfile.mkdtemp(prefix="libvirt-hosts-", dir="/var/tmp"))
+    for left in FILES.glob(f"{PREFIX}*"):
+        if not Path(f"/proc/{left.name.removeprefix(PREFIX).split('-')[0]}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=FILES))
     hosts = LibvirtHosts(directory)
     try:
         hosts.start()
