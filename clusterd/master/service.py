@@ -172,8 +172,12 @@ class Master:
 
     def _nodes_changed(self, changes: tuple[Change, ...]) -> None:
         for change in changes:
-            if change.value is not None and not self._stopped:
-                self._follow(msgspec.json.decode(change.value, type=Node))
+            if change.value is None or self._stopped:
+                continue
+            node = msgspec.json.decode(change.value, type=Node)
+            self._follow(node)
+            if node.offline:
+                self._by_the_way(self.scheduler.retry_undoing(f"node {node.name} is offline"))
 
     async def _set_watcher_pause(self, until: float | None) -> None:
         cluster = self.configuration.cluster

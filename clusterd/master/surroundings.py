@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from clusterd import hooks
 from clusterd.configuration import Configuration
-from clusterd.errors import CallFailed
+from clusterd.errors import CallFailed, NodeAway
 from clusterd.hooks import HookPoint
 from clusterd.master.sights import Sightings
 from clusterd.view import View
@@ -124,6 +124,13 @@ class ClusterSurroundings:
             await self._parts.links.node(name).observe()
         except CallFailed as error:
             LOG.warning("no fresh sight", node=name, error=error.message)
+
+    def given_up(self, error: Exception) -> bool:
+        """A node that does not answer and is marked offline."""
+        if not isinstance(error, NodeAway):
+            return False
+        node = self._parts.configuration.find_node(error.node)
+        return node is None or node.offline
 
     async def before(self, kind: OpcodeKind, opcode: Opcode, say: Say) -> _Before | None:
         """Run the pre hooks; a script that fails vetoes, a node that does not answer does not."""
