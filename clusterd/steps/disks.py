@@ -170,10 +170,15 @@ class CloseVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.close"):
     """The disk may not be written on the node."""
 
     optional: bool = False
+    patience_s: float = 60.0
 
     @property
     def tolerated(self) -> bool:
         return self.optional
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(for_s=self.patience_s)
 
     async def do(self, context: Any) -> Outcome:
         target = self.target(context.world)

@@ -13,7 +13,9 @@ from clusterd.errors import CallFailed, NotReady
 from clusterd.model import Instance
 from clusterd.steps.guests import OnGuest, described, linked_paths, outline
 from clusterd.world import World
+from hypervisors.errors import GuestMissing
 from hypervisors.guest import GuestState, GuestStatus, MigrationStatus
+from jobqueue.errors import NoWayBack
 from jobqueue.step import NOTHING, Outcome, Patience
 
 MIGRATION_TIME_LIMIT_S = 3600.0
@@ -59,14 +61,24 @@ class BeginMigration(_Migration, frozen=True, kw_only=True, tag="guest.begin-mig
         instance = self.find(world)
         if instance is None:
             return NOTHING
-        await self.driver(world, instance).abort_migration(instance.name)
+        await self._abort(world, instance)
         here, there = await self.where(world, instance)
+        if there is not None and here is None:
+            raise NoWayBack(f"instance '{instance.name}' has left for node {self.target}")
         target = world.node(self.target).hypervisor(instance.hypervisor)
         if there is not None and there.state is GuestState.PAUSED and _runs(here):
             await target.destroy(instance.name)
             return NOTHING
         await target.settle(outline(world, instance), arrived=False)
         return NOTHING
+
+    async def _abort(self, world: World, instance: Instance) -> None:
+        """No migration runs. That the guest has left is no failure: it is looked for then."""
+        try:
+            await self.driver(world, instance).abort_migration(instance.name)
+        except CallFailed as error:
+            if error.kind != GuestMissing.code:
+                raise
 
 
 class AwaitMigration(_Migration, frozen=True, kw_only=True, tag="guest.await-migration"):
@@ -97,13 +109,16 @@ class AwaitMigration(_Migration, frozen=True, kw_only=True, tag="guest.await-mig
 
 
 class SettleGuest(OnGuest, frozen=True, kw_only=True, tag="guest.settle"):
-    """After a migration: the guest runs here as if started here, or nothing of it is left here."""
+    """After a migration: the guest runs here as if started here, or nothing of it is left here.
+
+    A failure stops nothing: the guest has moved, and the disks must be closed behind it.
+    """
 
     arrived: bool
 
     @property
     def tolerated(self) -> bool:
-        return not self.arrived
+        return True
 
     @property
     def patience(self) -> Patience:
