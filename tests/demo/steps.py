@@ -15,6 +15,12 @@ from tests.demo.report import DemoFailed
 INSTANCE = "web1.tb"
 NODES = 3
 TEMPLATES = "drbd,plain,file,sharedfile,diskless"
+SMALL_GUESTS = (
+    "min:memory-size=64,cpu-count=1,disk-count=1,disk-size=16,nic-count=0,spindle-use=1/"
+    "max:memory-size=1024,cpu-count=2,disk-count=4,disk-size=4096,nic-count=4,spindle-use=2"
+)
+"""The usual policy asks for 128 MiB of memory and a disk of 1 GiB at least."""
+
 Step = Callable[[Cluster], None]
 
 
@@ -49,7 +55,9 @@ def init_cluster(cluster: Cluster) -> None:
         *("gnt-cluster", "init"),
         *(f"--enabled-disk-templates={TEMPLATES}", "--enabled-hypervisors=kvm"),
         *("--vg-name=xenvg", "--master-netdev=br0", "-N", "link=br0"),
-        *("-H", "kvm:kernel_path=", "--no-etc-hosts", "cluster.tb"),
+        *("-H", "kvm:kernel_path=", "--no-etc-hosts"),
+        f"--ipolicy-bounds-specs={SMALL_GUESTS}",
+        "cluster.tb",
     )
     master = cluster.gnt("gnt-cluster", "getmaster").strip()
     require(master == "n1.tb", f"the master is {master!r}, not n1.tb")
