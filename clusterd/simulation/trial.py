@@ -51,6 +51,8 @@ class Verdict(msgspec.Struct, kw_only=True):
     commits: int
     status: Status | None
     """Of the job; None when nobody was told of it."""
+    struck: tuple[str, ...] = ()
+    """The faults that came to pass, each with its node."""
     before: Portrait = ()
     after: Portrait = ()
 
@@ -104,6 +106,7 @@ class Trial:
             calls=calls,
             commits=commits,
             status=job.status if job is not None else None,
+            struck=tuple(self.misfortune.struck),
             before=self._before,
             after=portrait(self.cluster),
         )
@@ -114,35 +117,8 @@ class Trial:
         jobs = self.cluster.master.queue.jobs()
         return jobs[-1] if len(jobs) > len(self._scenario.given) else None
 
-    # -- letting it run ----------------------------------------------------------------------------
-
     def _come_to_rest(self) -> None:
-        """Until quiet; a dead master is started again, what runs for ever is canceled."""
-        if self._until_quiet(PATIENCE_S):
-            return
-        cancel_all(self.cluster)
-        self._until_quiet(PATIENCE_S)
-
-    def _until_quiet(self, for_s: float) -> bool:
-        cluster = self.cluster
-        deadline = cluster.clock.seconds() + for_s
-        while cluster.clock.seconds() < deadline:
-            if self._master_may_start():
-                cluster.start_master()
-            left_s = deadline - cluster.clock.seconds()
-            if cluster.clock.run_until(self._needs_care, left_s) and cluster.quiet():
-                return True
-            cluster.clock.run(RESTART_S)
-        return False
-
-    def _needs_care(self) -> bool:
-        process = self.cluster.process
-        return self.cluster.quiet() or bool(process.failures) or process.clock.dead
-
-    def _master_may_start(self) -> bool:
-        process = self.cluster.process
-        gone = process.clock.dead or bool(process.failures and not process.begun)
-        return gone and self.cluster.hosts[self.cluster.names[0]].powered
+        settle(self.cluster)
 
     # -- judging -----------------------------------------------------------------------------------
 
@@ -248,6 +224,38 @@ class Trial:
         lines = difference(wanted, found)
         shown = "\n      ".join(lines[:MAX_SHOWN])
         self.invariants.note(f"{text}:\n      {shown}")
+
+
+def settle(cluster: SimulatedCluster) -> None:
+    """Until quiet; a dead master is started again, what runs for ever is canceled."""
+    if _until_quiet(cluster, PATIENCE_S):
+        return
+    if cluster.serves:
+        cancel_all(cluster)
+    _until_quiet(cluster, PATIENCE_S)
+
+
+def _until_quiet(cluster: SimulatedCluster, for_s: float) -> bool:
+    deadline = cluster.clock.seconds() + for_s
+    while cluster.clock.seconds() < deadline:
+        if _master_may_start(cluster):
+            cluster.start_master()
+        left_s = deadline - cluster.clock.seconds()
+        if cluster.clock.run_until(lambda: _needs_care(cluster), left_s) and cluster.quiet():
+            return True
+        cluster.clock.run(RESTART_S)
+    return False
+
+
+def _needs_care(cluster: SimulatedCluster) -> bool:
+    process = cluster.process
+    return cluster.quiet() or bool(process.failures) or process.clock.dead
+
+
+def _master_may_start(cluster: SimulatedCluster) -> bool:
+    process = cluster.process
+    gone = process.clock.dead or bool(process.failures and not process.begun)
+    return gone and cluster.hosts[cluster.names[0]].powered
 
 
 def attempt(name: str, faults: tuple[Fault, ...] = ()) -> Verdict:

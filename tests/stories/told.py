@@ -1,0 +1,165 @@
+"""The stories, as an operator would tell them. Each begins on a new cluster of three nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from clusterd.opcodes.instance_migrate import InstanceMigrate
+from clusterd.simulation.faults import cancel_all
+from hypervisors.machine_room import Course
+from jobqueue.job import Status
+from tests.stories.operator import REPAIRED_S, Operator
+
+Story = Callable[[Operator], None]
+
+
+def the_first_day(operator: Operator) -> None:
+    """Create on mirrored disks, migrate live, fail over, lose the node, fail over again."""
+    operator.expect_success(operator.creates("web1", on="node1:node2"))
+    operator.expect_running("web1", "node1")
+    operator.expect_success(operator.migrates("web1"))
+    operator.expect_running("web1", "node2")
+    operator.expect_success(operator.fails_over("web1"))
+    operator.expect_running("web1", "node1")
+    operator.expect_success(operator.migrates("web1"))
+    operator.pulls_the_plug("node2")
+    operator.expect_success(operator.marks_offline("node2"))
+    operator.expect_success(operator.fails_over("web1", although_stale=True))
+    operator.expect_running("web1", "node1")
+    operator.expect(operator.verifies() == [], "verification finds no error")
+
+
+def a_life(operator: Operator) -> None:
+    """Create, stop, start and remove: nothing is left."""
+    operator.expect_success(operator.creates("db1", on="node2"))
+    operator.expect_success(operator.stops("db1"))
+    operator.expect(operator.cluster.runs_on("db1") == (), "db1 does not run")
+    operator.expect_success(operator.starts("db1"))
+    operator.expect_running("db1", "node2")
+    operator.expect_success(operator.removes("db1"))
+    stored = [key for host in operator.cluster.hosts.values() for key in host.shelf.own]
+    operator.expect(not stored, "no volume is left")
+
+
+def a_secondary_comes_back(operator: Operator) -> None:
+    """The mirror of a node that was off is attached and complete again without anybody's doing."""
+    operator.expect_success(operator.creates("web1", on="node1:node2"))
+    operator.pulls_the_plug("node2")
+    operator.waits(20.0)
+    operator.expect(bool(operator.invariants.degraded()), "the mirror is degraded")
+    operator.powers_on("node2")
+    operator.waits(REPAIRED_S)
+    operator.expect(not operator.invariants.degraded(), "the mirror is whole again")
+    operator.expect_success(operator.migrates("web1"))
+    operator.expect_running("web1", "node2")
+
+
+def a_lost_primary_comes_back(operator: Operator) -> None:
+    """Its instance went on elsewhere; once it is no longer offline the mirror resynchronises."""
+    operator.expect_success(operator.creates("web1", on="node2:node1"))
+    operator.pulls_the_plug("node2")
+    operator.expect_success(operator.marks_offline("node2"))
+    operator.expect_success(operator.fails_over("web1", although_stale=True))
+    operator.expect_running("web1", "node1")
+    operator.waits(10.0)
+    operator.powers_on("node2")
+    operator.expect_running("web1", "node1")
+    operator.expect_success(operator.marks_offline("node2", offline=False))
+    operator.waits(REPAIRED_S)
+    operator.expect(not operator.invariants.degraded(), "the mirror is whole again")
+    operator.expect(operator.verifies() == [], "verification finds no error")
+    operator.expect_success(operator.migrates("web1"))
+    operator.expect_running("web1", "node2")
+
+
+def a_migration_is_canceled(operator: Operator) -> None:
+    """It unwinds: the guest never stopped, and runs where it was."""
+    operator.expect_success(operator.creates("web1", on="node1:node2"))
+    operator.cluster.room.plan_migration("web1", Course(polls=100))
+    number = operator.begins(InstanceMigrate(instance_name="web1"))
+    operator.cluster.clock.run(5.0)
+    if operator.cluster.serves:
+        cancel_all(operator.cluster)
+    operator.waits_for_jobs()
+    job = operator.cluster.job(number) if number is not None else None
+    canceled = job is not None and job.status is Status.CANCELED
+    operator.expect(canceled, "the migration was canceled")
+    operator.expect_running("web1", "node1")
+    writers = [
+        host.name
+        for host in operator.cluster.hosts.values()
+        for attached in host.shelf.attached.values()
+        if attached.primary
+    ]
+    operator.expect(writers == ["node1"], "only the source writes")
+    operator.expect(not operator.invariants.degraded(), "the mirror is whole")
+
+
+def a_disk_is_full(operator: Operator) -> None:
+    """Room vanishes between check and creation: all that was made is taken back."""
+    shelf = operator.cluster.hosts["node2"].shelf
+    shelf.pools["xenvg"] = 1200
+    job = operator.creates("web1", on="node1:node2", disks=({"size": 1024}, {"size": 1024}))
+    reason = str(job.known[-1].result) if job is not None else ""
+    operator.expect("insufficient_resources" in reason, f"the request is refused: {reason}")
+    operator.expect(not operator.cluster.hosts["node1"].shelf.own, "node1 holds no volume")
+    shelf.pools["xenvg"] = 1024 * 1024
+    operator.expect_success(operator.creates("web1", on="node1:node2"))
+
+
+def a_hypervisor_dies(operator: Operator) -> None:
+    """Its guests go on; what needs it is refused, and works again when it answers again."""
+    operator.expect_success(operator.creates("web1", on="node1:node2"))
+    operator.cluster.room.stop_service("node2")
+    operator.waits(20.0)
+    job = operator.migrates("web1")
+    reason = str(job.known[-1].result) if job is not None else ""
+    operator.expect("environment_error" in reason, f"the migration is refused: {reason}")
+    operator.expect_running("web1", "node1")
+    operator.expect("does not answer" in str(operator.verifies()), "verification says why")
+    operator.cluster.room.start_service("node2")
+    operator.waits(20.0)
+    operator.expect_success(operator.migrates("web1"))
+    operator.expect_running("web1", "node2")
+
+
+def a_guest_is_deaf(operator: Operator) -> None:
+    """It does not obey the power button and is ended after its time."""
+    operator.expect_success(operator.creates("web1", on="node1:node2"))
+    operator.cluster.room.machine("node1").deaf.add("web1")
+    operator.expect_success(operator.stops("web1"))
+    operator.expect(operator.cluster.runs_on("web1") == (), "web1 does not run")
+
+
+def a_node_dies_for_good_during_a_migration(operator: Operator) -> None:
+    """Its half of the job cannot be undone, until the operator declares it lost."""
+    operator.expect_success(operator.creates("web1", on="node1:node2"))
+    operator.cluster.room.plan_migration("web1", Course(polls=100))
+    number = operator.begins(InstanceMigrate(instance_name="web1"))
+    operator.cluster.clock.run(5.0)
+    operator.pulls_the_plug("node2")
+    operator.waits_for_jobs()
+    job = operator.cluster.job(number) if number is not None else None
+    stuck = job is not None and job.status is Status.STUCK
+    operator.expect(stuck, "the migration is stuck")
+    operator.expect_running("web1", "node1")
+    operator.expect_success(operator.marks_offline("node2"))
+    ended = job is not None and job.status is Status.ERROR
+    operator.expect(ended, "the migration has ended")
+    operator.expect_success(operator.stops("web1"))
+
+
+STORIES: dict[str, Story] = {
+    story.__name__: story
+    for story in (
+        the_first_day,
+        a_life,
+        a_secondary_comes_back,
+        a_lost_primary_comes_back,
+        a_migration_is_canceled,
+        a_disk_is_full,
+        a_hypervisor_dies,
+        a_guest_is_deaf,
+        a_node_dies_for_good_during_a_migration,
+    )
+}
