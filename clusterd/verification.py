@@ -7,7 +7,7 @@ the verify call is handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from clusterd import ipolicy
 from clusterd.model import AdminState, Instance, Node
 from clusterd.names import PRODUCT_VERSION, PROTOCOL_VERSION
 from clusterd.view import View
-from clusterd.volumes import MIRRORED, volume_on
+from clusterd.volumes import MIRRORED, SHARED, volume_on
 from hypervisors.guest import GuestStatus
 from storage.volume import Health, Link
 
@@ -152,21 +152,23 @@ def definitions_agree(view: View, nodes: list[Node], _answers: Answers) -> Itera
 
 
 def orphan_volumes(view: View, nodes: list[Node], _answers: Answers) -> Iterator[Finding]:
-    """Storage with a shape of ours that nobody owns."""
+    """Storage with a shape of ours that nobody owns; what is shared is seen on each node."""
+    everywhere = _labels(view.configuration.instances(unfinished=True))
     for node in nodes:
         observation = view.sight(node).observation
         if node.offline or observation is None:
             continue
-        labels = {
-            disk.label
-            for instance in view.configuration.instances_on(node.uuid)
-            for disk in instance.disks
-        }
+        labels = _labels(view.configuration.instances_on(node.uuid))
         for stored in observation.stored:
             reserved = stored.name in view.configuration.cluster.reserved_lvs
-            if stored.name.split(".", maxsplit=1)[0] not in labels and not reserved:
+            known = everywhere if str(stored.template) in SHARED else labels
+            if stored.name.split(".", maxsplit=1)[0] not in known and not reserved:
                 text = f"volume {stored.pool}/{stored.name} is unknown"
                 yield Finding("ENODEORPHANLV", "node", node.name, text)
+
+
+def _labels(instances: Iterable[Instance]) -> set[str]:
+    return {disk.label for instance in instances for disk in instance.disks}
 
 
 def orphan_guests(view: View, nodes: list[Node], _answers: Answers) -> Iterator[Finding]:
