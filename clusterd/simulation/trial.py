@@ -188,7 +188,8 @@ class Trial:
             for line in lines:
                 if " ERROR: " in str(line) and not self._expected(str(line)):
                     self.invariants.note(f"verification says: {line}")
-        self.invariants.broken += [] if self.misfortune.lost else self.invariants.degraded()
+        if not self.misfortune.lost and not self._scenario.dark:
+            self.invariants.broken += self.invariants.degraded()
 
     def _expected(self, line: str) -> bool:
         """An instance whose only node is lost stays lost."""

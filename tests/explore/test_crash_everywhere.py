@@ -16,7 +16,7 @@ from clusterd.simulation.faults import KINDS, Fault, parse
 from clusterd.simulation.scenarios import SCENARIOS
 from clusterd.simulation.trial import attempt
 
-STRIDE = 211
+STRIDE = 307
 SEEDS = range(20)
 NAMES = sorted(SCENARIOS)
 
