@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -57,6 +57,13 @@ class InstanceSetParams(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_SET_
         True
     )
     instance_communication: bool | None = None
+
+
+def sights(opcode: InstanceSetParams, view: View) -> Iterable[str]:
+    """The primary node, where it matters whether the guest runs."""
+    if not opcode.offline:
+        return []
+    return [view.primary(view.configuration.instance(opcode.instance_name)).name]
 
 
 def check(opcode: InstanceSetParams, view: View) -> None:
@@ -168,6 +175,7 @@ def environment(opcode: InstanceSetParams, view: View) -> dict[str, str]:
 KIND = OpcodeKind(
     opcode=InstanceSetParams,
     locks=locking.the_instance,
+    sights=sights,
     check=check,
     plan=plan,
     result=result,
