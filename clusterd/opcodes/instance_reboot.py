@@ -60,7 +60,7 @@ def plan(opcode: InstanceReboot, view: View) -> Sequence[Step]:
     """Soft and hard act on the running guest; full, and any on a stopped one, start it anew."""
     instance = view.configuration.instance(opcode.instance_name)
     node, secondary = view.primary(instance), view.secondary(instance)
-    wish = decide(instance, admin_state=AdminState.UP, disks_active=True)
+    wish = decide(instance, admin_state=AdminState.UP, disks_active=bool(instance.disks))
     running = requirements.runs(view, instance)
     if running and opcode.reboot_type != "full":
         hard = opcode.reboot_type == "hard"

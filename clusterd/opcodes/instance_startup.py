@@ -70,7 +70,7 @@ def plan(opcode: InstanceStartup, view: View) -> Sequence[Step]:
     secondary = view.secondary(instance)
     wish: list[Step] = []
     if not opcode.no_remember:
-        wish.append(decide(instance, admin_state=AdminState.UP, disks_active=True))
+        wish.append(decide(instance, admin_state=AdminState.UP, disks_active=bool(instance.disks)))
     if node.offline:
         return [*wish, Say(text=" - WARNING: Primary node offline, marked instance as started")]
     if requirements.runs(view, instance):
