@@ -45,6 +45,9 @@ class Finding(msgspec.Struct, frozen=True):
 Answers = dict[str, dict[str, Any]]
 """By node name: what the verify call answered; a missing node did not answer."""
 
+REFUSAL = "refusal"
+"""Key of the reason why a node answered without looking."""
+
 Check = Callable[[View, list[Node], Answers], Iterator[Finding]]
 
 
@@ -94,6 +97,10 @@ def nodes_answer(view: View, nodes: list[Node], answers: Answers) -> Iterator[Fi
         answer = answers.get(node.name)
         if answer is None:
             yield Finding("ENODERPC", "node", node.name, "the node does not answer")
+            continue
+        if REFUSAL in answer:
+            text = f"the node cannot be looked at: {answer[REFUSAL]}"
+            yield Finding("ENODERPC", "node", node.name, text)
             continue
         version = answer.get("version")
         ours = [PROTOCOL_VERSION, PRODUCT_VERSION]

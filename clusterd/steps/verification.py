@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clusterd import verification
-from clusterd.errors import NodeAway
+from clusterd.errors import CallFailed, NodeAway
 from clusterd.model import Node
 from clusterd.names import NODE_PORT
 from clusterd.verification import Answers, Finding
@@ -72,6 +72,8 @@ class VerifyGroup(Step, frozen=True, kw_only=True, tag="verify.group"):
                 answers[node.name] = await world.node(node.name).verify(wanted)
             except NodeAway:
                 continue
+            except CallFailed as error:
+                answers[node.name] = {verification.REFUSAL: error.message}
         return answers
 
     def _notes(self, context: Any, nodes: list[Node]) -> None:
