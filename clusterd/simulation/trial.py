@@ -4,8 +4,8 @@ After the job has come to rest and the faults are healed, a trial is good when t
 all the time, and
 - if only the master was troubled: the state is that of the run without faults, or untouched when
   nobody had been told that the job was accepted;
-- otherwise: the job ended, what should run can be started, verification finds nothing, and the
-  same request asked again leads to the state of the run without faults.
+- otherwise: the job ended, what should run can be started, the same request asked again leads to
+  the state of the run without faults, and verification finds nothing.
 """
 
 from __future__ import annotations
@@ -136,9 +136,9 @@ class Trial:
         if self.misfortune.lost:
             self._go_on_without()
         self._start_what_should_run()
-        self._verify()
         if not self.misfortune.lost:
             self._ask_again(wanted)
+        self._verify()
 
     def _check_status(self, wanted: Verdict) -> None:
         job = self._job()
