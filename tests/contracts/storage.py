@@ -34,7 +34,8 @@ def finish(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         coroutine.send(None)
     except StopIteration as stop:
-        return stop.value
+        answer: T = stop.value
+        return answer
     coroutine.close()
     raise AssertionError("the coroutine waits for something that this world cannot give")
 

@@ -6,6 +6,7 @@ import abc
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import ClassVar
 
 import pytest
@@ -96,7 +97,10 @@ class Mirrored:
 
     def until_link(self, *links: Link) -> None:
         for node, link in enumerate(links):
-            self.until(f"{link} on {node}", lambda n=node, k=link: self.look(n).link is k)
+            self.until(f"{link} on {node}", partial(self._has_link, node, link))
+
+    def _has_link(self, node: int, link: Link) -> bool:
+        return self.look(node).link is link
 
     def until_synced(self) -> None:
         def synced() -> bool:

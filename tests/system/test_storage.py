@@ -70,7 +70,7 @@ def test_verbs_take_few_programs(hosts: Testbed) -> None:
     backend = DrbdBackend(commands, (GROUP,))
     volume = mirror_volumes(hosts.nodes()[:2])[0]
     volume = msgspec.structs.replace(volume, params={})
-    counts = {}
+    counts: dict[str, list[int]] = {}
     for verb, options in (
         ("ensure", {}),
         ("ensure", {}),
