@@ -30,6 +30,7 @@ from clusterd.steps import all_steps
 from hypervisors.machine_room import MachineRoom
 from jobqueue.live import Job
 from jobqueue.opcode import Opcode
+from jobqueue.step import Steps
 from jobqueue.store.interface import Transaction
 from jobqueue.store.memory import Died, MemoryDisk, MemoryStore, NoTrouble, Trouble
 from storage.shelf import Wire
@@ -97,7 +98,7 @@ class MasterProcess:
         self.begun = False
         self.failures: list[Any] = []
         self.master = Master(
-            cluster.names[0], self.store, REGISTRY, STEPS, self.clock, cluster.random
+            cluster.names[0], self.store, REGISTRY, cluster.steps, self.clock, cluster.random
         )
         self.master.ended = lambda why: self.kill()
         self._links = Links(
@@ -168,7 +169,9 @@ class SimulatedCluster:
         outside: int = 0,
         seed: int = 0,
         trouble: Trouble | None = None,
+        steps: Steps = STEPS,
     ) -> None:
+        self.steps = steps
         self.names = [f"node{number}" for number in range(1, nodes + 1)]
         spare = [f"node{number}" for number in range(nodes + 1, nodes + outside + 1)]
         self.master_card = f"{self.names[0]}{MASTER_SUFFIX}"

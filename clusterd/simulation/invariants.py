@@ -172,6 +172,15 @@ class Invariants:
             if row.mode == "exclusive" and len(row.owners) > 1:
                 self.note(f"lock {row.name} is held exclusively by jobs {row.owners}")
 
+        if not self._cluster.serves:
+            return
+        for job in self._cluster.master.queue.unfinished():
+            index = job.current
+            known = job.known[index] if index is not None else Known()
+            under_way = known.phase in UNDER_WAY and not job.stuck_because
+            if under_way and table.holdings(str(job.id)) != known.locks:
+                self.note(f"job {job.id} is under way without its locks")
+
     def _status_table(self) -> None:
         life = id(self._cluster.process)
         for job in self._cluster.master.queue.jobs():
@@ -217,6 +226,9 @@ class Invariants:
                 self.note(f"instance {instance.name} was never finished")
             if instance.moving_to is not None:
                 self.note(f"instance {instance.name} is marked as moving and no job moves it")
+        for host, key, attachment in self._attached():
+            if attachment.two_primaries and attachment.connected:
+                self.note(f"{key[2]} on {host.name} may have two primaries and no job moves it")
 
     def _mirrors_equal(self) -> None:
         for instance in self._configuration.instances():

@@ -21,7 +21,7 @@ from clusterd.opcodes.cluster_verify import ClusterVerify
 from clusterd.opcodes.instance_failover import InstanceFailover
 from clusterd.opcodes.instance_startup import InstanceStartup
 from clusterd.opcodes.node_set_params import NodeSetParams
-from clusterd.simulation.cluster import SimulatedCluster
+from clusterd.simulation.cluster import STEPS, SimulatedCluster
 from clusterd.simulation.complaints import Complaints
 from clusterd.simulation.faults import KINDS, Fault, Misfortune, cancel_all
 from clusterd.simulation.invariants import Invariants
@@ -30,6 +30,7 @@ from clusterd.simulation.scenarios import SCENARIOS, Scenario
 from jobqueue.job import Status
 from jobqueue.live import Job
 from jobqueue.opcode import Opcode
+from jobqueue.step import Steps
 
 PATIENCE_S = 1800.0
 """Virtual time after which an operator cancels what still runs, and again after which it fails."""
@@ -67,10 +68,16 @@ class Verdict(msgspec.Struct, kw_only=True):
 class Trial:
     """Builds the cluster, lets things go wrong, judges."""
 
-    def __init__(self, directory: Path, scenario: Scenario, faults: tuple[Fault, ...]) -> None:
+    def __init__(
+        self, directory: Path, scenario: Scenario, faults: tuple[Fault, ...], steps: Steps = STEPS
+    ) -> None:
         self.misfortune = Misfortune(faults)
         self.cluster = SimulatedCluster(
-            directory, nodes=scenario.nodes, outside=scenario.outside, trouble=self.misfortune
+            directory,
+            nodes=scenario.nodes,
+            outside=scenario.outside,
+            trouble=self.misfortune,
+            steps=steps,
         )
         self.invariants = Invariants(self.cluster)
         self.cluster.attention.members.append(self.misfortune)
@@ -133,6 +140,7 @@ class Trial:
                 self._check_status(wanted)
             return
         self._check_jobs_ended()
+        self.invariants.check_quiet()
         if self.misfortune.lost:
             self._go_on_without()
         self._start_what_should_run()
@@ -259,12 +267,14 @@ def _master_may_start(cluster: SimulatedCluster) -> bool:
     return gone and cluster.hosts[cluster.names[0]].powered
 
 
-def attempt(name: str, faults: tuple[Fault, ...] = ()) -> Verdict:
-    """One trial of a scenario."""
+def attempt(name: str, faults: tuple[Fault, ...] = (), steps: Steps = STEPS) -> Verdict:
+    """One trial of a scenario, with the product's steps or with others of the same names."""
+    if faults:
+        reference(name)  # now, as trials share their place and cannot be nested
     complaints = Complaints()
     with complaints.listening():
         try:
-            verdict = Trial(_place(), SCENARIOS[name], faults).run()
+            verdict = Trial(_place(), SCENARIOS[name], faults, steps).run()
         # whatever breaks in a trial is what the trial has found
         except Exception as error:  # noqa: BLE001
             verdict = _broken(name, faults, error)
