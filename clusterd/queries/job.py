@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from clusterd.queries.field import (
-    NODATA,
+    UNAVAILABLE,
     Cell,
     Field,
     Resource,
@@ -57,7 +57,7 @@ def _log(job: Job) -> list[Any]:
 
 def _of(get: Callable[[Job], Any]) -> Value:
     def value(_sources: Sources, job: Job | Missing) -> Cell:
-        return NODATA if isinstance(job, Missing) else present(get(job))
+        return UNAVAILABLE if isinstance(job, Missing) else present(get(job))
 
     return value
 
