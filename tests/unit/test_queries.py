@@ -104,7 +104,7 @@ def test_jobs_that_are_not_there() -> None:
     asked = Asked()
     assert asked.answers.job_rows([5], ["id"]) == [None]
     assert asked.answers.query("job", ["id", "status"], ["=", "id", 5])["data"] == [
-        [(0, 5), (Status.NODATA, None)]
+        [(0, 5), (Status.UNAVAILABLE, None)]
     ]
 
 
