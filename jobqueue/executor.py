@@ -76,7 +76,10 @@ class Executor:
     async def _advance(self, job: Job, index: int) -> None:
         known = job.known[index]
         if known.phase is Phase.QUEUED:
-            await self._begin(job, index)
+            try:
+                await self._begin(job, index)
+            finally:
+                job.waiting = False
         elif known.phase is Phase.READY:
             await self._forward(job, index)
         elif known.phase is Phase.ACTING:
@@ -148,7 +151,6 @@ class Executor:
             raise Refused("What the operation needs kept changing while it waited", "wrong_state")
         finally:
             self._lock_waits.pop(job.id, None)
-            job.waiting = False
 
     async def _refuse(self, job: Job, index: int, error: Exception, waited: float) -> None:
         if not isinstance(error, Refused):

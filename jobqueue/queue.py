@@ -22,6 +22,7 @@ from jobqueue.errors import (
     QueueDrained,
     QueueFull,
     Refused,
+    StoreAway,
 )
 from jobqueue.job import FINAL, LogEntry, Status, Submission
 from jobqueue.journal import Event, Kind, Known, fold
@@ -129,7 +130,11 @@ class JobQueue:
         for start in range(0, len(submissions), room):
             puts = writes.puts[start : start + room]
             serial = str(submissions[min(start + room, len(submissions)) - 1].id).encode()
-            await self.commit(Transaction(puts=(*puts, (SERIAL, serial))))
+            try:
+                await self.commit(Transaction(puts=(*puts, (SERIAL, serial))))
+            except StoreAway:
+                if await self.store.get(puts[0][0]) is None:
+                    raise
             self.accept(submissions[start : start + room])
         return [submission.id for submission in submissions]
 
