@@ -5,6 +5,7 @@ PYTEST := $(PYTHON) -m pytest -q
 TYPED_TESTS := tests.testbed tests.demo tests.bench tests.meta
 ONLY ?=
 SECONDS ?= 60
+SEED ?= $(shell date +%s)
 NODE ?= n1
 
 .PHONY: help setup check check-fast format-check lint types layers test-fast test-real format \
@@ -56,7 +57,7 @@ bench: setup
 	$(PYTHON) -m tests.bench $(if $(ONLY),--only $(ONLY))
 
 explore: setup
-	$(PYTHON) -m tests.explore --seconds $(SECONDS)
+	$(PYTHON) -m clusterd.simulation.explore --random --seed $(SEED) --seconds $(SECONDS)
 
 demo: setup
 	$(PYTHON) -m tests.demo up
