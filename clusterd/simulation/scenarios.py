@@ -49,6 +49,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     act: tuple[Opcode, ...]
     """The opcodes of the job that is tested."""
+    beside: tuple[Opcode, ...] = ()
+    """Further jobs that are asked for at the same moment, one opcode each."""
     given: tuple[Opcode, ...] = ()
     """Jobs before it; each must succeed."""
     nodes: int = 3
@@ -214,6 +216,23 @@ MOVING = (
         act=(InstanceFailover(instance_name=NAME, target_node="node3"),),
     ),
 )
+CROWDED = (
+    Scenario(
+        name="one-after-the-other",
+        given=RUNS,
+        act=(InstanceMigrate(instance_name=NAME),),
+        beside=(InstanceReboot(instance_name=NAME, reboot_type="full"), ClusterVerify()),
+    ),
+    Scenario(
+        name="side-by-side",
+        given=RUNS,
+        act=(InstanceFailover(instance_name=NAME),),
+        beside=(
+            create("drbd", instance_name="web2", pnode="node2", snode="node3"),
+            create("plain", instance_name="web3", pnode="node3"),
+        ),
+    ),
+)
 CLUSTER = (
     Scenario(name="node-add", outside=1, act=(NodeAdd(node_name="node4", primary_ip="node4"),)),
     Scenario(
@@ -247,6 +266,6 @@ CLUSTER = (
     ),
 )
 SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario for scenario in (*CREATING, *LIVING, *MOVING, *CLUSTER)
+    scenario.name: scenario for scenario in (*CREATING, *LIVING, *MOVING, *CROWDED, *CLUSTER)
 }
 """All scenarios by name."""
