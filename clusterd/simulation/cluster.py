@@ -97,6 +97,8 @@ class MasterProcess:
         self.store = MemoryStore(cluster.disk, _Witness(self, cluster, trouble))
         self.begun = False
         self.failures: list[Any] = []
+        self.refusals: list[Any] = []
+        """Why submissions were not accepted."""
         self.master = Master(
             cluster.names[0], self.store, REGISTRY, cluster.steps, self.clock, cluster.random
         )
@@ -233,11 +235,11 @@ class SimulatedCluster:
     # -- jobs ------------------------------------------------------------------------------------
 
     def submit(self, *opcodes: Opcode) -> int | None:
-        """One job of these opcodes; its number, or None when the master died over it."""
+        """One job of these opcodes; its number, or None when it was not accepted."""
         numbers: list[int] = []
         waiting = Deferred.fromCoroutine(self.master.queue.submit([opcodes], "story"))
         waiting.addCallback(numbers.extend)
-        waiting.addErrback(self.process.failures.append)
+        waiting.addErrback(self.process.refusals.append)
         self.clock.run(0.0)
         return numbers[0] if numbers else None
 
@@ -267,7 +269,8 @@ class SimulatedCluster:
         self.settle(for_s)
         job = self.job(number) if number is not None else None
         if job is None:
-            raise RuntimeError(f"the job is lost: {self.process.failures}")
+            process = self.process
+            raise RuntimeError(f"the job is lost: {process.failures} {process.refusals}")
         return job
 
     # -- looking ---------------------------------------------------------------------------------

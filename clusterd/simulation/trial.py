@@ -124,19 +124,18 @@ class Trial:
 
     def _ask(self) -> None:
         """Ask for what has not been accepted yet."""
-        known = [
-            job.opcodes for job in self.cluster.master.queue.jobs()[len(self._scenario.given) :]
-        ]
+        known = [msgspec.json.encode(job.opcodes) for job in self._new_jobs()]
         for wanted in (self._scenario.act, *((opcode,) for opcode in self._scenario.beside)):
-            if self.cluster.serves and wanted not in known:
+            if self.cluster.serves and msgspec.json.encode(wanted) not in known:
                 self.cluster.submit(*wanted)
+
+    def _new_jobs(self) -> list[Job]:
+        return self.cluster.master.queue.jobs()[len(self._scenario.given) :]
 
     def _job(self) -> Job | None:
         """The job that the scenario is about."""
-        for job in self.cluster.master.queue.jobs()[len(self._scenario.given) :]:
-            if job.opcodes == self._scenario.act:
-                return job
-        return None
+        act = msgspec.json.encode(self._scenario.act)
+        return next((j for j in self._new_jobs() if msgspec.json.encode(j.opcodes) == act), None)
 
     def _come_to_rest(self) -> None:
         settle(self.cluster)
