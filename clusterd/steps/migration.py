@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 
 from clusterd.errors import CallFailed, NotReady
 from clusterd.model import Instance
+from clusterd.steps.disks import waiting_for
 from clusterd.steps.guests import OnGuest, described, linked_paths, outline
+from clusterd.volumes import volume_on
 from clusterd.world import World
 from hypervisors.errors import GuestMissing
 from hypervisors.guest import GuestState, GuestStatus, MigrationStatus
@@ -36,6 +38,26 @@ class _Migration(OnGuest, frozen=True, kw_only=True):
         return _alive(source), _alive(target)
 
 
+async def check_mirrors(world: World, instance: Instance, node: str) -> None:
+    """Both copies of each mirrored disk are complete and connected, seen from the source. Raises
+    CallFailed otherwise.
+
+    With the disks open on both nodes a lost connection lets the copies part: what the guest still
+    writes at its source would be missing where it arrives.
+    """
+    host = world.configuration.node(node)
+    for index, disk in enumerate(instance.disks):
+        volume = volume_on(world.view(), instance, disk, host)
+        wrong = waiting_for(await world.node(node).storage(disk.template).look(volume), synced=True)
+        if wrong:
+            raise CallFailed(
+                f"disk/{index} of instance '{instance.name}': {wrong}; the guest must not move now",
+                kind="mirror_lost",
+                node=node,
+                subject=disk.uuid,
+            )
+
+
 class BeginMigration(_Migration, frozen=True, kw_only=True, tag="guest.begin-migration"):
     """The guest's memory is on its way to the target. Undone by aborting and cleaning up there."""
 
@@ -50,6 +72,7 @@ class BeginMigration(_Migration, frozen=True, kw_only=True, tag="guest.begin-mig
             return NOTHING
         if here is not None and (await source.migration(instance.name)).state == "running":
             return NOTHING
+        await check_mirrors(world, instance, self.node)
         await linked_paths(world, instance, self.node)
         guest = await described(world, instance, self.target)
         token = await world.node(self.target).hypervisor(instance.hypervisor).accept(guest)
@@ -93,10 +116,13 @@ class AwaitMigration(_Migration, frozen=True, kw_only=True, tag="guest.await-mig
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
         instance = self.wanted(world)
-        status = await self.driver(world, instance).migration(instance.name)
+        driver = self.driver(world, instance)
+        if _alive(await driver.look(instance.name)) is not None:
+            await check_mirrors(world, instance, self.node)
+        status = await driver.migration(instance.name)
         if status.state == "running":
             raise NotReady(_progress(status), subject=instance.name)
-        here = _alive(await self.driver(world, instance).look(instance.name))
+        here = _alive(await driver.look(instance.name))
         # a target that has died need not be waited for while the source has its guest
         if here is None and (await self.where(world, instance))[1] is not None:
             context.log(_figures(status))
