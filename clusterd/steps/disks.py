@@ -121,6 +121,8 @@ class DetachVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.detach"):
 
     was_open: bool = False
     optional: bool = False
+    patience_s: float | None = None
+    """How long to try; None: long, or shortly if it is optional."""
 
     @property
     def undo_tolerated(self) -> bool:
@@ -132,7 +134,8 @@ class DetachVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.detach"):
 
     @property
     def patience(self) -> Patience:
-        return Patience(for_s=10.0 if self.optional else 60.0)
+        usual_s = 10.0 if self.optional else 60.0
+        return Patience(for_s=usual_s if self.patience_s is None else self.patience_s)
 
     async def do(self, context: Any) -> Outcome:
         target = self.target(context.world)
@@ -167,7 +170,8 @@ class OpenVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.open"):
 
 
 class CloseVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.close"):
-    """The disk may not be written on the node."""
+    """The disk may not be written on the node. Not opened on the way back: nobody uses what could
+    be closed, and whether it was open is not known."""
 
     optional: bool = False
     patience_s: float = 60.0
@@ -184,12 +188,6 @@ class CloseVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.close"):
         target = self.target(context.world)
         if target is not None:
             await target[0].close(target[1])
-        return NOTHING
-
-    async def undo(self, context: Any) -> Outcome:
-        target = self.target(context.world)
-        if target is not None:
-            await target[0].open(target[1])
         return NOTHING
 
 
