@@ -178,6 +178,8 @@ class Trial:
     def _go_on_without(self) -> None:
         """The operator gives a lost node up and moves what lived there."""
         for node in self.misfortune.lost:
+            if self.cluster.master.configuration.find_node(node) is None:
+                continue  # it was removed before it was lost
             self._do(NodeSetParams(node_name=node, offline=True, auto_promote=True))
             for instance in list(self.cluster.master.configuration.instances()):
                 lives_there = self.cluster.master.view().primary(instance).name == node
