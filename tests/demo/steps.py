@@ -80,7 +80,7 @@ def add_nodes(cluster: Cluster) -> None:
     for row in rows:
         name, offline, memory, disk = row.split("|")
         require(offline == "N" and "?" not in memory + disk, f"{name} is not whole: {row}")
-        cluster.report.fact(f"{name}: {memory} memory, {disk} disk")
+        cluster.report.fact(f"{name}: {memory} MiB memory, {disk} MiB disk")
 
 
 def add_instance(cluster: Cluster) -> None:
