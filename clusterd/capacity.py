@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from clusterd.model import AdminState, Instance, Node
 from clusterd.view import View
-from clusterd.volumes import LVM, overhead_mib
+from clusterd.volumes import on_volume_group, overhead_mib
 
 
 def free_memory_mib(view: View, node: Node, *, without: str = "") -> int | None:
@@ -35,7 +35,7 @@ def free_disk_mib(view: View, node: Node, template: str, pool: str) -> int | Non
     observation = view.sight(node).observation
     if observation is None:
         return None
-    kind = "plain" if template in LVM else template
+    kind = "plain" if on_volume_group(template) else template
     free = None
     for capacity in observation.capacity:
         if capacity.pool == pool and str(capacity.template) in (kind, template):

@@ -16,7 +16,7 @@ from clusterd import ipolicy
 from clusterd.model import AdminState, Instance, Node
 from clusterd.names import PRODUCT_VERSION, PROTOCOL_VERSION
 from clusterd.view import View
-from clusterd.volumes import MIRRORED, SHARED, volume_on
+from clusterd.volumes import has_mirror, is_shared, volume_on
 from hypervisors.guest import GuestStatus
 from storage.volume import Health, Link
 
@@ -168,7 +168,7 @@ def orphan_volumes(view: View, nodes: list[Node], _answers: Answers) -> Iterator
         labels = _labels(view.configuration.instances_on(node.uuid))
         for stored in observation.stored:
             reserved = stored.name in view.configuration.cluster.reserved_lvs
-            known = everywhere if str(stored.template) in SHARED else labels
+            known = everywhere if is_shared(str(stored.template)) else labels
             if stored.name.split(".", maxsplit=1)[0] not in known and not reserved:
                 text = f"volume {stored.pool}/{stored.name} is unknown"
                 yield Finding("ENODEORPHANLV", "node", node.name, text)
@@ -230,7 +230,7 @@ def disks_healthy(view: View, nodes: list[Node], _answers: Answers) -> Iterator[
                     text = f"disk/{index} on {node.name} is missing ({volume.name})"
                     yield Finding("EINSTANCEMISSINGDISK", "instance", instance.name, text)
                 seen = status.get(disk.uuid)
-                if seen is None or disk.template not in MIRRORED or not instance.disks_active:
+                if seen is None or not has_mirror(disk.template) or not instance.disks_active:
                     continue
                 if seen.health is Health.FAULTY or seen.link is Link.STANDALONE:
                     text = f"disk/{index} on {node.name} is {seen.health}, {seen.link}"

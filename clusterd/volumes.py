@@ -1,14 +1,18 @@
 """From a disk of an instance to the volume that one node holds of it. Pure.
 
+What a template can do is what its backend declares; nothing of it is repeated here.
+
 On-node names follow Ganeti: ``<label>.disk0`` for plain, ``<label>.disk0_data`` and ``_meta`` for
 drbd, ``<directory>/<instance>/<label>.file.disk0`` for files.
 """
 
 from __future__ import annotations
 
+from functools import cache
+
 from clusterd.model import Disk, Instance, Node
-from clusterd.names import DRBD_META_SIZE_MIB
 from clusterd.view import View
+from storage.plugin import Mirrored, Plugin, built_in
 from storage.volume import Mirror, Template, Volume
 
 _NAMES = {
@@ -19,18 +23,35 @@ _NAMES = {
     "memory": "{label}.disk{index}",
 }
 
-MIRRORED = frozenset({"drbd"})
-"""Templates with a copy on a secondary node."""
 
-SHARED = frozenset({"sharedfile", "diskless"})
-"""Templates whose data each node of the group can reach."""
+def has_mirror(template: str) -> bool:
+    """True for templates with a copy on a secondary node."""
+    plugin = _plugins().get(template)
+    return plugin is not None and plugin.mirrored is Mirrored.INTERNAL
 
-LVM = frozenset({"plain", "drbd"})
+
+def is_shared(template: str) -> bool:
+    """True for templates whose data each node of the group can reach."""
+    plugin = _plugins().get(template)
+    return plugin is not None and plugin.shared
+
+
+def on_volume_group(template: str) -> bool:
+    """True for templates whose disks are logical volumes."""
+    plugin = _plugins().get(template)
+    return plugin is not None and plugin.uses_volume_groups
 
 
 def overhead_mib(template: str) -> int:
     """What a disk takes beside its own size on each node that holds it."""
-    return DRBD_META_SIZE_MIB if template == "drbd" else 0
+    plugin = _plugins().get(template)
+    return plugin.overhead_mib if plugin is not None else 0
+
+
+@cache
+def _plugins() -> dict[str, Plugin]:
+    """Read when first asked for: commands that never ask need not import every backend."""
+    return {str(template): plugin for template, plugin in built_in().items()}
 
 
 def volume_on(view: View, instance: Instance, disk: Disk, node: Node) -> Volume:
@@ -70,5 +91,5 @@ def _mirror(view: View, disk: Disk, node: Node, index: int) -> Mirror | None:
         peer_minor=pair.minors[1 - mine],
         meta_pool=disk.meta_pool or disk.pool,
         meta_name=f"{disk.label}.disk{index}_meta",
-        meta_size_mib=DRBD_META_SIZE_MIB,
+        meta_size_mib=overhead_mib(disk.template),
     )

@@ -16,7 +16,7 @@ import structlog
 from clusterd.model import Disk, Instance
 from clusterd.opcodes.instance_activate_disks import InstanceActivateDisks
 from clusterd.view import View
-from clusterd.volumes import MIRRORED
+from clusterd.volumes import has_mirror
 from clusterd.world import Clock
 from jobqueue.job import Priority
 from jobqueue.opcode import Opcode
@@ -46,7 +46,7 @@ def broken(view: View, instance: Instance) -> str:
     for index, disk in enumerate(instance.disks):
         for node in nodes:
             seen = _seen(view, disk, node.name)
-            if disk.template not in MIRRORED or seen is None:
+            if not has_mirror(disk.template) or seen is None:
                 continue
             if seen.path is None:
                 return f"disk {index} is not attached on {node.name}"

@@ -12,7 +12,7 @@ from clusterd.steps.disks import (
     ShareVolume,
     UnshareVolume,
 )
-from clusterd.volumes import MIRRORED
+from clusterd.volumes import has_mirror
 from jobqueue.step import Step
 
 
@@ -28,7 +28,7 @@ def activate(
     steps: list[Step] = []
     name = instance.uuid
     for index, disk in enumerate(instance.disks):
-        mirrored = disk.template in MIRRORED and secondary is not None
+        mirrored = has_mirror(disk.template) and secondary is not None
         if mirrored and secondary is not None:
             steps.append(
                 AttachVolume(instance=name, disk=index, node=secondary.name, optional=True)
@@ -40,7 +40,7 @@ def activate(
             steps.append(
                 AwaitMirror(instance=name, disk=index, node=primary.name, optional=not synced)
             )
-        lonely = disk.template in MIRRORED and secondary is None
+        lonely = has_mirror(disk.template) and secondary is None
         steps.append(
             OpenVolume(instance=name, disk=index, node=primary.name, force=force or lonely)
         )
@@ -55,7 +55,7 @@ def deactivate(instance: Instance, primary: Node | None, secondary: Node | None)
     for index, disk in enumerate(instance.disks):
         if primary is not None:
             steps.append(DetachVolume(instance=instance.uuid, disk=index, node=primary.name))
-        if secondary is not None and disk.template in MIRRORED:
+        if secondary is not None and has_mirror(disk.template):
             steps.append(
                 DetachVolume(instance=instance.uuid, disk=index, node=secondary.name, optional=True)
             )
@@ -67,7 +67,7 @@ def open_both(instance: Instance, source: Node, target: Node) -> list[Step]:
     steps: list[Step] = []
     for index, disk in enumerate(instance.disks):
         name = instance.uuid
-        mirrored = disk.template in MIRRORED
+        mirrored = has_mirror(disk.template)
         steps.append(AttachVolume(instance=name, disk=index, node=target.name, keep=mirrored))
         if not mirrored:
             continue
@@ -89,7 +89,7 @@ def close_source(instance: Instance, source: Node, target: Node) -> list[Step]:
     for index, disk in enumerate(instance.disks):
         name = instance.uuid
         steps.append(CloseVolume(instance=name, disk=index, node=source.name, optional=True))
-        if disk.template in MIRRORED:
+        if has_mirror(disk.template):
             steps += [
                 UnshareVolume(instance=name, disk=index, node=source.name, optional=True),
                 UnshareVolume(instance=name, disk=index, node=target.name, optional=True),

@@ -28,7 +28,7 @@ from clusterd.steps.disks import AttachVolume, AwaitMirror, DetachVolume, Ensure
 from clusterd.steps.guests import RunOs, StartGuest
 from clusterd.steps.instances import CommitInstance, DrawInstance
 from clusterd.view import View
-from clusterd.volumes import MIRRORED
+from clusterd.volumes import has_mirror
 from jobqueue.errors import Refused
 from jobqueue.lock import BIG_LOCK_SHARED, Lock
 from jobqueue.opcode import Opcode, OpcodeKind
@@ -202,7 +202,7 @@ def _nodes(opcode: InstanceCreate, view: View, template: str) -> tuple[Node, Nod
             "wrong_input",
         )
     primary = view.configuration.node(opcode.pnode)
-    if template not in MIRRORED:
+    if not has_mirror(template):
         if opcode.snode:
             raise Refused(
                 f"A secondary node makes no sense for disk template '{template}'", "wrong_input"
@@ -258,7 +258,7 @@ def _make_disks(instance: Instance, primary: Node, secondary: Node | None) -> li
     steps: list[Step] = []
     nodes = [node for node in (secondary, primary) if node is not None]
     for index, disk in enumerate(instance.disks):
-        clean = disk.template in MIRRORED
+        clean = has_mirror(disk.template)
         steps += [EnsureVolume(instance=name, disk=index, node=node.name) for node in nodes]
         steps += [
             AttachVolume(instance=name, disk=index, node=node.name, clean=clean) for node in nodes

@@ -8,7 +8,7 @@ import re
 from clusterd import capacity
 from clusterd.model import AdminState, Instance, Node
 from clusterd.view import View
-from clusterd.volumes import MIRRORED, SHARED
+from clusterd.volumes import has_mirror, is_shared
 from jobqueue.errors import Refused
 
 TAG = re.compile(r"^[\w.+*/:@-]{1,128}$")
@@ -126,7 +126,7 @@ def runs(view: View, instance: Instance) -> bool:
 def other_node(view: View, instance: Instance, target: str | None) -> Node:
     """Where the instance can go: its secondary, or for shared storage the node asked for."""
     template = instance.disk_template
-    if template in MIRRORED:
+    if has_mirror(template):
         secondary = view.secondary(instance)
         if secondary is None:
             raise Refused(f"No secondary node but using {template} disk template", "wrong_state")
@@ -137,7 +137,7 @@ def other_node(view: View, instance: Instance, target: str | None) -> Node:
                 "wrong_input",
             )
         return secondary
-    if template not in SHARED:
+    if not is_shared(template):
         raise Refused(
             f"Instance's disk layout '{template}' does not allow failover or migration",
             "wrong_state",
@@ -162,7 +162,7 @@ def asked_node(view: View, instance: Instance, target: str | None) -> Node:
 
 def moved(view: View, instance: Instance, target: str | None) -> tuple[Node, Node]:
     """(from, to) of a move, as it looks before it; unlike ``other_node`` it may be done already."""
-    if instance.disk_template in MIRRORED:
+    if has_mirror(instance.disk_template):
         return view.primary(instance), other_node(view, instance, target)
     return view.primary(instance), asked_node(view, instance, target)
 

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from clusterd.model import Disk, Instance, Nic
-from clusterd.names import DRBD_META_SIZE_MIB, MAX_DISKS, MAX_NICS
+from clusterd.names import MAX_DISKS, MAX_NICS
 from clusterd.queries.field import UNAVAILABLE, Cell, Field, Value, normal, plain, present
 from clusterd.queries.sources import Sources
+from clusterd.volumes import overhead_mib
 
 BRIDGED = ("bridged", "openvswitch")
 
@@ -32,10 +33,7 @@ def template_of(instance: Instance) -> str:
 
 def disk_usage_mib(instance: Instance) -> int:
     """What the disks take on each node, DRBD's metadata included."""
-    return sum(
-        disk.size_mib + (DRBD_META_SIZE_MIB if disk.template == "drbd" else 0)
-        for disk in instance.disks
-    )
+    return sum(disk.size_mib + overhead_mib(disk.template) for disk in instance.disks)
 
 
 class Part(msgspec.Struct, frozen=True):
