@@ -105,6 +105,7 @@ class Executor:
             await self._take_locks(job, kind, opcode)
             await self._surroundings.look(tuple(kind.sights(opcode, self._surroundings.view())))
             steps = self._decide(kind, opcode)
+            plan = tuple(self._stored(step) for step in steps)
         except CancelledError:
             await self._end(job, index, Status.CANCELED, None, waited_from)
             return
@@ -114,7 +115,6 @@ class Executor:
         if opcode.dry_run:
             await self._end_dry(job, index, steps, waited_from)
             return
-        plan = tuple(msgspec.Raw(self._steps.encode(step)) for step in steps)
         locks = self._queue.locks.holdings(str(job.id))
         now = self._clock.seconds()
         planned = Event(
@@ -131,6 +131,12 @@ class Executor:
         view = self._surroundings.view()
         kind.check(opcode, view)
         return list(kind.plan(opcode, view))
+
+    def _stored(self, step: Step) -> msgspec.Raw:
+        """As the journal keeps it; raises for a step that could not be read back from there."""
+        stored = self._steps.encode(step)
+        self._steps.decode(stored)
+        return msgspec.Raw(stored)
 
     async def _take_locks(self, job: Job, kind: OpcodeKind, opcode: Opcode) -> None:
         """Hold what the opcode needs; asks again once held, since waiting may have changed it."""

@@ -101,7 +101,7 @@ class Steps:
         return msgspec.json.encode(step)
 
     def decode(self, data: bytes) -> Step:
-        """The step again; raises JournalBroken for a kind that this version does not know."""
+        """The step again; raises JournalBroken for one that this version cannot read."""
         from jobqueue.errors import JournalBroken
 
         tag = str(self._decode(data).get("step"))
@@ -110,7 +110,12 @@ class Steps:
             raise JournalBroken(
                 f"the stored plan has a step '{tag}' that this version does not know"
             )
-        return msgspec.json.decode(data, type=kind)
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except msgspec.ValidationError as error:
+            raise JournalBroken(
+                f"the stored plan has an unreadable step '{tag}': {error}"
+            ) from None
 
     def kinds(self) -> dict[str, type[Step]]:
         """All kinds by tag."""

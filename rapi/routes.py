@@ -17,7 +17,12 @@ from rapi.errors import NotFound, NotImplementedHere
 from rapi.exchange import Call
 from rapi.submission import Body
 
-SEGMENTS = {"name": r"[\w\._-]+", "id": r"\d+", "disk": r"\d+", "resource": r"[\w\._-]+"}
+SEGMENTS = {
+    "name": r"[\w\._-]+",
+    "id": r"[0-9]{1,18}",
+    "disk": r"[0-9]{1,9}",
+    "resource": r"[\w\._-]+",
+}
 """What may stand in the place of ``{name}`` and so on."""
 
 

@@ -64,9 +64,9 @@ def _number(job_id: int | str) -> int:
     """Job numbers may come as strings of digits."""
     if isinstance(job_id, int):
         return job_id
-    if job_id.isascii() and job_id.isdigit():
+    if re.fullmatch(r"[0-9]{1,18}", job_id):
         return int(job_id)
-    raise Refused(f"'{job_id}' is not a job number", "wrong_input")
+    raise Refused(f"'{job_id:.80}' is not a job number", "wrong_input")
 
 
 # -- jobs ---------------------------------------------------------------------------------------

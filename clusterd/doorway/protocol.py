@@ -87,7 +87,7 @@ def decode_request(message: bytes) -> Request:
     """A request without its end byte; raises BadMessage."""
     try:
         request = _REQUESTS.decode(message)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadMessage(f"Not a LUXI request: {error}") from None
     if request.version is not None and request.version // 1000000 != LUXI_VERSION // 1000000:
         raise BadMessage(f"LUXI version mismatch, server {LUXI_VERSION}, request {request.version}")

@@ -15,7 +15,8 @@ from clusterd.names import DEFAULT_VG, MAX_DISKS, MAX_NICS
 from clusterd.view import View
 from jobqueue.errors import Refused
 
-MAC = re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$")
+MAC = re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}\Z")
+DIGITS = re.compile(r"[0-9]{1,18}")
 NONE = ("", "none", "None")
 
 DISK_KEYS = frozenset({"size", "mode", "name", "vg", "metavg", "spindles", "access", "dev_type"})
@@ -57,7 +58,7 @@ def disk(
     if unknown:
         raise Refused(f"Disk {index}: unknown parameter '{unknown[0]}'", "wrong_input")
     size = spec.get("size")
-    if isinstance(size, str) and size.isdigit():
+    if isinstance(size, str) and DIGITS.fullmatch(size):
         size = int(size)
     if not isinstance(size, int) or isinstance(size, bool) or size <= 0:
         raise Refused(f"Disk {index}: missing or invalid size {spec.get('size')!r}", "wrong_input")
@@ -76,7 +77,7 @@ def disk(
         pool=pool,
         meta_pool=meta_pool,
         mode="ro" if mode == "ro" else "rw",
-        name=spec.get("name") or None,
+        name=item_name(f"Disk {index}", spec),
         drbd=pair,
     )
 
@@ -156,9 +157,17 @@ def nic(view: View, index: int, spec: Mapping[str, Any]) -> Nic:
         uuid="",
         mac=_mac(index, spec.get("mac")),
         ip=ip,
-        name=spec.get("name") or None,
+        name=item_name(f"Network card {index}", spec),
         params=params,
     )
+
+
+def item_name(what: str, spec: Mapping[str, Any]) -> str | None:
+    """The name that a disk or card gets, None for none."""
+    name = spec.get("name")
+    if name is not None and not isinstance(name, str):
+        raise Refused(f"{what}: the name is not text: {name!r}", "wrong_input")
+    return name or None
 
 
 def _address(index: int, text: Any) -> str | None:

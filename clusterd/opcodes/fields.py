@@ -12,7 +12,8 @@ from clusterd.names import DEFAULT_SHUTDOWN_TIMEOUT_S
 Params = dict[str, ParamValue | None]
 """Parameters to set; null takes a parameter back to its default."""
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$(?!\n)"
+"""In Python ``$`` alone lets a newline at the end pass."""
 
 InstanceName = Annotated[
     str, Meta(pattern=NAME, max_length=255, description="name of the instance")

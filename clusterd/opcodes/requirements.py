@@ -11,7 +11,7 @@ from clusterd.view import View
 from clusterd.volumes import has_mirror, is_shared
 from jobqueue.errors import Refused
 
-TAG = re.compile(r"^[\w.+*/:@-]{1,128}$")
+TAG = re.compile(r"^[\w.+*/:@-]{1,128}\Z")
 
 MOVED = ("OLD_PRIMARY", "NEW_PRIMARY", "OLD_SECONDARY", "NEW_SECONDARY")
 """Variables of hooks that say how an instance moves."""

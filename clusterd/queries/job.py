@@ -122,7 +122,8 @@ def number_of(name: Any) -> int | None:
         return None
     if isinstance(name, int):
         return name
-    return int(name) if isinstance(name, str) and name.isascii() and name.isdigit() else None
+    digits = isinstance(name, str) and name.isascii() and name.isdigit() and len(name) <= 18
+    return int(name) if digits else None
 
 
 def find(sources: Sources, name: Any) -> Job | Missing | None:

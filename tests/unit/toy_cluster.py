@@ -113,6 +113,10 @@ def _check(opcode: PutAll, _view: Any) -> None:
 def _plan(opcode: PutAll, _view: Any) -> Sequence[Step]:
     steps: list[Step] = []
     for at, name in enumerate(opcode.names):
+        if name == "unspeakable":
+            wrong: Any = {"not": "text"}
+            steps.append(Put(name=wrong))
+            continue
         steps.append(Tolerated(name=name) if name.startswith("maybe") else Put(name=name))
         if at == opcode.seal_after:
             steps.append(Seal())
