@@ -16,7 +16,6 @@ import storage.plugin
 from clusterd.defaults import BEPARAMS, NDPARAMS, NICPARAMS
 from clusterd.model import Params, ParamValue
 from jobqueue.errors import Refused
-from storage.volume import Template
 
 
 def hypervisor_defaults(name: str) -> Params:
@@ -25,7 +24,7 @@ def hypervisor_defaults(name: str) -> Params:
 
 
 def disk_defaults(template: str) -> Params:
-    """All parameters of a disk template with their defaults."""
+    """All parameters of a disk template with their defaults; empty for one that is not served."""
     return dict(_disk_defaults(template))
 
 
@@ -37,7 +36,8 @@ def _hypervisor_defaults(name: str) -> Params:
 
 @cache
 def _disk_defaults(template: str) -> Params:
-    plugin = storage.plugin.built_in().get(Template(template))
+    found = {str(name): plugin for name, plugin in storage.plugin.built_in().items()}
+    plugin = found.get(template)
     if plugin is None:
         return {}
     values = msgspec.to_builtins(plugin.parameters())

@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+import hypervisors.plugins
+import storage.plugin
 from clusterd import parameters
-from clusterd.defaults import HVPARAMS
 from clusterd.hooks import HookPoint, master_node
 from clusterd.model import Cluster, Policy
 from clusterd.model import Params as OwnParams
-from clusterd.opcodes import locking
+from clusterd.opcodes import locking, requirements
 from clusterd.opcodes.fields import (
     Force,
     Params,
@@ -80,32 +81,39 @@ PLAIN = (
 )
 """Fields that are stored as they are given."""
 
-SERVED_TEMPLATES = ("drbd", "plain", "file", "sharedfile", "diskless", "memory")
-
 
 def check(opcode: ClusterSetParams, view: View) -> None:
     """Something is changed and what instances use stays enabled."""
+    requirements.served(
+        {
+            "wiping disks before they are used": bool(opcode.prealloc_wipe_disks),
+            "powering off guests that should not run": bool(opcode.maintain_node_health),
+            "changing /etc/hosts of the nodes": bool(opcode.modify_etc_hosts),
+        }
+    )
     if not changes(opcode, view):
         raise Refused("Please give at least one of the parameters", "wrong_input")
     used_templates = {i.disk_template for i in view.configuration.instances(unfinished=True)}
     used_hypervisors = {i.hypervisor for i in view.configuration.instances(unfinished=True)}
-    _kept(opcode.enabled_disk_templates, used_templates, SERVED_TEMPLATES, "disk template")
-    _kept(opcode.enabled_hypervisors, used_hypervisors, (*HVPARAMS, "memory"), "hypervisor")
+    templates = [str(template) for template in storage.plugin.built_in()]
+    drivers = list(hypervisors.plugins.built_in())
+    _kept(opcode.enabled_disk_templates, used_templates, templates, "disk template")
+    _kept(opcode.enabled_hypervisors, used_hypervisors, drivers, "hypervisor")
     prefix = opcode.mac_prefix
     if prefix is not None and not re.fullmatch(r"([0-9a-f]{2}:){2}[0-9a-f]{2}", prefix):
         raise Refused(f"Invalid MAC address prefix '{prefix}'", "wrong_input")
 
 
-def _kept(
-    wanted: tuple[str, ...] | None, used: set[str], served: tuple[str, ...], word: str
-) -> None:
+def _kept(wanted: tuple[str, ...] | None, used: set[str], served: Sequence[str], word: str) -> None:
     if wanted is None:
         return
     if not wanted:
         raise Refused(f"At least one {word} must stay enabled", "wrong_input")
     unknown = sorted(set(wanted) - set(served))
     if unknown:
-        raise Refused(f"Unknown {word} '{unknown[0]}'", "wrong_input")
+        raise Refused(
+            f"Unknown {word} '{unknown[0]}': served are {', '.join(served)}", "wrong_input"
+        )
     missing = sorted(used - set(wanted))
     if missing:
         raise Refused(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from clusterd.opcodes import locking
+from clusterd.opcodes import locking, requirements
 from clusterd.opcodes.cluster_verify_config import ClusterVerifyConfig
 from clusterd.opcodes.cluster_verify_group import ClusterVerifyGroup
 from clusterd.steps.cluster import submit
@@ -29,7 +29,13 @@ class ClusterVerify(Opcode, frozen=True, kw_only=True, tag="OP_CLUSTER_VERIFY"):
 
 
 def check(opcode: ClusterVerify, view: View) -> None:
-    """The group exists."""
+    """Nothing is asked for that is not looked at, and the group exists."""
+    requirements.served(
+        {
+            "simulated errors": opcode.debug_simulate_errors,
+            "looking for superfluous keys of SSH": opcode.verify_clutter,
+        }
+    )
     if opcode.group_name:
         view.configuration.group(opcode.group_name)
 

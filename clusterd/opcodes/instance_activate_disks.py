@@ -23,7 +23,7 @@ class InstanceActivateDisks(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_
     """Make the disks of an instance usable on its nodes."""
 
     instance_name: InstanceName
-    ignore_size: Annotated[bool, Meta(description="do not compare recorded and real sizes")] = False
+    ignore_size: Annotated[bool, Meta(description="accepted for compatibility")] = False
     wait_for_sync: Annotated[bool, Meta(description="wait until mirrors are complete")] = False
     only_active: Annotated[
         bool, Meta(description="do nothing unless the disks should be in use already")

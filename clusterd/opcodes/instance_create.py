@@ -57,7 +57,9 @@ class InstanceCreate(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_CREATE"
     snode: Annotated[str | None, Meta(description="secondary node")] = None
     group_name: Annotated[str | None, Meta(description="node group to choose nodes from")] = None
     iallocator: Iallocator = None
-    opportunistic_locking: bool = False
+    opportunistic_locking: Annotated[
+        bool, Meta(description="accepted for compatibility: nodes are not chosen")
+    ] = False
     os_type: Annotated[str | None, Meta(description="OS definition, with variant")] = None
     osparams: Osparams | None = None
     osparams_private: dict[str, str] | None = None
@@ -72,9 +74,13 @@ class InstanceCreate(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_CREATE"
     hvparams: Hvparams = {}
     beparams: Beparams = {}
     start: Annotated[bool, Meta(description="start it when it is made")] = True
-    wait_for_sync: Annotated[bool, Meta(description="wait until mirrors are complete")] = True
+    wait_for_sync: Annotated[
+        bool, Meta(description="accepted for compatibility: new mirrors are complete")
+    ] = True
     ignore_ipolicy: IgnoreIpolicy = False
-    conflicts_check: bool = True
+    conflicts_check: Annotated[
+        bool, Meta(description="accepted for compatibility: addresses are not given out")
+    ] = True
     ip_check: Annotated[bool, Meta(description="refuse a name whose address answers")] = False
     name_check: Annotated[bool, Meta(description="the name must resolve")] = False
     tags: Annotated[tuple[str, ...], Meta(description="tags")] = ()
@@ -88,6 +94,7 @@ class InstanceCreate(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_CREATE"
     forthcoming: bool = False
     commit: bool = False
     instance_communication: bool = False
+    # those below belong to modes that are refused
     source_handshake: Any = None
     source_instance_name: str | None = None
     source_shutdown_timeout: int = SHUTDOWN_TIMEOUT_S
@@ -125,7 +132,7 @@ def check(opcode: InstanceCreate, view: View) -> None:
         raise Refused(
             f"Instance '{opcode.instance_name}' is already in the cluster", "already_exists"
         )
-    _served(opcode)
+    requirements.served(_not_served(opcode))
     instance = draft(opcode, view)
     requirements.tags_valid(opcode.tags)
     for node in view.nodes_of(instance):
@@ -141,18 +148,20 @@ def check(opcode: InstanceCreate, view: View) -> None:
         ipolicy.require(view, instance)
 
 
-def _served(opcode: InstanceCreate) -> None:
-    """Refuse plainly what this version does not do, rather than ignore it."""
-    asked = {
+def _not_served(opcode: InstanceCreate) -> dict[str, bool]:
+    """What this version does not do -> whether it is asked for."""
+    return {
         f"mode '{opcode.mode}'": opcode.mode != "create",
         "forthcoming instances": opcode.forthcoming or opcode.commit,
         "instance communication": opcode.instance_communication,
         "checking the name in DNS": opcode.name_check,
         "checking the address": opcode.ip_check,
+        "choosing nodes by an allocator; name them (option -n)": bool(opcode.iallocator),
+        "choosing nodes in a group; name them (option -n)": bool(opcode.group_name),
+        "leaving out values that equal the defaults": opcode.identify_defaults,
+        f"file driver '{opcode.file_driver}', only 'loop'": opcode.file_driver
+        not in (None, "loop"),
     }
-    for what, wanted in asked.items():
-        if wanted:
-            raise Refused(f"This version does not serve {what}", "wrong_input")
 
 
 def draft(opcode: InstanceCreate, view: View) -> Instance:

@@ -71,6 +71,12 @@ def sights(opcode: InstanceFailover, view: View) -> Iterable[str]:
 def check(opcode: InstanceFailover, view: View) -> None:
     """The target can take it, and the source answers, or is known to be out of order."""
     instance = view.configuration.instance(opcode.instance_name)
+    requirements.served(
+        {
+            "repairing an interrupted failover (cleanup); fail over once more": opcode.cleanup,
+            "choosing a node by an allocator; name it (option -n)": bool(opcode.iallocator),
+        }
+    )
     check_failover(view, instance, opcode.target_node, ignore_consistency=opcode.ignore_consistency)
 
 

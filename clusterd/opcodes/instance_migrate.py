@@ -40,15 +40,13 @@ class InstanceMigrate(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_MIGRAT
     live: Annotated[bool | None, Meta(description="old form of mode")] = None
     target_node: TargetNode = None
     allow_runtime_changes: Annotated[
-        bool, Meta(description="the guest may be ballooned to fit")
+        bool, Meta(description="accepted for compatibility: a guest keeps its memory")
     ] = True
     ignore_ipolicy: IgnoreIpolicy = False
     cleanup: Annotated[bool, Meta(description="repair an interrupted migration instead")] = False
     iallocator: Iallocator = None
     allow_failover: Annotated[bool, Meta(description="fail over when the instance is down")] = False
-    ignore_hvversions: Annotated[bool, Meta(description="do not compare hypervisor versions")] = (
-        False
-    )
+    ignore_hvversions: Annotated[bool, Meta(description="accepted for compatibility")] = False
 
 
 def locks(opcode: InstanceMigrate, view: View) -> Iterable[Lock]:
@@ -69,6 +67,9 @@ def check(opcode: InstanceMigrate, view: View) -> None:
     """It runs, both nodes answer, and the target has room."""
     instance = view.configuration.instance(opcode.instance_name)
     requirements.not_offline(instance)
+    requirements.served(
+        {"choosing a node by an allocator; name it (option -n)": bool(opcode.iallocator)}
+    )
     target = requirements.other_node(view, instance, opcode.target_node)
     requirements.node_online(view, view.primary(instance))
     if opcode.cleanup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from msgspec import Meta
 from clusterd import parameters
 from clusterd.hooks import HookPoint, instance_environment, instance_nodes
 from clusterd.model import AdminState, Instance
+from clusterd.names import MAX_NICS
 from clusterd.opcodes import drafts, locking, requirements
 from clusterd.opcodes.fields import (
     Beparams,
@@ -53,9 +55,9 @@ class InstanceSetParams(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_SET_
     wait_for_sync: bool = True
     offline: Annotated[bool | None, Meta(description="mark offline, or online (down) again")] = None
     conflicts_check: bool = True
-    hotplug: Annotated[bool, Meta(description="change a running guest where that is possible")] = (
-        True
-    )
+    hotplug: Annotated[
+        bool, Meta(description="accepted for compatibility: it changes at its next start")
+    ] = True
     instance_communication: bool | None = None
 
 
@@ -77,6 +79,16 @@ def check(opcode: InstanceSetParams, view: View) -> None:
         raise Refused(f"Instance '{instance.name}' is running, cannot mark offline", "wrong_state")
     if opcode.offline is False and instance.admin_state is not AdminState.OFFLINE:
         raise Refused(f"Instance '{instance.name}' is not marked offline", "wrong_state")
+    requirements.served(
+        {
+            "private OS parameters of an instance that exists": bool(opcode.osparams_private),
+            "parameters of external storage": bool(opcode.ext_params),
+            "other drivers or directories for disks in files": bool(
+                opcode.file_driver or opcode.file_storage_dir
+            ),
+            "instance communication": bool(opcode.instance_communication),
+        }
+    )
     if not changes(opcode, view):
         raise Refused("No changes submitted", "wrong_input")
 
@@ -91,8 +103,8 @@ def changes(opcode: InstanceSetParams, view: View) -> dict[str, Any]:
         new["hvparams"] = parameters.hypervisor(
             instance.hypervisor, opcode.hvparams, instance.hvparams
         )
-    if opcode.osparams or opcode.osparams_private:
-        given = {**(opcode.osparams or {}), **(opcode.osparams_private or {})}
+    if opcode.osparams:
+        given = opcode.osparams
         kept = {key: text for key, text in instance.osparams.items() if key not in given}
         new["osparams"] = kept | {key: text for key, text in given.items() if text is not None}
     if opcode.os_name:
@@ -123,12 +135,26 @@ def _nics(opcode: InstanceSetParams, view: View, instance: Instance) -> tuple[An
             cards[at] = msgspec.structs.replace(new, uuid=old.uuid)
         else:
             raise Refused(f"Unknown operation '{operation}' on a network card", "wrong_input")
+    _cards_fit(view, instance, cards)
     return tuple(cards)
+
+
+def _cards_fit(view: View, instance: Instance, cards: list[Any]) -> None:
+    """Not too many, and no address twice in the cluster."""
+    if len(cards) > MAX_NICS:
+        raise Refused(f"{len(cards)} network cards asked for, at most {MAX_NICS}", "wrong_input")
+    taken = set(view.configuration.macs()) - {card.mac for card in instance.nics}
+    for card in cards:
+        if card.mac and card.mac in taken:
+            raise Refused(
+                f"MAC address {card.mac} already in use in cluster", "resource_not_unique"
+            )
+        taken.add(card.mac)
 
 
 def _position(items: list[Any], which: Any, word: str) -> int:
     """An item by index (-1: the last), name or uuid."""
-    if isinstance(which, str) and which.lstrip("-").isdigit():
+    if isinstance(which, str) and re.fullmatch(r"-?[0-9]{1,9}", which):
         which = int(which)
     if isinstance(which, int):
         at = len(items) - 1 if which == -1 else which

@@ -10,7 +10,7 @@ from msgspec import Meta
 from clusterd import parameters
 from clusterd.hooks import HookPoint, all_nodes
 from clusterd.model import Node
-from clusterd.opcodes import locking
+from clusterd.opcodes import locking, requirements
 from clusterd.opcodes.fields import (
     NodeName,
     Params,
@@ -37,7 +37,7 @@ class NodeAdd(Opcode, frozen=True, kw_only=True, tag="OP_NODE_ADD"):
     ndparams: Annotated[Params, Meta(description="node parameters")] = {}
     hv_state: dict[str, Any] | None = None
     disk_state: dict[str, Any] | None = None
-    node_setup: bool = False
+    node_setup: Annotated[bool, Meta(description="accepted for compatibility")] = False
     certificate: Annotated[
         str, Meta(description="fingerprint of the certificate delivered to it")
     ] = ""
@@ -50,6 +50,9 @@ def check(opcode: NodeAdd, view: View) -> None:
         raise Refused(f"Node {opcode.node_name} is already in the cluster", "already_exists")
     if known is None and opcode.readd:
         raise Refused(f"Node {opcode.node_name} is not in the cluster", "unknown_entity")
+    requirements.served(
+        {"hypervisor and disk states of nodes": bool(opcode.hv_state or opcode.disk_state)}
+    )
     if not opcode.primary_ip:
         raise Refused("The node's primary address is missing", "wrong_input")
     if opcode.group:

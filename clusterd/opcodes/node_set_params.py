@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from clusterd.hooks import HookPoint, master_node
-from clusterd.opcodes import locking, roles
+from clusterd.opcodes import locking, requirements, roles
 from clusterd.opcodes.fields import (
     Force,
     NodeName,
@@ -56,6 +56,12 @@ def locks(opcode: NodeSetParams, view: View) -> Iterable[Lock]:
 
 def check(opcode: NodeSetParams, view: View) -> None:
     """The new role is possible."""
+    requirements.served(
+        {
+            "hypervisor and disk states of nodes": bool(opcode.hv_state or opcode.disk_state),
+            "recording the power state of a node": opcode.powered is not None,
+        }
+    )
     roles.check(opcode, view)
 
 

@@ -4,6 +4,7 @@ do, and Ganeti's error code. Pure."""
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from clusterd import capacity
 from clusterd.model import AdminState, Instance, Node
@@ -15,6 +16,13 @@ TAG = re.compile(r"^[\w.+*/:@-]{1,128}\Z")
 
 MOVED = ("OLD_PRIMARY", "NEW_PRIMARY", "OLD_SECONDARY", "NEW_SECONDARY")
 """Variables of hooks that say how an instance moves."""
+
+
+def served(asked: Mapping[str, bool]) -> None:
+    """Nothing is asked for (what -> whether) that this version would have to ignore."""
+    for what, wanted in asked.items():
+        if wanted:
+            raise Refused(f"This version does not serve {what}", "wrong_input")
 
 
 def node_online(view: View, node: Node) -> None:
