@@ -49,13 +49,8 @@ LAST_DRBD_PORT = 14999
 MAX_DRBD_MINORS = 255
 MAX_DISKS = 16
 MAX_NICS = 8
-MAX_TAGS = 4096
-MAX_LIVE_JOBS = 5000
-"""Ganeti's bound on unarchived jobs is kept as the default of a setting, not as a wall."""
 
 CANDIDATE_POOL_SIZE = 10
-MAX_RUNNING_JOBS = 20
-MAX_TRACKED_JOBS = 25
 DEFAULT_SHUTDOWN_TIMEOUT_S = 120
 MAC_PREFIX = "aa:00:00"
 DEFAULT_GROUP = "default"

@@ -101,7 +101,7 @@ class _Before(msgspec.Struct, frozen=True):
 
 
 class ClusterSurroundings:
-    """Implements ``jobqueue.executor.Surroundings``."""
+    """Implements ``jobqueue.surroundings.Surroundings``."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
