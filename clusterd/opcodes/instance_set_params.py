@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from clusterd import parameters
 from clusterd.hooks import HookPoint, instance_environment, instance_nodes
-from clusterd.model import AdminState, Instance
+from clusterd.model import AdminState, Instance, Nic
 from clusterd.names import MAX_NICS
 from clusterd.opcodes import drafts, locking, requirements
 from clusterd.opcodes.fields import (
@@ -89,8 +89,11 @@ def check(opcode: InstanceSetParams, view: View) -> None:
             "instance communication": bool(opcode.instance_communication),
         }
     )
-    if not changes(opcode, view):
+    new = changes(opcode, view)
+    if not new:
         raise Refused("No changes submitted", "wrong_input")
+    if "nics" in new:
+        _cards_fit(view, instance, new["nics"])
 
 
 def changes(opcode: InstanceSetParams, view: View) -> dict[str, Any]:
@@ -135,11 +138,10 @@ def _nics(opcode: InstanceSetParams, view: View, instance: Instance) -> tuple[An
             cards[at] = msgspec.structs.replace(new, uuid=old.uuid)
         else:
             raise Refused(f"Unknown operation '{operation}' on a network card", "wrong_input")
-    _cards_fit(view, instance, cards)
     return tuple(cards)
 
 
-def _cards_fit(view: View, instance: Instance, cards: list[Any]) -> None:
+def _cards_fit(view: View, instance: Instance, cards: Sequence[Nic]) -> None:
     """Not too many, and no address twice in the cluster."""
     if len(cards) > MAX_NICS:
         raise Refused(f"{len(cards)} network cards asked for, at most {MAX_NICS}", "wrong_input")

@@ -24,7 +24,7 @@ class TestDelay(Opcode, frozen=True, kw_only=True, tag="OP_TEST_DELAY"):
     duration: Annotated[float, Meta(ge=0, description="seconds")]
     on_master: Annotated[bool, Meta(description="wait on the master")] = True
     on_nodes: Annotated[tuple[NodeName, ...], Meta(description="wait on these nodes")] = ()
-    repeat: Annotated[int, Meta(ge=0, description="how often to repeat")] = 0
+    repeat: Annotated[int, Meta(ge=0, le=1000, description="how often to repeat")] = 0
     interruptible: Annotated[bool, Meta(description="accepted for compatibility")] = False
     no_locks: Annotated[bool, Meta(description="take no locks")] = True
 

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from clusterd.doorway.protocol import BadMessage, decode_request
-from clusterd.opcodes import drafts, requirements
+from clusterd.opcodes import drafts, instance_set_params, requirements
 from clusterd.opcodes.instance_create import InstanceCreate
+from clusterd.opcodes.instance_set_params import InstanceSetParams
 from clusterd.queries.job import number_of
 from jobqueue.errors import JournalBroken, Refused
 from jobqueue.job import Status
@@ -18,6 +19,7 @@ from rapi.errors import NotFound
 from rapi.resources.table import routes
 from rapi.routes import Table
 from tests.unit.door_house import House, refusal
+from tests.unit.small_cluster import SmallCluster, instance
 from tests.unit.test_executor import Play
 from tests.unit.toy_cluster import Put, PutAll
 
@@ -83,3 +85,23 @@ def test_tags_and_addresses_end_where_they_end() -> None:
         requirements.tags_valid(("ab\n",))
     assert drafts.MAC.match("aa:00:00:00:00:01")
     assert not drafts.MAC.match("aa:00:00:00:00:01\n")
+
+
+@pytest.mark.parametrize(
+    ("cards", "said"),
+    [
+        (9, "9 network cards asked for, at most 8"),
+        (2, "MAC address aa:00:00:00:77:77 already in use"),
+    ],
+)
+def test_cards_that_are_added_are_few_and_differ(cards: int, said: str) -> None:
+    mac = {} if cards > 8 else {"mac": "aa:00:00:00:77:77"}
+    card = {"mode": "routed", "ip": "10.0.0.9", **mac}
+    cluster = SmallCluster(instance("cards.example.com"))
+    opcode = InstanceSetParams(
+        instance_name="cards.example.com", nics=tuple(("add", -1, card) for _ in range(cards))
+    )
+    with pytest.raises(Refused, match=said):
+        instance_set_params.check(opcode, cluster.view())
+    one = msgspec.structs.replace(opcode, nics=opcode.nics[:1])
+    instance_set_params.check(one, cluster.view())
