@@ -95,5 +95,9 @@ def close_source(instance: Instance, source: Node, target: Node) -> list[Step]:
                 UnshareVolume(instance=name, disk=index, node=target.name, optional=True),
             ]
         else:
-            steps.append(DetachVolume(instance=name, disk=index, node=source.name, optional=True))
+            steps.append(
+                DetachVolume(
+                    instance=name, disk=index, node=source.name, optional=True, patience_s=60.0
+                )
+            )
     return steps
