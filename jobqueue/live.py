@@ -15,6 +15,8 @@ class Job:
     def __init__(
         self, submission: Submission, opcodes: tuple[Opcode, ...], summary: list[str]
     ) -> None:
+        self.submission = submission
+        """As it is stored."""
         self.id = submission.id
         self.received = submission.received
         self.submitter = submission.submitter

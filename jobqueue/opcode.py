@@ -54,6 +54,14 @@ class Opcode(
         return str(cls.__struct_config__.tag)
 
 
+class UnreadOpcode(Opcode, frozen=True, kw_only=True, tag="OP_UNREAD"):
+    """Stands for a stored opcode that this version does not understand; never run."""
+
+    original: str
+    """The OP_ID that was stored, where there was one."""
+    problem: str
+
+
 def no_locks(_opcode: Any, _view: Any) -> tuple[Lock, ...]:
     """For operations that need nothing held."""
     return ()
@@ -152,6 +160,24 @@ class Registry:
                 "wrong_input",
             )
         return opcode
+
+    def summary(self, opcode: Opcode) -> str:
+        """How the opcode stands in lists."""
+        if isinstance(opcode, UnreadOpcode):
+            return opcode.original.removeprefix("OP_")
+        return self.kind_of(opcode).summary(opcode)
+
+    def read_any(self, stored: bytes | msgspec.Raw) -> Opcode:
+        """An opcode from its stored form, or what stands for one that cannot be read any more."""
+        try:
+            return self.read(stored)
+        except (Refused, msgspec.DecodeError) as error:
+            try:
+                body = msgspec.json.decode(stored)
+            except msgspec.DecodeError:
+                body = None
+            name = body.get(OP_ID) if isinstance(body, dict) else None
+            return UnreadOpcode(original=str(name or "OP_UNREAD"), problem=str(error))
 
     def read(self, stored: bytes | msgspec.Raw) -> Opcode:
         """An opcode from its stored form."""

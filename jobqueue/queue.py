@@ -28,7 +28,7 @@ from jobqueue.job import FINAL, LogEntry, Status, Submission
 from jobqueue.journal import Event, Kind, Known, fold
 from jobqueue.live import Job
 from jobqueue.locks import LockTable
-from jobqueue.opcode import Opcode, Registry
+from jobqueue.opcode import Opcode, Registry, UnreadOpcode
 from jobqueue.store.interface import MAX_WRITES, Store, Transaction
 
 JOBS = "job/"
@@ -88,6 +88,11 @@ class JobQueue:
             job = self._jobs.get(int(entry.key.split("/")[1]))
             if job is not None:
                 self._replay(job, entry.value)
+        for job in self._jobs.values():
+            unread = [one for one in job.opcodes if isinstance(one, UnreadOpcode)]
+            if unread and not job.finished and not job.stuck_because:
+                job.unreadable = True
+                job.stuck_because = f"this version does not understand it: {unread[0].problem}"
         for entry in await self.store.read(PRIORITY):
             job = self._jobs.get(int(entry.key.split("/")[1]))
             if job is not None:
@@ -249,7 +254,7 @@ class JobQueue:
         if job is None or not job.finished:
             return False
         journal = [f"{JOURNAL}{job.id:012d}/{at:06d}" for at in range(job.events)]
-        record = msgspec.json.encode(self._record(job))
+        record = msgspec.json.encode((job.submission, job.known))
         keys = [f"{PRIORITY}{job.id:012d}", *journal]
         moved = Transaction(
             puts=((f"{ARCHIVE}{job.id:012d}", record),),
@@ -286,19 +291,9 @@ class JobQueue:
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _record(self, job: Job) -> tuple[Submission, list[Known]]:
-        submission = Submission(
-            id=job.id,
-            received=job.received,
-            submitter=job.submitter,
-            opcodes=tuple(msgspec.Raw(msgspec.json.encode(opcode)) for opcode in job.opcodes),
-        )
-        return submission, job.known
-
     def _job(self, submission: Submission) -> Job:
-        opcodes = tuple(self.registry.read(raw) for raw in submission.opcodes)
-        summary = [self.registry.kind_of(opcode).summary(opcode) for opcode in opcodes]
-        return Job(submission, opcodes, summary)
+        opcodes = tuple(self.registry.read_any(raw) for raw in submission.opcodes)
+        return Job(submission, opcodes, [self.registry.summary(opcode) for opcode in opcodes])
 
     def _adopt(self, submission: Submission) -> Job:
         job = self._jobs[submission.id] = self._job(submission)

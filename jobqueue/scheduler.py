@@ -15,7 +15,7 @@ import structlog
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from jobqueue.errors import JournalBroken, LockRefused, Refused
+from jobqueue.errors import JournalBroken, LockRefused, Refused, StoreError
 from jobqueue.executor import Executor
 from jobqueue.job import Status
 from jobqueue.journal import Event, Phase
@@ -277,7 +277,12 @@ class Scheduler:
 
     def _failed(self, failure: Failure, job: Job) -> None:
         LOG.error("execution broke off", job=job.id, error=str(failure.value))
-        self._broken(failure)
+        if isinstance(failure.value, StoreError):
+            self._broken(failure)
+            return
+        # a fault of ours in one job: it keeps its locks and waits for an operator, others go on
+        job.stuck_because = f"its execution broke off: {failure.value!r:.500}"
+        self._queue.tell(job)
 
     def _ended(self, _result: object, job: Job) -> None:
         self._running.pop(job.id, None)

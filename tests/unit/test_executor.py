@@ -245,3 +245,25 @@ def test_a_long_queue_is_worked_off_without_going_deep() -> None:
     ids = play.submit(*[[PutAll(names=(f"t{number}",))] for number in range(1500)])
     play.settle()
     assert {play.status(job) for job in ids} == {Status.SUCCESS}
+
+
+def test_a_stored_job_that_this_version_cannot_read_stops_nobody() -> None:
+    play = Play()
+    (ended,) = play.submit([PutAll(names=("a",))])
+    play.settle()
+    play.toys.busy["b"] = 1000
+    (running,) = play.submit([PutAll(names=("b",))])
+    play.clock.run(1.0)
+    play.master.die()
+    for key, entry in list(play.disk.entries.items()):
+        if key.startswith("job/"):
+            strange = entry.value.replace(b'"names"', b'"titles"')
+            play.disk.entries[key] = type(entry)(key, strange, entry.version)
+    play.begin()
+    play.settle(1.0)
+    assert play.status(ended) is Status.SUCCESS
+    assert play.status(running) is Status.STUCK
+    assert play.master.queue.job(running).summary == ["PUT_ALL"]  # type: ignore[union-attr]
+    (other,) = play.submit([PutAll(names=("c",))])
+    play.settle()
+    assert play.status(other) is Status.SUCCESS
