@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from clusterd.configuration import added
-from clusterd.errors import CallFailed
+from clusterd.errors import CallFailed, NotReady
 from clusterd.model import Node
 from clusterd.names import CALLS_VERSION
 from clusterd.steps.instances import decoded_fields
@@ -107,7 +107,10 @@ class TellPeers(Step, frozen=True, kw_only=True, tag="node.tell-peers"):
 
 
 class SeeNode(Step, frozen=True, kw_only=True, tag="node.see"):
-    """The master has seen what the node has: memory, disks, hypervisor, OS definitions."""
+    """The master has seen what the node has: memory, disks, hypervisor, OS definitions.
+
+    A hypervisor may take long to answer for the first time after the host has started.
+    """
 
     node: str
 
@@ -117,10 +120,18 @@ class SeeNode(Step, frozen=True, kw_only=True, tag="node.see"):
 
     @property
     def patience(self) -> Patience:
-        return Patience(for_s=30.0)
+        return Patience(for_s=90.0)
 
     async def do(self, context: Any) -> Outcome:
-        await context.world.node(self.node).observe()
+        world: World = context.world
+        observation = await world.node(self.node).observe()
+        wanted = world.configuration.cluster.enabled_hypervisors
+        silent = [name for name in wanted if name not in observation.guests]
+        if silent or observation.hardware is None:
+            raise NotReady(
+                f"node {self.node}: hypervisor {', '.join(silent or wanted)} does not answer yet",
+                subject=self.node,
+            )
         return NOTHING
 
 
