@@ -79,7 +79,8 @@ def _cancel(cluster: SimulatedCluster, _node: str) -> None:
 def cancel_all(cluster: SimulatedCluster) -> None:
     """The operator cancels every job."""
     for job in cluster.master.queue.unfinished():
-        Deferred.fromCoroutine(cluster.master.scheduler.cancel(job.id))
+        canceling = Deferred.fromCoroutine(cluster.master.scheduler.cancel(job.id))
+        canceling.addErrback(cluster.process.refusals.append)
 
 
 def _kill_daemon(cluster: SimulatedCluster, node: str) -> None:

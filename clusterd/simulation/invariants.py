@@ -251,6 +251,12 @@ class Invariants:
                     found.append(f"disk {disk} of {instance.name} is degraded")
         return found
 
+    def attached_to(self, instance: Instance) -> list[str]:
+        """Nodes on which a disk of the instance is attached."""
+        labels = {disk.label for disk in instance.disks}
+        found = {host.name for host, key, _ in self._attached() if key[2].split(".")[0] in labels}
+        return sorted(found)
+
     def pairs(
         self, instance: Instance
     ) -> Iterator[tuple[int, list[tuple[SimulatedHost, Attachment]]]]:

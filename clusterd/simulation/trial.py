@@ -21,6 +21,7 @@ import msgspec
 
 from clusterd.model import AdminState
 from clusterd.opcodes.cluster_verify import ClusterVerify
+from clusterd.opcodes.instance_deactivate_disks import InstanceDeactivateDisks
 from clusterd.opcodes.instance_failover import InstanceFailover
 from clusterd.opcodes.instance_startup import InstanceStartup
 from clusterd.opcodes.node_set_params import NodeSetParams
@@ -124,18 +125,25 @@ class Trial:
 
     def _ask(self) -> None:
         """Ask for what has not been accepted yet."""
-        known = [msgspec.json.encode(job.opcodes) for job in self._new_jobs()]
-        for wanted in (self._scenario.act, *((opcode,) for opcode in self._scenario.beside)):
-            if self.cluster.serves and msgspec.json.encode(wanted) not in known:
-                self.cluster.submit(*wanted)
+        for asked in self._asked():
+            if self.cluster.serves and self._job_of(asked) is None:
+                self.cluster.submit(*asked)
 
-    def _new_jobs(self) -> list[Job]:
-        return self.cluster.master.queue.jobs()[len(self._scenario.given) :]
+    def _asked(self) -> Iterator[tuple[Opcode, ...]]:
+        """The jobs of the scenario."""
+        yield self._scenario.act
+        for opcode in self._scenario.beside:
+            yield (opcode,)
+
+    def _job_of(self, asked: tuple[Opcode, ...]) -> Job | None:
+        """The job that was made of it."""
+        wanted = msgspec.json.encode(asked)
+        jobs = self.cluster.master.queue.jobs()[len(self._scenario.given) :]
+        return next((job for job in jobs if msgspec.json.encode(job.opcodes) == wanted), None)
 
     def _job(self) -> Job | None:
         """The job that the scenario is about."""
-        act = msgspec.json.encode(self._scenario.act)
-        return next((j for j in self._new_jobs() if msgspec.json.encode(j.opcodes) == act), None)
+        return self._job_of(self._scenario.act)
 
     def _come_to_rest(self) -> None:
         settle(self.cluster)
@@ -224,12 +232,24 @@ class Trial:
         if self._scenario.ends is not Status.SUCCESS:
             return
         self.cluster.room.plan_migration("web1", self._scenario.usual_course)
-        if portrait(self.cluster) != wanted.after:
-            self._do(*self._scenario.act)
-            self.cluster.clock.run(3.0)
+        self._let_go_of_disks()
+        # the job itself last: what it has done, though it failed then, must not be done back
+        for asked in reversed(list(self._asked())):
+            job = self._job_of(asked)
+            failed = job is None or job.status is not Status.SUCCESS
+            if failed and portrait(self.cluster) != wanted.after:
+                self.cluster.submit(*asked)
+                self._come_to_rest()
+        self.cluster.clock.run(3.0)
         found = portrait(self.cluster)
         if found != wanted.after:
             self._differs("asking again did not help", wanted.after, found)
+
+    def _let_go_of_disks(self) -> None:
+        """A copy stays attached where a node did not answer when its instance was stopped."""
+        for instance in list(self.cluster.master.configuration.instances()):
+            if not instance.disks_active and self.invariants.attached_to(instance):
+                self._do(InstanceDeactivateDisks(instance_name=instance.name))
 
     def _do(self, *opcodes: Opcode) -> Job | None:
         """A job of the operator's; it must succeed."""
