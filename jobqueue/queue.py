@@ -29,7 +29,7 @@ from jobqueue.journal import Event, Kind, Known, fold
 from jobqueue.live import Job
 from jobqueue.locks import LockTable
 from jobqueue.opcode import Opcode, Registry, UnreadOpcode
-from jobqueue.store.interface import MAX_WRITES, Store, Transaction
+from jobqueue.store.interface import ABSENT, MAX_WRITES, Store, Transaction
 
 JOBS = "job/"
 JOURNAL = "journal/"
@@ -200,7 +200,9 @@ class JobQueue:
     ) -> None:
         """Store events, in one transaction with ``writes``, and fold them.
 
-        Log lines said since the last event ride along with the first one.
+        Log lines said since the last event ride along with the first one. A commit whose answer
+        was lost may be tried again: the journal's next line must be absent, so when it is there
+        this master has written it.
         """
         first, *rest = events
         lines = list(job.unstored_log)
@@ -215,11 +217,28 @@ class JobQueue:
         known = list(job.known)
         for event in events:
             known[event.opcode] = fold(known[event.opcode], event)
-        await self.commit(Transaction(puts=puts) + writes)
-        job.unstored_log = job.unstored_log[len(lines) :]
+        new = Transaction(expects=((puts[0][0], ABSENT),), puts=puts)
+        try:
+            await self.commit(new + writes)
+        except Conflict as error:
+            if error.key != puts[0][0]:
+                raise
+            lines = await self._stored_lines(puts[0][0], lines)
+        stored = {entry.serial for _opcode, entry in lines}
+        job.unstored_log = [line for line in job.unstored_log if line[1].serial not in stored]
         job.events += len(events)
         job.known = known
         self.tell(job)
+
+    async def _stored_lines(
+        self, key: str, lines: list[tuple[int, LogEntry]]
+    ) -> list[tuple[int, LogEntry]]:
+        """Those of ``lines`` that were stored with the event at ``key``."""
+        entry = await self.store.get(key)
+        if entry is None:
+            raise StoreAway(f"The journal's line {key} was there and cannot be read")
+        stored = {one.serial for one in msgspec.json.decode(entry.value, type=Event).log}
+        return [line for line in lines if line[1].serial in stored]
 
     def say(self, job: Job, index: int, text: Any, kind: str = "message") -> None:
         """A line in the job's log, seen at once and stored with the next event."""
