@@ -14,8 +14,6 @@ from tests.demo.steps import run_steps
 from tests.testbed import Testbed
 from tests.testbed.fixtures import remove_leftovers
 
-LIMIT_S = 300.0
-
 pytestmark = pytest.mark.real
 
 
@@ -24,7 +22,7 @@ def test_every_claim_of_the_demo_is_true() -> None:
     testbed = Testbed.named(f"check-{os.getpid()}-demo")
     cluster = Cluster(testbed, Report(Console(file=sys.stdout, width=120)))
     try:
-        assert run_steps(cluster) < LIMIT_S
+        run_steps(cluster)
     except DemoFailed:
         print(last_words(cluster))
         raise

@@ -8,6 +8,7 @@ removed by the next one.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from tests.testbed.settings import FILES
 from tests.testbed.testbed import Testbed
 
 PREFIX = "check-"
+NUMBERS = itertools.count()
+"""Each module that imports a fixture has hosts of its own."""
 
 
 def remove_leftovers() -> None:
@@ -32,7 +35,7 @@ def remove_leftovers() -> None:
 def session_testbed(count: int) -> Iterator[Testbed]:
     """Up, handed over, down again whatever happened; the body of a fixture."""
     remove_leftovers()
-    testbed = Testbed.named(f"{PREFIX}{os.getpid()}-{count}")
+    testbed = Testbed.named(f"{PREFIX}{os.getpid()}-{count}-{next(NUMBERS)}")
     try:
         testbed.up(count)
         yield testbed
