@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cli import jobs
@@ -149,6 +149,16 @@ def _cancel(call: Call) -> int:
     return _each(call, numbers, "CancelJob", *([True] if call.given("kill") else []))
 
 
+def _stuck(method: str) -> Callable[[Call], int]:
+    """A command about stuck jobs; ``--reason`` is kept in the job's log."""
+
+    def run(call: Call) -> int:
+        numbers = [job_number(text) for text in call.arguments]
+        return _each(call, numbers, method, str(call.given("reason") or ""))
+
+    return run
+
+
 def _change_priority(call: Call) -> int:
     if call.given("priority") is None:
         raise CommandError("--priority must be given")
@@ -212,6 +222,24 @@ COMMANDS = (
             *_status_options("pending", "queued", "waiting"),
             Option(names=("--yes-do-it", "--ya-rly"), flag=True, words="--kill is meant"),
         ),
+    ),
+    Command(
+        name="resume",
+        summary="Let stuck jobs go forward again from where they got stuck",
+        run=_stuck("ResumeJob"),
+        arguments=_SOME_JOBS,
+    ),
+    Command(
+        name="unwind",
+        summary="Let stuck jobs try again to undo what they did",
+        run=_stuck("UnwindJob"),
+        arguments=_SOME_JOBS,
+    ),
+    Command(
+        name="abandon",
+        summary="End stuck jobs as they are; what they leave must be seen to by hand",
+        run=_stuck("AbandonJob"),
+        arguments=_SOME_JOBS,
     ),
     Command(
         name="change-priority",

@@ -52,6 +52,15 @@ class Running(Protocol):
     async def change_priority(self, job_id: int, priority: int) -> tuple[bool, str]:
         """Change the priority of what has not ended; (done, sentence)."""
 
+    async def resume(self, job_id: int, reason: str) -> tuple[bool, str]:
+        """Let a stuck job go forward again; (done, sentence)."""
+
+    async def unwind(self, job_id: int, reason: str) -> tuple[bool, str]:
+        """Let a stuck job try its way back again; (done, sentence)."""
+
+    async def abandon(self, job_id: int, reason: str) -> tuple[bool, str]:
+        """End a stuck job as it is; (done, sentence)."""
+
 
 class Answers(Protocol):
     """Reads. None of them waits; all raise Refused."""

@@ -112,6 +112,18 @@ async def _cancel(caller: Caller, job_id: int | str, kill: bool | None = None) -
     return list(await caller.desk.running.cancel(_number(job_id)))
 
 
+async def _resume(caller: Caller, job_id: int | str, reason: str) -> list[Any]:
+    return list(await caller.desk.running.resume(_number(job_id), reason))
+
+
+async def _unwind(caller: Caller, job_id: int | str, reason: str) -> list[Any]:
+    return list(await caller.desk.running.unwind(_number(job_id), reason))
+
+
+async def _abandon(caller: Caller, job_id: int | str, reason: str) -> list[Any]:
+    return list(await caller.desk.running.abandon(_number(job_id), reason))
+
+
 async def _priority(caller: Caller, job_id: int | str, priority: int) -> list[Any]:
     if not Priority.HIGHEST <= priority <= Priority.LOWEST:
         raise Refused(
@@ -187,6 +199,9 @@ METHODS: dict[str, Method] = {
     "SubmitManyJobs": Method(shapes=(tuple[list[list[Any]]],), call=_submit_many),
     "WaitForJobChange": Method(shapes=(tuple[int | str, Names, Any, Any, float],), call=_wait),
     "CancelJob": Method(shapes=(tuple[int | str], tuple[int | str, bool | None]), call=_cancel),
+    "ResumeJob": Method(shapes=(tuple[int | str, str],), call=_resume),
+    "UnwindJob": Method(shapes=(tuple[int | str, str],), call=_unwind),
+    "AbandonJob": Method(shapes=(tuple[int | str, str],), call=_abandon),
     "ChangeJobPriority": Method(shapes=(tuple[int | str, int],), call=_priority),
     "ArchiveJob": Method(shapes=(tuple[int | str],), call=_archive),
     "AutoArchiveJobs": Method(shapes=(tuple[float, float | None],), call=_auto_archive),

@@ -75,6 +75,15 @@ class Control:
     async def change_priority(self, job_id: int, priority: int) -> tuple[bool, str]:
         return job_id == 1, f"priority {priority}"
 
+    async def resume(self, job_id: int, reason: str) -> tuple[bool, str]:
+        return True, f"Job {job_id} goes on: {reason}"
+
+    async def unwind(self, job_id: int, reason: str) -> tuple[bool, str]:
+        return True, f"Job {job_id} unwinds: {reason}"
+
+    async def abandon(self, job_id: int, reason: str) -> tuple[bool, str]:
+        return False, f"Job {job_id} is not stuck: {reason}"
+
 
 class House:
     """A door with clients on in-memory transports."""

@@ -130,6 +130,20 @@ def test_jobs_are_cancelled_and_reordered(stage: Stage) -> None:
     assert stage.run("job", "cancel", "--pending", "5").code == 1
 
 
+def test_stuck_jobs_are_decided_on(stage: Stage) -> None:
+    stage.answer(
+        ResumeJob=lambda job, reason: [job == 1, f"Job {job}: {reason}"],
+        UnwindJob=[True, "unwinds"],
+        AbandonJob=[True, "was abandoned"],
+    )
+    ended = stage.run("job", "resume", "--reason=disk replaced", "1", "2")
+    assert (ended.code, ended.out) == (1, ["Job 1: disk replaced", "Job 2: disk replaced"])
+    assert stage.run("job", "unwind", "1").code == 0
+    assert stage.run("job", "abandon", "1").out == ["was abandoned"]
+    assert stage.responder.of("AbandonJob") == [[1, ""]]
+    assert stage.run("job", "resume").code == 1
+
+
 def test_jobs_are_archived(stage: Stage) -> None:
     stage.answer(ArchiveJob=lambda job: job == 1, AutoArchiveJobs=[5, 2])
     assert stage.run("job", "archive", "1").code == 0

@@ -120,6 +120,14 @@ def test_cancel_priority_archive() -> None:
     assert house.ask("QueryJobs", [1], ["id"]) == [None]
 
 
+def test_decisions_on_stuck_jobs() -> None:
+    house = House()
+    assert house.ask("ResumeJob", 1, "repaired") == [True, "Job 1 goes on: repaired"]
+    assert house.ask("UnwindJob", "1", "") == [True, "Job 1 unwinds: "]
+    assert house.ask("AbandonJob", 1, "x") == [False, "Job 1 is not stuck: x"]
+    assert refusal(house, "AbandonJob", "x1", "")[1] == "'x1' is not a job number"
+
+
 # -- waiting ------------------------------------------------------------------------------------
 
 
