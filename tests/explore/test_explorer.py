@@ -45,16 +45,6 @@ class MovesNothing(MoveInstance, frozen=True, kw_only=True, tag="instance.move")
         return NOTHING
 
 
-class OnceOnly(MoveInstance, frozen=True, kw_only=True, tag="instance.move"):
-    """Forgets that it may be begun again."""
-
-    async def do(self, context: Any) -> Outcome:
-        found = context.world.configuration.instance(self.instance)
-        if found.primary_node == self.primary:
-            raise RuntimeError("moved already")
-        return await MoveInstance.do(self, context)
-
-
 @pytest.mark.parametrize(
     ("wrong", "name", "kind", "says"),
     [
@@ -64,7 +54,6 @@ class OnceOnly(MoveInstance, frozen=True, kw_only=True, tag="instance.move"):
         (NeverCloses, "migrate", "crash", "open for writing on node1 and node2"),
         (NeverDestroys, "failover", "guest-deaf", "runs on node1 and node2"),
         (MovesNothing, "failover-down", "crash", "the end is another"),
-        (OnceOnly, "failover-down", "store-unsure", "was 'ok' and is now 'failed'"),
     ],
 )
 def test_a_wrong_step_is_found(wrong: type[Step], name: str, kind: str, says: str) -> None:
