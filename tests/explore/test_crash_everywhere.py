@@ -16,8 +16,8 @@ from clusterd.simulation.faults import KINDS, Fault, parse
 from clusterd.simulation.scenarios import SCENARIOS
 from clusterd.simulation.trial import attempt
 
-STRIDE = 307
-SEEDS = range(20)
+STRIDE = 499
+SEEDS = range(12)
 NAMES = sorted(SCENARIOS)
 
 

@@ -45,6 +45,16 @@ class MovesNothing(MoveInstance, frozen=True, kw_only=True, tag="instance.move")
         return NOTHING
 
 
+class OnceOnly(EnsureVolume, frozen=True, kw_only=True, tag="disk.ensure"):
+    """Forgets that it may be begun again."""
+
+    async def do(self, context: Any) -> Outcome:
+        backend, volume = self.wanted(context.world)
+        if (await backend.look(volume)).present:
+            raise RuntimeError("made already")
+        return await EnsureVolume.do(self, context)
+
+
 @pytest.mark.parametrize(
     ("wrong", "name", "kind", "says"),
     [
@@ -54,6 +64,7 @@ class MovesNothing(MoveInstance, frozen=True, kw_only=True, tag="instance.move")
         (NeverCloses, "migrate", "crash", "open for writing on node1 and node2"),
         (NeverDestroys, "failover", "guest-deaf", "runs on node1 and node2"),
         (MovesNothing, "failover-down", "crash", "the end is another"),
+        (OnceOnly, "create-plain", "crash", "the end is another"),
     ],
 )
 def test_a_wrong_step_is_found(wrong: type[Step], name: str, kind: str, says: str) -> None:
