@@ -20,7 +20,7 @@ from clusterd.node.inquiry import Inquiry, Seen
 from clusterd.observation import Observation
 from clusterd.verbs.checks import bridges
 from clusterd.verbs.os_definitions import find_all, search_path
-from hypervisors.guest import NodeHardware
+from hypervisors.guest import GuestStatus, NodeHardware
 from hypervisors.interface import Driver
 from storage.interface import Backend
 from storage.volume import Volume
@@ -71,14 +71,42 @@ class Observer:
         self._next: Any = None
         self._looking = False
         self._again = False
+        self._looks = 0
+        self._regarded: list[Regarded] = []
 
     # -- as the verbs' Sight -----------------------------------------------------------------------
 
     async def look(self) -> Observation:
         """Look now."""
-        seen = await self._inquiry.ask(self._questions())
-        self.latest = assemble(self._name, self.boot_id, self._clock.seconds(), seen)
-        return self.latest
+        known = len(self._regarded)
+        self._looks += 1
+        try:
+            seen = await self._inquiry.ask(self._questions())
+            latest = assemble(self._name, self.boot_id, self._clock.seconds(), seen)
+            for regarded in self._regarded[known:]:
+                latest = with_guest(latest, regarded)
+        finally:
+            self._looks -= 1
+            if not self._looks:
+                self._regarded.clear()
+        self.latest = latest
+        return latest
+
+    async def regard(self, hypervisor: str, name: str) -> None:
+        """See one guest that was just changed and tell of it at once, so that who changed it knows
+        what became of it before the answer arrives. One that cannot be seen waits for ``look``."""
+        driver = self._drivers[hypervisor]
+        part = f"guest {hypervisor} {name}"
+        seen = (await self._inquiry.ask({part: lambda: driver.look(name)}))[part]
+        if seen.problem or self.latest is None or hypervisor not in self.latest.guests:
+            return
+        regarded = Regarded(hypervisor, name, seen.value)
+        if self._looks:
+            self._regarded.append(regarded)
+        self.latest = with_guest(self.latest, regarded)
+        if self._tell is not None:
+            self._told = self.latest
+            self._tell(self.latest)
 
     def watch(self, volumes: tuple[Volume, ...]) -> None:
         """From now on report the status of these."""
@@ -164,6 +192,29 @@ class Observer:
 
     async def _bridges(self) -> Any:
         return await self._threads.run(bridges, self._places.networks)
+
+
+class Regarded(msgspec.Struct, frozen=True):
+    """What was seen of one guest; a look that began before must not hide it."""
+
+    hypervisor: str
+    name: str
+    status: GuestStatus | None
+
+
+def with_guest(observation: Observation, regarded: Regarded) -> Observation:
+    """The observation with what is known better of one guest."""
+    found = observation.guests.get(regarded.hypervisor)
+    if found is None:
+        return observation
+    others = [guest for guest in found if guest.name != regarded.name]
+    if regarded.status is not None:
+        others.append(regarded.status)
+    guests = {
+        **observation.guests,
+        regarded.hypervisor: tuple(sorted(others, key=lambda guest: guest.name)),
+    }
+    return msgspec.structs.replace(observation, guests=guests)
 
 
 def _looking_at(backend: Backend, volume: Volume) -> Callable[[], Awaitable[Any]]:

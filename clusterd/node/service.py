@@ -116,7 +116,7 @@ class NodeService:
             arguments = verb.decode(call.args)
             target = self._target(verb, plugin)
             self._check_room()
-            work = _Work(call, verb, target, arguments)
+            work = _Work(call, verb, plugin, target, arguments)
             if verb.reads:
                 return await self._read(work, say)
             return await self._replies.once(call, say, lambda voice: self._change(work, voice))
@@ -162,6 +162,8 @@ class NodeService:
             async with self._turns.turn(work.subject, call.deadline_s):
                 self.epochs.admit(call.epoch)
                 answer = await work.done(say)
+                if work.guest is not None:
+                    await self.observer.regard(*work.guest)
         # as in ``answer``; here too because what is remembered is the fault
         except Exception as error:  # noqa: BLE001
             answer = self._fault(call, error)
@@ -197,9 +199,12 @@ class NodeService:
 class _Work:
     """A call with what it needs, ready to be done."""
 
-    def __init__(self, call: Call, verb: Verb, target: Any, arguments: dict[str, Any]) -> None:
+    def __init__(
+        self, call: Call, verb: Verb, plugin: str, target: Any, arguments: dict[str, Any]
+    ) -> None:
         self.call = call
         self._verb = verb
+        self._plugin = plugin
         self._target = target
         self._arguments = arguments
 
@@ -207,6 +212,13 @@ class _Work:
     def subject(self) -> str:
         """What it changes."""
         return self._verb.subject(self._arguments)
+
+    @property
+    def guest(self) -> tuple[str, str] | None:
+        """Hypervisor and name of the guest that it changes."""
+        if self._verb.family != "hypervisor":
+            return None
+        return self._plugin, self.subject.partition(":")[2]
 
     async def done(self, say: Say) -> Answer:
         """Do it; raises what the verb raises."""

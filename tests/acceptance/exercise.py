@@ -99,10 +99,12 @@ def make(client: Any, plan: Plan) -> None:
     assert detail[plan.instance]["pnode"] == plan.nodes[0]
 
 
-def status(client: Any, plan: Plan) -> tuple[str, str]:
-    """The instance's status and where it should be."""
+def expect(client: Any, plan: Plan, *wanted: str) -> None:
+    """The instance's status, and where it should be if that is named; raises Failed otherwise."""
     one = client.GetInstance(plan.instance)
-    return one["status"], one["pnode"]
+    found = (one["status"], one["pnode"])[: len(wanted)]
+    if found != wanted:
+        raise Failed(f"instance {plan.instance}: status and node are {found}, not {wanted}")
 
 
 def move(client: Any, plan: Plan) -> None:
@@ -112,15 +114,15 @@ def move(client: Any, plan: Plan) -> None:
     seen = client.WaitForJobChange(job_id, ["id", "status"], None, None)
     assert seen["job_info"][0] == job_id
     finish(client, plan, job_id)
-    assert status(client, plan) == ("running", first)
+    expect(client, plan, "running", first)
     assert client.GetInstanceConsole(plan.instance)["instance"] == plan.instance
     if plan.disk_template == "drbd":
         finish(client, plan, client.MigrateInstance(plan.instance, mode="live"))
-        assert status(client, plan) == ("running", second)
+        expect(client, plan, "running", second)
         finish(client, plan, client.FailoverInstance(plan.instance))
-        assert status(client, plan) == ("running", first)
+        expect(client, plan, "running", first)
     finish(client, plan, client.RebootInstance(plan.instance, reboot_type="hard"))
-    assert status(client, plan) == ("running", first)
+    expect(client, plan, "running", first)
 
 
 def change(client: Any, plan: Plan) -> None:
@@ -129,7 +131,7 @@ def change(client: Any, plan: Plan) -> None:
     assert client.GetInstance(plan.instance)["beparams"]["vcpus"] == 2
     options = {} if plan.graceful else {"timeout": 0}
     finish(client, plan, client.ShutdownInstance(plan.instance, **options))
-    assert status(client, plan)[0] == "ADMIN_down"
+    expect(client, plan, "ADMIN_down")
 
 
 def remove(client: Any, plan: Plan) -> None:

@@ -53,6 +53,11 @@ class Guests:
             await waiting
         return self.found
 
+    async def look(self, name: str) -> GuestStatus | None:
+        if self.trouble is not None:
+            raise self.trouble
+        return next((guest for guest in self.found if guest.name == name), None)
+
     async def hardware(self) -> NodeHardware:
         return HARDWARE
 
@@ -177,6 +182,42 @@ def test_a_change_during_a_look_is_looked_at_again(tmp_path: Path) -> None:
     first[0].callback(None)
     clock.run(0.3)
     assert (kvm.asked, len(told)) == (2, 1)
+
+
+def running(name: str) -> GuestStatus:
+    return GuestStatus(name=name, uuid=f"uuid of {name}", state=GuestState.RUNNING)
+
+
+def test_a_guest_that_was_changed_is_told_of_at_once(tmp_path: Path) -> None:
+    clock, kvm = Clock(), Guests()
+    kvm.found = (running("b"),)
+    observer, told, _ = eyes(tmp_path, clock, {"kvm": kvm})
+    kvm.found = (running("a"), running("b"))
+    Deferred.fromCoroutine(observer.regard("kvm", "a"))
+    assert told[-1].guests == {"kvm": kvm.found}
+    kvm.found = (running("a"),)
+    Deferred.fromCoroutine(observer.regard("kvm", "b"))
+    assert told[-1].guests == {"kvm": kvm.found}
+    kvm.trouble = HypervisorDown("libvirtd does not answer")
+    Deferred.fromCoroutine(observer.regard("kvm", "a"))
+    assert len(told) == 3
+
+
+def test_a_look_that_began_before_does_not_hide_a_change(tmp_path: Path) -> None:
+    clock, kvm = Clock(), Guests()
+    observer, told, _ = eyes(tmp_path, clock, {"kvm": kvm})
+    kvm.hangs = []
+    clock.run(5.0)
+    kvm.found = (running("a"),)
+    Deferred.fromCoroutine(observer.regard("kvm", "a"))
+    kvm.found = ()
+    kvm.hangs.pop().callback(None)
+    assert told[-1].guests == {"kvm": (running("a"),)}
+    kvm.hangs = None
+    observer.soon()
+    clock.run(1.0)
+    assert observer.latest is not None
+    assert observer.latest.guests == {"kvm": ()}
 
 
 def test_pretended_hardware_counts_only_alone() -> None:
