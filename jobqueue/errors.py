@@ -118,6 +118,12 @@ class KeyTwice(StoreError):
     code = "key_twice"
 
 
+class LeaseGone(StoreError):
+    """The lease has ended, and with it the keys that were attached to it."""
+
+    code = "lease_gone"
+
+
 class Deposed(StoreError):
     """Another master has taken over; this one must stop changing things."""
 

@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from jobqueue.store.leadership import NO_LEASE, Leases
+
 MAX_WRITES = 100
 """Puts and deletes in one transaction (etcd takes 128 operations, expectations included)."""
 
@@ -51,12 +53,15 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     expects: tuple[tuple[str, int], ...] = ()
     puts: tuple[tuple[str, bytes], ...] = ()
     deletes: tuple[str, ...] = ()
+    lease: int = NO_LEASE
+    """Its puts live as long as this lease (see ``leadership.py``); a later put without frees."""
 
     def __add__(self, other: Transaction) -> Transaction:
         return Transaction(
             expects=self.expects + other.expects,
             puts=self.puts + other.puts,
             deletes=self.deletes + other.deletes,
+            lease=self.lease or other.lease,
         )
 
     @property
@@ -77,9 +82,9 @@ class Store(abc.ABC):
     async def commit(self, transaction: Transaction) -> int:
         """Write all or nothing, durably; answers the revision after it.
 
-        Raises Conflict, StoreFull, StoreAway, TooLarge, KeyTwice. Transactions commit in the order
-        in which they were handed in. Watchers of this store object have seen the changes before it
-        returns.
+        Raises Conflict, StoreFull, StoreAway, TooLarge, KeyTwice, LeaseGone. Transactions commit
+        in the order in which they were handed in. Watchers of this store object have seen the
+        changes before it returns.
         """
 
     @abc.abstractmethod
@@ -94,6 +99,11 @@ class Store(abc.ABC):
     def watch(self, prefix: str, watcher: Watcher) -> Callable[[], None]:
         """Call ``watcher`` with the changes of each later commit under ``prefix``, in order;
         answers the function that ends it. A watcher must not raise."""
+
+    @property
+    def leases(self) -> Leases | None:
+        """The leases of this store; None for an engine that only one process can have open."""
+        return None
 
     @abc.abstractmethod
     async def close(self) -> None:

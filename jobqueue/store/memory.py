@@ -16,7 +16,7 @@ from typing import NoReturn, Protocol
 
 from twisted.internet.defer import Deferred
 
-from jobqueue.errors import Conflict, StoreAway
+from jobqueue.errors import Conflict, StoreAway, StoreError
 from jobqueue.store.interface import (
     ABSENT,
     Change,
@@ -26,6 +26,8 @@ from jobqueue.store.interface import (
     Watcher,
     check_bounds,
 )
+from jobqueue.store.leadership import NO_LEASE, Leases
+from jobqueue.store.memory_leases import Clock, LeaseTable, MemoryLeases
 from jobqueue.store.watchers import Watchers
 
 
@@ -65,7 +67,9 @@ class MemoryDisk:
     Invariant: ``keys`` holds exactly the keys of ``entries``, sorted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        """With a clock (the store's own, not a master's) it grants leases."""
+        self.leases = None if clock is None else LeaseTable(clock, self._forget)
         self.entries: dict[str, Entry] = {}
         self.keys: list[str] = []
         self.revision = 0
@@ -81,6 +85,10 @@ class MemoryDisk:
             found = ABSENT if entry is None else entry.version
             if found != version:
                 raise Conflict(conflict_message(key, version, found), key=key)
+        if transaction.lease != NO_LEASE:
+            if self.leases is None:
+                raise StoreError("this store grants no leases")
+            self.leases.check(transaction.lease)
         gone = [key for key in transaction.deletes if key in self.entries]
         if not transaction.puts and not gone:
             return ()
@@ -92,10 +100,17 @@ class MemoryDisk:
         for key in gone:
             del self.entries[key]
             del self.keys[bisect.bisect_left(self.keys, key)]
+        if self.leases is not None:
+            self.leases.attach([key for key, _ in transaction.puts], transaction.lease)
+            self.leases.attach(gone, NO_LEASE)
         return tuple(
             [Change(key, value, self.revision) for key, value in transaction.puts]
             + [Change(key, None, self.revision) for key in gone]
         )
+
+    def _forget(self, keys: list[str]) -> None:
+        """A lease has ended: its keys go, in a commit of the store's own."""
+        self.announce(self.apply(Transaction(deletes=tuple(keys))))
 
     def announce(self, changes: tuple[Change, ...]) -> Deferred[None]:
         """Tell all listeners, commit after commit; fires when ``changes`` were told."""
@@ -174,6 +189,11 @@ class MemoryStore(Store):
     def watch(self, prefix: str, watcher: Watcher) -> Callable[[], None]:
         """See the contract; also tells of the commits of other stores on the same disk."""
         return self._watchers.add(prefix, watcher)
+
+    @property
+    def leases(self) -> Leases | None:
+        """Those of the disk, as long as this store's process lives."""
+        return None if self.disk.leases is None else MemoryLeases(self.disk.leases, self._answering)
 
     async def close(self) -> None:
         """See the contract."""

@@ -17,6 +17,7 @@ import msgspec
 
 from jobqueue.errors import Conflict, StoreAway, StoreError, StoreFull
 from jobqueue.store.interface import ABSENT, Change, Entry, Transaction
+from jobqueue.store.leadership import NO_LEASE
 from jobqueue.store.memory import conflict_message
 
 FORMAT = 1
@@ -181,6 +182,8 @@ class SqliteFile:
     def _apply(self, transaction: Transaction, revision: int) -> Written | StoreError:
         """Write one; expectations first, so a conflict has nothing to take back."""
         execute = self._writer.execute
+        if transaction.lease != NO_LEASE:
+            return StoreError("an embedded store grants no leases: it has one master only")
         for key, version in transaction.expects:
             row = execute(READ_VERSION, (key,)).fetchone()
             found = ABSENT if row is None else row[0]
