@@ -7,10 +7,11 @@ from __future__ import annotations
 from storage.errors import BadParameter, VolumeMissing
 from storage.interface import Backend, Commands, Threads
 from storage.plugin import Mirrored, Plugin, StorageSettings
+from storage.unsnapped import Unsnapped
 from storage.volume import Capacity, Stored, Template, Volume, VolumeStatus
 
 
-class DisklessBackend(Backend):
+class DisklessBackend(Unsnapped):
     """No volumes at all."""
 
     template = Template.DISKLESS

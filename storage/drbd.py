@@ -7,6 +7,7 @@ Data and metadata are ``<uuid>.diskN_data`` and ``_meta`` as in Ganeti. Decision
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from storage.commands import command_failed
 from storage.drbd_options import DrbdParameters
@@ -47,6 +48,7 @@ from storage.interface import Backend, Commands, Output, Threads
 from storage.logical_volumes import LogicalVolumes, checked_size, complete
 from storage.lvm_report import size_fits, tags_for
 from storage.plugin import Mirrored, Plugin, StorageSettings, checked_parameters
+from storage.unsnapped import Unsnapped, fill_at
 from storage.volume import (
     Capacity,
     Link,
@@ -64,7 +66,7 @@ LOAD = ("modprobe", "drbd", "usermode_helper=/bin/true", "minor_count=128")
 SUPPORTED_VERSION = "version: 8.4"
 
 
-class DrbdBackend(Backend):
+class DrbdBackend(Unsnapped):
     """One node's side of its mirrors. Holds no state of its own."""
 
     template = Template.DRBD
@@ -182,6 +184,10 @@ class DrbdBackend(Backend):
         await self._run(volume, connect(mirror, parameters, found, discard_local=discard_local))
 
     # -- reading ---------------------------------------------------------------------------------
+
+    async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> None:
+        """See ``Backend``."""
+        await fill_at(self, self._commands, volume, path, format)
 
     async def look(self, volume: Volume) -> VolumeStatus:
         """See ``Backend``. One command; the states are read from ``/proc/drbd``."""

@@ -89,3 +89,28 @@ class BadParameter(StorageError):
     """A parameter cannot be honoured on this node."""
 
     code = "bad_parameter"
+
+
+class Unsupported(StorageError):
+    """The backend cannot do this."""
+
+    code = "unsupported"
+
+
+class HasChildren(StorageError):
+    """Other volumes depend on this one."""
+
+    code = "has_children"
+
+
+class StorageDown(StorageError):
+    """The storage service does not answer."""
+
+    code = "storage_down"
+    retryable = True
+
+
+class ContentsDiffer(StorageError):
+    """A copy is not what was copied."""
+
+    code = "contents_differ"

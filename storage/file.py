@@ -30,6 +30,7 @@ from storage.errors import (
 )
 from storage.interface import Backend, Commands, Threads
 from storage.plugin import Mirrored, NoParameters, Plugin, StorageSettings, checked_parameters
+from storage.unsnapped import Unsnapped
 from storage.volume import Capacity, Health, Stored, Template, Volume, VolumeStatus
 
 MIB = 1024 * 1024
@@ -42,12 +43,13 @@ FLOCK = "hhqqi0q"
 T = TypeVar("T")
 
 
-class FileBackend(Backend):
+class FileBackend(Unsnapped):
     """Files of one node. Holds no state of its own."""
 
     template = Template.FILE
 
-    def __init__(self, threads: Threads, directories: tuple[str, ...]) -> None:
+    def __init__(self, commands: Commands, threads: Threads, directories: tuple[str, ...]) -> None:
+        self._commands = commands
         self._threads = threads
         self._directories = tuple(Path(directory) for directory in directories)
 
@@ -245,11 +247,11 @@ def _meaning(error: OSError, volume: Volume) -> StorageError:
 
 
 def _make_file(commands: Commands, threads: Threads, settings: StorageSettings) -> Backend:
-    return FileBackend(threads, settings.file_directories)
+    return FileBackend(commands, threads, settings.file_directories)
 
 
 def _make_shared(commands: Commands, threads: Threads, settings: StorageSettings) -> Backend:
-    return SharedFileBackend(threads, settings.shared_file_directories)
+    return SharedFileBackend(commands, threads, settings.shared_file_directories)
 
 
 PLUGINS = (

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -65,7 +65,8 @@ class Backend(abc.ABC):
 
     @abc.abstractmethod
     async def ensure(self, volume: Volume) -> None:
-        """Storage for ``volume`` exists, with its size, not attached if it was made now.
+        """Storage for ``volume`` exists, with its size, not attached if it was made now. A new one
+        with an ``origin`` has its contents, and is zero behind them.
 
         Raises NoSpace, PoolMissing, SizeDiffers (found with another size than asked, beyond what
         the pool rounds up), CommandFailed.
@@ -76,7 +77,8 @@ class Backend(abc.ABC):
     async def forget(self, volume: Volume) -> None:
         """Nothing of ``volume`` is left on this node; detaches first. Gone already is success.
 
-        Raises VolumeBusy while something has it open.
+        Its snapshots go with it. Raises VolumeBusy while something has it open, HasChildren while
+        other volumes read from its snapshots, naming them.
         """
 
     # -- attachment: gone after restart of the node ---------------------------------------------
@@ -105,7 +107,10 @@ class Backend(abc.ABC):
         Raises SecondPrimary while the peer is primary and sharing is not allowed; NotUpToDate;
         VolumeMissing when not attached. ``force`` lets an up-to-date but lonely copy, or one that
         was never synchronised, become primary; it never overrides SecondPrimary.
-        Templates without a mirror: success when attached.
+        Templates without a mirror: success when attached. Where a service outside knows who has
+        the volume open and can shut it out: SecondPrimary while that is another node and sharing
+        is not allowed; with ``force`` the other is shut out, so that none of its writes arrives
+        any more, also if it was only believed to be dead.
         """
 
     @abc.abstractmethod
@@ -127,6 +132,42 @@ class Backend(abc.ABC):
     async def reconnect(self, volume: Volume, *, discard_local: bool = False) -> None:
         """A mirror that stands alone tries its peer again. ``discard_local`` gives up local
         changes made during a split. Connected already, or not a mirror: success.
+        """
+
+    # -- snapshots and contents ---------------------------------------------------------------
+
+    @abc.abstractmethod
+    async def snapshot(self, volume: Volume, name: str) -> None:
+        """The contents of this moment are kept under ``name``; there already is success.
+
+        Raises VolumeMissing, NoSpace, Unsupported.
+        """
+
+    @abc.abstractmethod
+    async def forget_snapshot(self, volume: Volume, name: str) -> None:
+        """No snapshot ``name`` of the volume is left. Gone already is success.
+
+        Raises HasChildren while volumes depend on it, naming them.
+        """
+
+    @abc.abstractmethod
+    async def revert(self, volume: Volume, name: str) -> None:
+        """The contents are those of the snapshot; what was written since is lost.
+
+        Half done: done again. Raises VolumeMissing without the snapshot, VolumeBusy while something
+        has the volume open.
+        """
+
+    @abc.abstractmethod
+    async def flatten(self, volume: Volume) -> None:
+        """The volume depends on no snapshot any more. Half done: goes on. Did not: success."""
+
+    @abc.abstractmethod
+    async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> None:
+        """The contents are those of the image file or device at ``path`` on this node, compared
+        after the copy, and zeros behind them. The volume is attached, and open where it needs be.
+
+        Raises NoSpace when the image is larger than the volume, ContentsDiffer, VolumeMissing.
         """
 
     # -- reading -------------------------------------------------------------------------------

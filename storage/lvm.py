@@ -6,7 +6,7 @@ Attached means active. There is no mirror, so opening, closing and sharing chang
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -21,6 +21,7 @@ from storage.logical_volumes import (
 )
 from storage.lvm_report import LogicalVolume, tags_for
 from storage.plugin import Plugin, StorageSettings, checked_parameters
+from storage.unsnapped import Unsnapped, fill_at
 from storage.volume import Capacity, Health, Stored, Template, Volume, VolumeStatus
 
 NAME_SHAPE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.disk\d+")
@@ -36,12 +37,13 @@ class PlainParameters(
     """Fill a new volume with zeros, so that nothing of its former owner can be read."""
 
 
-class PlainBackend(Backend):
+class PlainBackend(Unsnapped):
     """Logical volumes of one node. Holds no state of its own."""
 
     template = Template.PLAIN
 
     def __init__(self, commands: Commands, volume_groups: tuple[str, ...]) -> None:
+        self._commands = commands
         self._lvm = LogicalVolumes(commands)
         self._volume_groups = volume_groups
 
@@ -97,6 +99,10 @@ class PlainBackend(Backend):
 
     async def reconnect(self, volume: Volume, *, discard_local: bool = False) -> None:
         """No mirror: nothing to do."""
+
+    async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> None:
+        """See ``Backend``."""
+        await fill_at(self, self._commands, volume, path, format)
 
     async def look(self, volume: Volume) -> VolumeStatus:
         """See ``Backend``. One command."""

@@ -26,6 +26,7 @@ from storage.interface import Backend, Commands, Threads
 from storage.plugin import Plugin, StorageSettings
 from storage.shelf import Attachment, Piece, Shelf, key_of
 from storage.twin_mirror import FRESH, Copy
+from storage.unsnapped import Unsnapped
 from storage.volume import (
     Capacity,
     Health,
@@ -42,7 +43,7 @@ POOL = "memory"
 POOL_MIB = 1024 * 1024
 
 
-class MemoryBackend(Backend):
+class MemoryBackend(Unsnapped):
     """Volumes without a mirror on a shelf. Holds no state of its own."""
 
     template = Template.MEMORY

@@ -40,6 +40,17 @@ class Mirror(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     meta_size_mib: int = 128
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The snapshot that a volume starts as, of the same template, and reachable where it is."""
+
+    pool: str
+    name: str
+    snapshot: str
+    size_mib: int
+    label: str = ""
+    """The owner's name where paths contain it."""
+
+
 class Volume(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One disk as one node holds it.
 
@@ -58,6 +69,9 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     index: int = 0
     access: Literal["rw", "ro"] = "rw"
     mirror: Mirror | None = None
+    origin: Origin | None = None
+    """What ``ensure`` starts a new volume from, by copy on write where the backend can; it must not
+    be larger than the volume. Without effect on one that is there already."""
     params: dict[str, str | int | bool | float] = {}
 
 
@@ -89,13 +103,54 @@ class Health(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
+class NetworkSource(msgspec.Struct, frozen=True, kw_only=True):
+    """How a guest reaches a volume by itself, without a device on the node."""
+
+    protocol: Literal["rbd", "gluster"]
+    name: str
+    """``pool/namespace/image`` or ``volume/path``."""
+    hosts: tuple[tuple[str, int], ...] = ()
+    """Address and port, where the protocol has no configuration file."""
+    config: str = ""
+    """The service's configuration file on this node."""
+    user: str = ""
+    keyring: str = ""
+    """File on this node with the user's key."""
+
+    @property
+    def uri(self) -> str:
+        """What QEMU's own programs call it."""
+        if self.protocol == "gluster":
+            host, port = self.hosts[0]
+            return f"gluster://{host}:{port}/{self.name}"
+        options = [("conf", self.config), ("id", self.user), ("keyring", self.keyring)]
+        return "".join([f"rbd:{self.name}", *(f":{key}={text}" for key, text in options if text)])
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """One snapshot of a volume; ``children`` are the volumes that depend on it, sorted."""
+
+    name: str
+    size_mib: int
+    children: tuple[str, ...] = ()
+
+
 class VolumeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What a node sees of one volume: ``present`` of its stored data, ``path`` while attached."""
 
     uuid: str
     present: bool
     path: str | None = None
-    """Block device or file while attached, else None."""
+    """Block device or file while attached, else None. A volume that guests reach through ``source``
+    has one too, ``rbd:pool/image``: a name for people, not a file."""
+    source: NetworkSource | None = None
+    """How guests reach it, where that is not ``path``."""
+    format: Literal["raw", "qcow2"] = "raw"
+    """What is in the file at ``path``."""
+    origin: str | None = None
+    """The snapshot that its unwritten parts are read from, as the backend spells it."""
+    snapshots: tuple[Snapshot, ...] = ()
+    """Oldest first."""
     size_mib: int | None = None
     role: Role = Role.UNKNOWN
     peer_role: Role = Role.UNKNOWN

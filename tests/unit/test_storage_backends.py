@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from storage import errors
+from storage.commands import ThreadedCommands
 from storage.diskless import DisklessBackend
 from storage.file import FLOCK, FileBackend, SharedFileBackend
 from storage.memory import memory_backend
@@ -100,7 +101,8 @@ class FileWorld(StorageWorld):
     def __init__(self, kind: type[FileBackend]) -> None:
         self.kind = kind
         self.directory = tempfile.TemporaryDirectory()
-        self.backend = kind(InPlace(), (self.directory.name,))
+        threads = InPlace()
+        self.backend = kind(ThreadedCommands(threads), threads, (self.directory.name,))
 
     def volume(self, size_mib: int = 32) -> Volume:
         template = self.kind.template
