@@ -35,6 +35,7 @@ setup(
         "twisted[tls]>=24.11",
         "treq>=24.9",
         "msgspec>=0.19",
+        "numpy>=1.26",
         "pyparsing>=3.1",
         "paramiko>=3.5",
         "cryptography>=43",
