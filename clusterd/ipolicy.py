@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from clusterd.defaults import IPOLICY
-from clusterd.model import Instance, MinMax, Policy
+from clusterd.model import Instance, MinMax, Node, Policy
 from clusterd.view import View
 from jobqueue.errors import Refused
 
@@ -26,9 +26,10 @@ def effective(view: View, group_uuid: str) -> Policy:
     )
 
 
-def violations(view: View, instance: Instance) -> list[str]:
-    """What is wrong, as sentences; an instance must fit one of the alternatives."""
-    policy = effective(view, view.primary(instance).group)
+def violations(view: View, instance: Instance, group: str | None = None) -> list[str]:
+    """What is wrong, as sentences; an instance must fit one of the alternatives. ``group`` is the
+    uuid of the node group that it is to be in, its own if not given."""
+    policy = effective(view, group or view.primary(instance).group)
     wrong = []
     if policy.disk_templates is not None and instance.disk_template not in policy.disk_templates:
         wrong.append(f"Disk template {instance.disk_template} is not allowed")
@@ -46,6 +47,22 @@ def require(view: View, instance: Instance) -> None:
         raise Refused(
             f"Instance allocation to group {group.name} violates policy: {'; '.join(wrong)}",
             "wrong_input",
+        )
+
+
+def require_on(view: View, instance: Instance, target: Node) -> None:
+    """Raise Refused for an instance that violates the policy of the group that it would move to.
+    Within its group it moves freely: its policy was accepted when it came there."""
+    if target.group == view.primary(instance).group:
+        return
+    wrong = violations(view, instance, target.group)
+    if wrong:
+        group = view.configuration.group(target.group)
+        raise Refused(
+            f"Instance '{instance.name}' does not meet the policy of group {group.name}, to which "
+            f"node {target.name} belongs: {'; '.join(wrong)}; use --ignore-ipolicy to move it "
+            f"nevertheless",
+            "wrong_state",
         )
 
 

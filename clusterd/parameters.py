@@ -17,6 +17,11 @@ from clusterd.defaults import BEPARAMS, NDPARAMS, NICPARAMS
 from clusterd.model import Params, ParamValue
 from jobqueue.errors import Refused
 
+MAX_NUMBER = 2**31 - 1
+"""No parameter counts further; what takes them (QEMU, DRBD, JSON of other programs) may not."""
+
+MAX_TEXT_CHARACTERS = 4096
+
 
 def hypervisor_defaults(name: str) -> Params:
     """All parameters of a hypervisor with their defaults; empty for one that is not served."""
@@ -110,9 +115,23 @@ def typed(key: str, value: ParamValue, like: ParamValue, word: str) -> ParamValu
         raise Refused(f"{word} parameter '{key}': '{value}' is not a boolean", "wrong_input")
     if isinstance(like, int | float):
         try:
-            return type(like)(value)
-        except ValueError:
+            number = type(like)(value)
+        except (ValueError, OverflowError):
             raise Refused(
                 f"{word} parameter '{key}': '{value}' is not a number", "wrong_input"
             ) from None
-    return str(value)
+        if not -MAX_NUMBER <= number <= MAX_NUMBER:
+            raise Refused(
+                f"{word} parameter '{key}': the number must be between -{MAX_NUMBER} and "
+                f"{MAX_NUMBER}",
+                "wrong_input",
+            )
+        return number
+    text = str(value)
+    if len(text) > MAX_TEXT_CHARACTERS or not text.isprintable():
+        raise Refused(
+            f"{word} parameter '{key}': the value must be printable text of at most "
+            f"{MAX_TEXT_CHARACTERS} characters",
+            "wrong_input",
+        )
+    return text

@@ -21,6 +21,7 @@ from clusterd.opcodes.fields import (
     IgnoreIpolicy,
     InstanceName,
     NicSpec,
+    OsName,
     Osparams,
 )
 from clusterd.steps.cluster import Say
@@ -60,7 +61,7 @@ class InstanceCreate(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_CREATE"
     opportunistic_locking: Annotated[
         bool, Meta(description="accepted for compatibility: nodes are not chosen")
     ] = False
-    os_type: Annotated[str | None, Meta(description="OS definition, with variant")] = None
+    os_type: Annotated[OsName | None, Meta(description="OS definition, with variant")] = None
     osparams: Osparams | None = None
     osparams_private: dict[str, str] | None = None
     osparams_secret: dict[str, str] | None = None

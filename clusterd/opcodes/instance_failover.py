@@ -7,6 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from clusterd import ipolicy
 from clusterd.hooks import HookPoint, instance_environment, instance_nodes
 from clusterd.model import AdminState, Instance, Node
 from clusterd.opcodes import disk_steps, locking, requirements
@@ -77,6 +78,9 @@ def check(opcode: InstanceFailover, view: View) -> None:
             "choosing a node by an allocator; name it (option -n)": bool(opcode.iallocator),
         }
     )
+    if not opcode.ignore_ipolicy:
+        target = requirements.other_node(view, instance, opcode.target_node)
+        ipolicy.require_on(view, instance, target)
     check_failover(view, instance, opcode.target_node, ignore_consistency=opcode.ignore_consistency)
 
 

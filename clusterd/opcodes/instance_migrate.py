@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from clusterd import ipolicy
 from clusterd.hooks import HookPoint, instance_environment, instance_nodes
 from clusterd.model import Instance, Node
 from clusterd.opcodes import disk_steps, locking, requirements
@@ -75,6 +76,8 @@ def check(opcode: InstanceMigrate, view: View) -> None:
     if opcode.cleanup:
         requirements.node_online(view, target)
         return
+    if not opcode.ignore_ipolicy:
+        ipolicy.require_on(view, instance, target)
     if not requirements.runs(view, instance):
         if opcode.allow_failover:
             check_failover(view, instance, opcode.target_node, ignore_consistency=False)

@@ -21,6 +21,7 @@ from clusterd.opcodes.fields import (
     Iallocator,
     IgnoreIpolicy,
     InstanceName,
+    OsName,
     Osparams,
 )
 from clusterd.steps.instances import SetNics, record
@@ -51,7 +52,7 @@ class InstanceSetParams(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_SET_
     pnode: str | None = None
     remote_node: str | None = None
     iallocator: Iallocator = None
-    os_name: Annotated[str | None, Meta(description="OS definition to record")] = None
+    os_name: Annotated[OsName | None, Meta(description="OS definition to record")] = None
     wait_for_sync: bool = True
     offline: Annotated[bool | None, Meta(description="mark offline, or online (down) again")] = None
     conflicts_check: bool = True

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from clusterd import parameters
 from clusterd.doorway.protocol import BadMessage, decode_request
 from clusterd.opcodes import drafts, instance_set_params, requirements
 from clusterd.opcodes.instance_create import InstanceCreate
@@ -105,3 +106,31 @@ def test_cards_that_are_added_are_few_and_differ(cards: int, said: str) -> None:
         instance_set_params.check(opcode, cluster.view())
     one = msgspec.structs.replace(opcode, nics=opcode.nics[:1])
     instance_set_params.check(one, cluster.view())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"maxmem": 2**60}, "must be between"),
+        ({"vcpus": "1e400"}, "not a number"),
+        ({"vcpus": "-" + LONG[:30]}, "must be between"),
+    ],
+)
+def test_a_backend_parameter_has_a_bound(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        parameters.beparams(given, {})
+
+
+@pytest.mark.parametrize("value", ["a\0b", "a\nb", "x" * 5000])
+def test_a_parameter_is_printable_text(value: str) -> None:
+    with pytest.raises(Refused, match="printable text"):
+        parameters.hypervisor("kvm", {"kernel_path": value}, {})
+
+
+@pytest.mark.parametrize("name", ["noop\0", "../noop", "noop variant", ""])
+def test_names_of_operating_systems_are_plain(name: str) -> None:
+    body = {"OP_ID": "OP_INSTANCE_SET_PARAMS", "instance_name": "web1", "os_name": name}
+    with pytest.raises(msgspec.ValidationError, match="os_name"):
+        msgspec.convert(body, type=InstanceSetParams)
+    body["os_name"] = "debootstrap+default"
+    assert msgspec.convert(body, type=InstanceSetParams)
