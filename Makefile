@@ -45,9 +45,9 @@ layers: setup
 test-fast: setup
 	$(PYTEST) -n 2 -m 'not real'
 
-# acceptance and system tests on real node hosts
+# acceptance and system tests on real node hosts; two modules at a time, the long ones first
 test-real: setup
-	$(PYTEST) -m real
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m real
 
 format: setup
 	$(PYTHON) -m ruff format .

@@ -2,7 +2,7 @@
 
     from tests.testbed.fixtures import three_hosts  # noqa: F401
 
-Each session has node hosts of its own, so two sessions do not meet; what a killed session left is
+Each module has node hosts of its own, so two sessions do not meet; what a killed session left is
 removed by the next one.
 """
 
@@ -43,13 +43,13 @@ def session_testbed(count: int) -> Iterator[Testbed]:
         testbed.down()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def two_hosts() -> Iterator[Testbed]:
-    """Two fresh node hosts for the session; a test leaves nothing behind on them."""
+    """Two fresh node hosts for a module; a test leaves nothing behind on them."""
     yield from session_testbed(2)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def three_hosts() -> Iterator[Testbed]:
-    """Three fresh node hosts for the session; a test leaves nothing behind on them."""
+    """Three fresh node hosts for a module; a test leaves nothing behind on them."""
     yield from session_testbed(3)
