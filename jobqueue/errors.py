@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class JobQueueError(Exception):
@@ -23,14 +23,16 @@ class JobQueueError(Exception):
 class Refused(JobQueueError):
     """The request cannot be carried out; nothing was changed.
 
-    ``reason`` is one of Ganeti's error codes (``wrong_input``, ``wrong_state``, ...).
+    ``reason`` is one of Ganeti's error codes (``wrong_input``, ``wrong_state``, ...); ``verdicts``
+    is small JSON that says more and is kept with the job.
     """
 
     code = "refused"
 
-    def __init__(self, message: str, reason: str = "wrong_input") -> None:
+    def __init__(self, message: str, reason: str = "wrong_input", *, verdicts: Any = None) -> None:
         super().__init__(message)
         self.reason = reason
+        self.verdicts = verdicts
 
 
 class Vetoed(JobQueueError):

@@ -16,14 +16,13 @@ from typing import Any
 
 import msgspec
 import structlog
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 
+from jobqueue.deciding import Deciding, Decision
 from jobqueue.errors import Conflict, Deposed, JournalBroken, NoWayBack, Refused, StoreError
 from jobqueue.job import Status
 from jobqueue.journal import Event, Kind, Phase
 from jobqueue.live import Job
-from jobqueue.locks import merge
-from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.queue import NO_WRITES, JobQueue, ended, wanted_again
 from jobqueue.retry import Clock, GivenUp, Trying, code_of, encoded, sentence
 from jobqueue.step import Outcome, Patience, Step, Steps
@@ -33,7 +32,6 @@ from jobqueue.surroundings import Context, Done, Surroundings
 STORE_PATIENCE = Patience(for_s=float("inf"), first_pause_s=0.2, longest_pause_s=5.0)
 """A full or absent store is waited for: what was done must be remembered."""
 
-MAX_RELOCKS = 20
 MAX_CONFLICTS = 20
 
 LOG = structlog.get_logger("jobqueue")
@@ -51,7 +49,7 @@ class Executor:
         self._clock = clock
         self._trying = Trying(clock)
         self._runs = 0
-        self._lock_waits: dict[int, Deferred[None]] = {}
+        self._deciding = Deciding(queue, steps, surroundings)
 
     async def run(self, job: Job) -> None:
         """Take ``job`` to its end, or until it is stuck."""
@@ -66,10 +64,8 @@ class Executor:
                 return
 
     def interrupt(self, job: Job) -> None:
-        """``cancel_wanted`` was set: stop waiting for locks."""
-        waiting = self._lock_waits.get(job.id)
-        if waiting is not None:
-            waiting.cancel()
+        """``cancel_wanted`` was set: stop waiting for locks or a choice."""
+        self._deciding.interrupt(job)
 
     # -- one move, by phase ------------------------------------------------------------------------
 
@@ -102,74 +98,48 @@ class Executor:
         try:
             if job.cancel_wanted:
                 raise CancelledError
-            await self._take_locks(job, kind, opcode)
-            await self._surroundings.look(tuple(kind.sights(opcode, self._surroundings.view())))
-            steps = self._decide(kind, opcode)
-            plan = tuple(self._stored(step) for step in steps)
+            made = await self._deciding.decide(job, kind, opcode)
         except CancelledError:
             await self._end(job, index, Status.CANCELED, None, waited_from)
             return
         except Exception as error:  # noqa: BLE001 - a fault in pure code ends one job, not the master
             await self._refuse(job, index, error, waited_from)
             return
-        if opcode.dry_run:
-            await self._end_dry(job, index, steps, waited_from)
+        try:
+            await self._take(job, index, made, waited_from)
+        finally:
+            self._deciding.stored(job)
+
+    async def _take(self, job: Job, index: int, made: Decision, waited_from: float) -> None:
+        """Store what was decided."""
+        if job.opcodes[index].dry_run:
+            await self._end_dry(job, index, made, waited_from)
             return
-        locks = self._queue.locks.holdings(str(job.id))
-        now = self._clock.seconds()
         planned = Event(
             kind=Kind.PLANNED,
             opcode=index,
-            time=now,
-            plan=plan,
-            locks=locks,
+            time=self._clock.seconds(),
+            plan=made.plan,
+            chosen=tuple(msgspec.Raw(msgspec.json.encode(one)) for one in made.chosen),
+            verdicts=made.verdicts,
+            locks=self._queue.locks.holdings(str(job.id)),
             waited_from=waited_from,
         )
         await self._store(job, [planned])
 
-    def _decide(self, kind: OpcodeKind, opcode: Opcode) -> list[Step]:
-        view = self._surroundings.view()
-        kind.check(opcode, view)
-        return list(kind.plan(opcode, view))
-
-    def _stored(self, step: Step) -> msgspec.Raw:
-        """As the journal keeps it; raises for a step that could not be read back from there."""
-        stored = self._steps.encode(step)
-        self._steps.decode(stored)
-        return msgspec.Raw(stored)
-
-    async def _take_locks(self, job: Job, kind: OpcodeKind, opcode: Opcode) -> None:
-        """Hold what the opcode needs; asks again once held, since waiting may have changed it."""
-        owner, table = str(job.id), self._queue.locks
-        job.waiting = True
-        self._queue.tell(job)
-        try:
-            for _ in range(MAX_RELOCKS):
-                wanted = merge(list(kind.locks(opcode, self._surroundings.view())))
-                waiting = Deferred.fromCoroutine(table.acquire(owner, wanted, job.priority))
-                self._lock_waits[job.id] = waiting
-                await waiting
-                if job.cancel_wanted:
-                    raise CancelledError
-                if merge(list(kind.locks(opcode, self._surroundings.view()))) == wanted:
-                    return
-                table.release(owner)
-            raise Refused("What the operation needs kept changing while it waited", "wrong_state")
-        finally:
-            self._lock_waits.pop(job.id, None)
-
     async def _refuse(self, job: Job, index: int, error: Exception, waited: float) -> None:
         if not isinstance(error, Refused):
             LOG.error("deciding failed", job=job.id, opcode=index, exc_info=error)
-        await self._end(job, index, Status.ERROR, encoded(error), waited)
+        verdicts = error.verdicts if isinstance(error, Refused) else None
+        await self._end(job, index, Status.ERROR, encoded(error), waited, verdicts)
 
-    async def _end_dry(self, job: Job, index: int, steps: list[Step], waited: float) -> None:
+    async def _end_dry(self, job: Job, index: int, made: Decision, waited: float) -> None:
         self._queue.say(
             job, index, " - INFO: dry-run mode requested, not actually executing the operation"
         )
-        for step in steps:
+        for step in made.steps:
             self._queue.say(job, index, f" - INFO: would do {step}")
-        await self._end(job, index, Status.SUCCESS, None, waited)
+        await self._end(job, index, Status.SUCCESS, None, waited, made.verdicts)
 
     async def _forward(self, job: Job, index: int) -> None:
         """Between two steps: the next one, the end, or the way back if that was asked for."""
@@ -336,9 +306,17 @@ class Executor:
     # -- storing -----------------------------------------------------------------------------------
 
     async def _end(
-        self, job: Job, index: int, status: Status, output: Any, waited: float | None
+        self,
+        job: Job,
+        index: int,
+        status: Status,
+        output: Any,
+        waited: float | None,
+        verdicts: Any = None,
     ) -> None:
         event = ended(index, self._clock.seconds(), status, output, waited)
+        if verdicts is not None:
+            event = msgspec.structs.replace(event, verdicts=verdicts)
         await self._store(job, [event])
         self._queue.locks.release(str(job.id))
 

@@ -77,6 +77,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     time: float
     step: int = -1
     plan: tuple[msgspec.Raw, ...] = ()
+    chosen: tuple[msgspec.Raw, ...] = ()
+    """planned: the opcode with what was chosen for it filled in; empty when nothing was."""
+    verdicts: Any = None
+    """planned, or end of an opcode that was not begun: what the choice found, and why."""
     locks: tuple[Lock, ...] = ()
     waited_from: float | None = None
     """planned, or end of a refused opcode: when it began to wait for its locks."""
@@ -93,6 +97,9 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
     phase: Phase = Phase.QUEUED
     plan: tuple[msgspec.Raw, ...] = ()
+    chosen: tuple[msgspec.Raw, ...] = ()
+    verdicts: Any = None
+    """Why it was planned as it was: whatever the application's choice found."""
     locks: tuple[Lock, ...] = ()
     step: int = -1
     """The step last begun, or whose undo was last begun."""
@@ -127,7 +134,13 @@ def fold(known: Known, event: Event) -> Known:
 
 def _planned(known: Known, event: Event) -> Known:
     return msgspec.structs.replace(
-        known, plan=event.plan, locks=event.locks, start=event.waited_from, exec=event.time
+        known,
+        plan=event.plan,
+        chosen=event.chosen,
+        verdicts=event.verdicts,
+        locks=event.locks,
+        start=event.waited_from,
+        exec=event.time,
     )
 
 
@@ -172,6 +185,7 @@ def _end(known: Known, event: Event) -> Known:
         status=event.status,
         result=event.output,
         end=event.time,
+        verdicts=known.verdicts if event.verdicts is None else event.verdicts,
         start=known.start if known.start is not None else event.waited_from,
     )
 

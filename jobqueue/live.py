@@ -32,6 +32,8 @@ class Job:
         """Why it cannot go on although its journal does not say so."""
         self.unreadable = False
         """Its journal does not fit: it can only be abandoned."""
+        self.settled: set[int] = set()
+        """Opcodes that stand here with what was chosen for them, not as they were submitted."""
         self.before: dict[int, Any] = {}
         """What the application remembers of each opcode from before its first step."""
         self.unstored_log: list[tuple[int, LogEntry]] = []

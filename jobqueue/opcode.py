@@ -101,6 +101,10 @@ class OpcodeKind(msgspec.Struct, frozen=True, kw_only=True):
     sights: Callable[[Any, Any], Iterable[str]] = no_sights
     """(opcode, view) -> what must be looked at afresh before ``check`` (node names)."""
 
+    choice: Any = None
+    """The application's description of what is chosen for the operation (nodes) once its locks are
+    held. Choices are made one at a time, each knowing all plans stored before it."""
+
     hooks: Any = None
     """The application's description of pre and post hooks."""
 

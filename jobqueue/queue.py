@@ -228,6 +228,8 @@ class JobQueue:
         job.unstored_log = [line for line in job.unstored_log if line[1].serial not in stored]
         job.events += len(events)
         job.known = known
+        if any(event.chosen for event in events):
+            self._settle(job)
         self.tell(job)
 
     async def _stored_lines(
@@ -306,6 +308,7 @@ class JobQueue:
         submission, known = msgspec.json.decode(entry.value, type=tuple[Submission, list[Known]])
         job = self._job(submission)
         job.known = known
+        self._settle(job)
         return job
 
     # -- inside ----------------------------------------------------------------------------------
@@ -319,6 +322,14 @@ class JobQueue:
         self._last_id = max(self._last_id, submission.id)
         return job
 
+    def _settle(self, job: Job) -> None:
+        """From now on an opcode for which something was chosen has it."""
+        for index, known in enumerate(job.known):
+            if known.chosen and index not in job.settled:
+                chosen = self.registry.read_any(known.chosen[0])
+                job.opcodes = (*job.opcodes[:index], chosen, *job.opcodes[index + 1 :])
+                job.settled.add(index)
+
     def _replay(self, job: Job, stored: bytes) -> None:
         job.events += 1
         try:
@@ -327,6 +338,8 @@ class JobQueue:
             if job.unreadable and event.kind is not Kind.ABANDON:
                 return
             job.known[event.opcode] = fold(job.known[event.opcode], event)
+            if event.chosen:
+                self._settle(job)
         except (JournalBroken, IndexError, msgspec.DecodeError) as error:
             job.unreadable = True
             job.stuck_because = f"its journal does not fit: {error}"

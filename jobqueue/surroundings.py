@@ -7,8 +7,30 @@ from typing import Any, Protocol
 
 import msgspec
 
+from jobqueue.errors import Refused
 from jobqueue.live import Job
+from jobqueue.lock import Lock
 from jobqueue.opcode import Opcode, OpcodeKind
+from jobqueue.step import Step
+
+
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """What was chosen for an opcode."""
+
+    opcode: Opcode
+    """With the choice filled in."""
+    steps: tuple[Step, ...] | None = None
+    """The plan, where it follows from the choice alone; else the kind makes it."""
+    verdicts: Any = None
+    """Why; small JSON that is kept with the job."""
+
+
+class Occupied(Refused):
+    """Nothing could be chosen now, but perhaps once ``locks`` of others are free."""
+
+    def __init__(self, message: str, locks: tuple[Lock, ...]) -> None:
+        super().__init__(message, "temp_insufficient_resources")
+        self.locks = locks
 
 
 class Surroundings(Protocol):
@@ -22,6 +44,10 @@ class Surroundings(Protocol):
 
     async def look(self, names: tuple[str, ...]) -> None:
         """Look afresh at what ``sights`` named; what cannot be seen is left as it was."""
+
+    async def choose(self, kind: OpcodeKind, opcode: Opcode, taken: dict[str, str]) -> Chosen:
+        """Make the choice that ``kind.choice`` describes; ``taken`` are the locks that others hold
+        alone, with their owners. Raises Refused, Occupied."""
 
     async def before(self, kind: OpcodeKind, opcode: Opcode, say: Callable[[str], None]) -> Any:
         """Run what comes before the first step; raises Vetoed. Answers what ``after`` is told."""

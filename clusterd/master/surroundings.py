@@ -18,7 +18,7 @@ from clusterd.view import View
 from clusterd.world import Clock, NodeWorld, Random, ScriptResult
 from jobqueue.errors import Vetoed
 from jobqueue.opcode import Opcode, OpcodeKind, Registry
-from jobqueue.surroundings import Done
+from jobqueue.surroundings import Chosen, Done
 
 LOG = structlog.get_logger("master")
 
@@ -124,6 +124,10 @@ class ClusterSurroundings:
             await self._parts.links.node(name).observe()
         except CallFailed as error:
             LOG.warning("no fresh sight", node=name, error=error.message)
+
+    async def choose(self, kind: OpcodeKind, opcode: Opcode, taken: dict[str, str]) -> Chosen:
+        """No opcode declares a choice yet."""
+        return Chosen(opcode=opcode)
 
     def given_up(self, error: Exception) -> bool:
         """A node that does not answer and is marked offline."""

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from twisted.internet.defer import Deferred
+import msgspec
+from twisted.internet.defer import Deferred, succeed
 
 from clusterd.simulation.clock import Clock, ProcessClock
 from jobqueue.errors import Refused, Vetoed
@@ -18,6 +19,7 @@ from jobqueue.scheduler import Scheduler
 from jobqueue.step import NOTHING, Outcome, Patience, Step, Steps
 from jobqueue.store.interface import Transaction
 from jobqueue.store.memory import Died, MemoryDisk, MemoryStore
+from jobqueue.surroundings import Chosen, Occupied
 
 
 class Broken(Exception):
@@ -42,6 +44,8 @@ class Toys:
         self.busy: dict[str, int] = {}
         self.acts: list[str] = []
         self.veto = False
+        self.thinking: Deferred[None] = succeed(None)
+        """What a choice waits for."""
 
 
 class Put(Step, frozen=True, kw_only=True, tag="toy.put"):
@@ -105,6 +109,17 @@ class SpawnAll(Opcode, frozen=True, kw_only=True, tag="OP_SPAWN_ALL"):
     names: tuple[str, ...]
 
 
+class PutOne(Opcode, frozen=True, kw_only=True, tag="OP_PUT_ONE"):
+    """Put one of ``among``; which is chosen."""
+
+    among: tuple[str, ...]
+    name: str = ""
+
+
+def _name_lock(opcode: PutOne, _view: Any) -> Sequence[Lock]:
+    return [Lock(Level.NODE, opcode.name)] if opcode.name else []
+
+
 def _check(opcode: PutAll, _view: Any) -> None:
     if "forbidden" in opcode.names:
         raise Refused("Thing 'forbidden' is not allowed", "wrong_input")
@@ -141,6 +156,13 @@ REGISTRY = Registry(
             opcode=SpawnAll,
             plan=lambda opcode, view: [Spawn(names=opcode.names)],
             result=lambda opcode, view, outputs: {"jobs": outputs[-1]},
+        ),
+        OpcodeKind(
+            opcode=PutOne,
+            choice="one",
+            locks=_name_lock,
+            plan=lambda opcode, view: [Put(name=opcode.name)],
+            result=lambda opcode, view, outputs: opcode.name,
         ),
     )
 )
@@ -214,6 +236,29 @@ class ToyMaster:
 
     async def look(self, names: tuple[str, ...]) -> None:
         return None
+
+    async def choose(self, kind: Any, opcode: Any, taken: dict[str, str]) -> Chosen:
+        """The first that is not there, not planned by another job, and not locked by one."""
+        planned = {
+            one.name
+            for job in self.queue.unfinished()
+            for index, one in enumerate(job.opcodes)
+            if isinstance(one, PutOne) and index in job.settled
+        }
+        await self.toys.thinking
+        verdicts = {}
+        for name in opcode.among:
+            full = name in self.toys.things | planned
+            locked = f"node/{name}" in taken
+            verdicts[name] = "there already" if full else "locked" if locked else "fits"
+        for name, verdict in verdicts.items():
+            if verdict == "fits":
+                return Chosen(opcode=msgspec.structs.replace(opcode, name=name), verdicts=verdicts)
+        locked_names = [name for name, verdict in verdicts.items() if verdict == "locked"]
+        if locked_names:
+            locks = tuple(Lock(Level.NODE, name, True) for name in locked_names)
+            raise Occupied("all are locked", locks)
+        raise Refused("nothing is left", "insufficient_resources", verdicts=verdicts)
 
     def given_up(self, error: Exception) -> bool:
         return False
