@@ -123,6 +123,16 @@ class MachineRoom:
                     found.setdefault(guest, []).append(name)
         return {guest: tuple(nodes) for guest, nodes in sorted(found.items())}
 
+    def doubled(self) -> bool:
+        """Some guest's processors run on two nodes; quicker than looking at them all."""
+        running = [
+            guest
+            for machine in self._machines.values()
+            for guest, resident in machine.residents.items()
+            if resident.presence is Presence.RUNNING
+        ]
+        return len(running) > len(set(running))
+
     # -- what the simulator does -------------------------------------------------------------------
 
     def power_off(self, node: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from clusterd.calls.wire import TimedOut, within
@@ -41,26 +41,46 @@ class Inquiry:
 
     async def ask(self, questions: dict[str, Question]) -> dict[str, Seen]:
         """Name of part -> what it answered, all asked together."""
-        answers = [self._one(name, question) for name, question in questions.items()]
-        seen: list[Seen] = await gatherResults(answers)
-        return dict(zip(questions, seen, strict=True))
+        begun = {name: self._one(name, question) for name, question in questions.items()}
+        return {
+            name: answer if isinstance(answer, Seen) else await answer
+            for name, answer in begun.items()
+        }
 
-    def _one(self, name: str, question: Question) -> Deferred[Seen]:
-        heard: Deferred[Any] = Deferred()
-        bounded = within(heard, self._timeout_s, self._clock)
+    def _one(self, name: str, question: Question) -> Seen | Deferred[Seen]:
+        """What it answers at once, or a promise that is kept in time and never fails."""
         running = self._asked.get(name)
         if running is None:
-            self._begin(name, question, [heard])
+            answer = Deferred.fromCoroutine(_asked(question))
+            if answer.called:
+                return self._at_once(answer)
+        heard: Deferred[Any] = Deferred()
+        if running is None:
+            self._hear(answer, name, question, [heard])
         else:
             running.next.append(heard)
+        bounded = within(heard, self._timeout_s, self._clock)
         return bounded.addCallbacks(lambda value: Seen(value=value), self._problem)
 
-    def _begin(self, name: str, question: Question, listeners: list[Deferred[Any]]) -> None:
-        async def asked() -> Any:
-            return await question()
+    def _at_once(self, answer: Deferred[Any]) -> Seen:
+        """Most parts answer without waiting: then neither a clock nor a promise is needed."""
+        found: list[Seen] = []
+        seen = answer.addCallbacks(lambda value: Seen(value=value), self._problem)
+        seen.addCallback(found.append)
+        return found[0]
 
+    def _begin(self, name: str, question: Question, listeners: list[Deferred[Any]]) -> None:
+        self._hear(Deferred.fromCoroutine(_asked(question)), name, question, listeners)
+
+    def _hear(
+        self,
+        answer: Deferred[Any],
+        name: str,
+        question: Question,
+        listeners: list[Deferred[Any]],
+    ) -> None:
         self._asked[name] = _Asked(listeners)
-        Deferred.fromCoroutine(asked()).addBoth(self._answered, name, question)
+        answer.addBoth(self._answered, name, question)
 
     def _answered(self, result: Any, name: str, question: Question) -> None:
         done = self._asked.pop(name)
@@ -76,3 +96,7 @@ class Inquiry:
         if isinstance(error, TimedOut):
             return Seen(problem=f"does not answer within {self._timeout_s:g} s")
         return Seen(problem=getattr(error, "message", "") or f"{type(error).__name__}: {error}")
+
+
+async def _asked(question: Question) -> Any:
+    return await question()

@@ -24,7 +24,8 @@ from clusterd.model import Cluster, Group, Instance, Node
 from clusterd.opcodes import registry
 from clusterd.simulation.attention import Several
 from clusterd.simulation.clock import Clock, ProcessClock
-from clusterd.simulation.hosts import MASTER_SUFFIX, Ground, SimulatedHost, place_os
+from clusterd.simulation.founded import Blueprint, Founded, copied
+from clusterd.simulation.hosts import MASTER_SUFFIX, Ground, SettledFiles, SimulatedHost, place_os
 from clusterd.simulation.network import Network
 from clusterd.steps import all_steps
 from hypervisors.machine_room import MachineRoom
@@ -37,6 +38,7 @@ from storage.shelf import Wire
 
 REGISTRY = registry()
 STEPS = all_steps()
+USUAL = Blueprint()
 
 
 class SeededRandom:
@@ -56,6 +58,14 @@ class SeededRandom:
     def below(self, bound: int) -> int:
         """A number in [0, bound)."""
         return self._random.randrange(bound)
+
+    def state(self) -> Any:
+        """Where it is: what was drawn once is not drawn again by whoever goes on from there."""
+        return self._random.getstate()
+
+    def go_on(self, state: Any) -> None:
+        """From a ``state``."""
+        self._random.setstate(state)
 
 
 def first_objects(names: Iterable[str]) -> list[Cluster | Group | Node]:
@@ -97,12 +107,15 @@ class MasterProcess:
         self.store = MemoryStore(cluster.disk, _Witness(self, cluster, trouble))
         self.begun = False
         self.failures: list[Any] = []
+        self.changes = 0
+        """How often something about a job changed."""
         self.refusals: list[Any] = []
         """Why submissions were not accepted."""
         self.master = Master(
             cluster.names[0], self.store, REGISTRY, cluster.steps, self.clock, cluster.random
         )
         self.master.ended = lambda why: self.kill()
+        self.master.queue.subscribe(self._changed)
         self._links = Links(
             Commander(cluster.names[0], self.master.epoch),
             lambda name, address: cluster.network.endpoint(
@@ -120,6 +133,9 @@ class MasterProcess:
 
     def _started(self, _: None) -> None:
         self.begun = True
+
+    def _changed(self, _job: Job) -> None:
+        self.changes += 1
 
     def kill(self) -> None:
         """kill -9."""
@@ -159,34 +175,33 @@ class _Witness:
 class SimulatedCluster:
     """Hosts, network, disks of the master, and one master process after the other.
 
-    ``outside``: further hosts that are up but not in the configuration. ``trouble``: asked around
-    each commit of each master.
+    ``trouble``: asked around each commit of each master.
     """
 
     def __init__(
         self,
         directory: Path,
+        blueprint: Blueprint = USUAL,
         *,
-        nodes: int = 3,
-        outside: int = 0,
-        seed: int = 0,
         trouble: Trouble | None = None,
         steps: Steps = STEPS,
     ) -> None:
         self.steps = steps
-        self.names = [f"node{number}" for number in range(1, nodes + 1)]
-        spare = [f"node{number}" for number in range(nodes + 1, nodes + outside + 1)]
+        self.names = list(blueprint.nodes)
+        founded = blueprint.founded
         self.master_card = f"{self.names[0]}{MASTER_SUFFIX}"
         self.trouble: Trouble = trouble or NoTrouble()
         self.late_writes: list[str] = []
         """Commits of masters that had been deposed: there must be none."""
+        self._asked_for_rest = (0, -1)
+        self._rests = False
         self.attention = Several()
-        self.clock = Clock()
-        self.random = SeededRandom(seed)
+        self.clock = Clock() if founded is None else Clock(founded.now)
+        self.random = SeededRandom(blueprint.seed)
         self.network = Network(self.clock)
         self.room = MachineRoom()
         self.wire = Wire(now=self.clock.seconds, sync_mib_per_s=100.0)
-        self.disk = MemoryDisk()
+        self.disk = MemoryDisk() if founded is None else founded.disk()
         place_os(directory / "os")
         ground = Ground(
             clock=self.clock,
@@ -195,14 +210,41 @@ class SimulatedCluster:
             wire=self.wire,
             directory=directory,
             attention=self.attention,
+            files=SettledFiles(),
         )
-        self.hosts = {name: SimulatedHost(name, ground) for name in (*self.names, *spare)}
+        self.hosts = {
+            name: SimulatedHost(name, ground) for name in (*self.names, *blueprint.outside)
+        }
+        if founded is None:
+            self._found()
+        else:
+            self._restore(founded)
+        self.process = self.start_master()
+
+    def _found(self) -> None:
+        """An empty cluster of the nodes."""
         objects = first_objects(self.names)
         puts = tuple((key_of(value), msgspec.json.encode(value)) for value in objects)
         Deferred.fromCoroutine(MemoryStore(self.disk).commit(Transaction(puts=puts)))
         for host in self.hosts.values():
             host.boot()
-        self.process = self.start_master()
+
+    def _restore(self, founded: Founded) -> None:
+        self.random.go_on(founded.random)
+        self.wire.shared.update(copied(founded.shared))
+        for name, host in self.hosts.items():
+            host.restore(founded.hosts[name])
+
+    def founded(self) -> Founded:
+        """The cluster as it is, for others to begin with. To be asked for at rest."""
+        return Founded(
+            now=self.clock.seconds(),
+            random=self.random.state(),
+            entries=dict(self.disk.entries),
+            revision=self.disk.revision,
+            shared=copied(self.wire.shared),
+            hosts={name: host.portrayed() for name, host in self.hosts.items()},
+        )
 
     # -- the master ------------------------------------------------------------------------------
 
@@ -249,9 +291,14 @@ class SimulatedCluster:
 
     def quiet(self) -> bool:
         """The master is there and no job runs or waits; stuck ones may be left."""
-        return self.serves and all(
-            job.finished or job.status == "stuck" for job in self.master.queue.jobs()
-        )
+        if not self.serves:
+            return False
+        asked = (id(self.process), self.process.changes)
+        if asked != self._asked_for_rest:  # it is asked after each event, and jobs change seldom
+            self._asked_for_rest = asked
+            jobs = self.master.queue.jobs()
+            self._rests = all(job.finished or job.status == "stuck" for job in jobs)
+        return self._rests
 
     @property
     def serves(self) -> bool:

@@ -29,7 +29,7 @@ from jobqueue.locks import LockTable
 from jobqueue.opcode import Opcode
 from jobqueue.queue import JOBS, JOURNAL
 from jobqueue.store.interface import Change
-from jobqueue.store.memory import MemoryStore
+from jobqueue.store.memory import MemoryDisk, MemoryStore
 from storage.shelf import Attachment, Key
 from storage.volume import Template
 
@@ -64,6 +64,8 @@ class Invariants:
         self._admitted: dict[str, int] = {}
         store = MemoryStore(cluster.disk)
         Deferred.fromCoroutine(self._configuration.load(store))
+        for prefix, read in ((JOBS, self._job_stored), (JOURNAL, self._journal_grew)):
+            read(_stored(cluster.disk, prefix))
         store.watch(JOBS, self._job_stored)
         store.watch(JOURNAL, self._journal_grew)
         store.watch("", self._committed)
@@ -79,9 +81,10 @@ class Invariants:
     # -- after each event --------------------------------------------------------------------------
 
     def _happened(self) -> None:
-        for guest, nodes in self._cluster.room.processors().items():
-            if len(nodes) > 1:
-                self.note(f"guest {guest} runs on {' and '.join(nodes)}")
+        if self._cluster.room.doubled():
+            for guest, nodes in self._cluster.room.processors().items():
+                if len(nodes) > 1:
+                    self.note(f"guest {guest} runs on {' and '.join(nodes)}")
         self._one_writer()
 
     def _one_writer(self) -> None:
@@ -275,3 +278,12 @@ class Invariants:
         return any(
             pieces[key].copy.good for key, one in host.shelf.attached.items() if one is attachment
         )
+
+
+def _stored(disk: MemoryDisk, prefix: str) -> tuple[Change, ...]:
+    """What is there already, as if it had just been written."""
+    return tuple(
+        Change(key, disk.entries[key].value, disk.entries[key].version)
+        for key in disk.keys
+        if key.startswith(prefix)
+    )

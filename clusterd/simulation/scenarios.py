@@ -34,6 +34,7 @@ from clusterd.opcodes.node_set_params import NodeSetParams
 from clusterd.opcodes.query import Query
 from clusterd.opcodes.test_delay import TestDelay
 from clusterd.simulation.cluster import SimulatedCluster
+from clusterd.simulation.founded import Blueprint, Founded
 from clusterd.simulation.hosts import OS_NAME
 from hypervisors.machine_room import Course
 from jobqueue.job import Status
@@ -67,6 +68,13 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         """How migrations go when nothing is wrong."""
         return self.course or Course()
 
+    def blueprint(self, founded: Founded | None) -> Blueprint:
+        """The cluster, from nothing or from the starting state."""
+        hosts = [f"node{number}" for number in range(1, self.nodes + self.outside + 1)]
+        return Blueprint(
+            nodes=tuple(hosts[: self.nodes]), outside=tuple(hosts[self.nodes :]), founded=founded
+        )
+
     def prepare(self, cluster: SimulatedCluster) -> None:
         """Make the starting state; raises RuntimeError when that fails."""
         cluster.wait_for_nodes()
@@ -77,9 +85,14 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
             job = cluster.run(opcode)
             if job.status is not Status.SUCCESS:
                 raise RuntimeError(f"{self.name}: {job.summary} failed: {job.known[-1].result}")
+        cluster.clock.run(3.0)
+
+    def begin(self, cluster: SimulatedCluster) -> None:
+        """All daemons of a cluster in the starting state were just started."""
+        cluster.wait_for_nodes()
         if self.course is not None:
             cluster.room.plan_migration(NAME, self.course)
-        cluster.clock.run(3.0)
+        cluster.clock.run(0.2)
 
 
 def create(template: str, **fields: Any) -> InstanceCreate:

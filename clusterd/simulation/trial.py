@@ -28,6 +28,7 @@ from clusterd.opcodes.node_set_params import NodeSetParams
 from clusterd.simulation.cluster import STEPS, SimulatedCluster
 from clusterd.simulation.complaints import Complaints
 from clusterd.simulation.faults import KINDS, Fault, Misfortune, cancel_all
+from clusterd.simulation.founded import Founded
 from clusterd.simulation.invariants import Invariants
 from clusterd.simulation.portrait import Portrait, difference, portrait
 from clusterd.simulation.scenarios import SCENARIOS, Scenario
@@ -73,13 +74,17 @@ class Trial:
     """Builds the cluster, lets things go wrong, judges."""
 
     def __init__(
-        self, directory: Path, scenario: Scenario, faults: tuple[Fault, ...], steps: Steps = STEPS
+        self,
+        directory: Path,
+        scenario: Scenario,
+        faults: tuple[Fault, ...] = (),
+        steps: Steps = STEPS,
+        founded: Founded | None = None,
     ) -> None:
         self.misfortune = Misfortune(faults)
         self.cluster = SimulatedCluster(
             directory,
-            nodes=scenario.nodes,
-            outside=scenario.outside,
+            scenario.blueprint(founded),
             trouble=self.misfortune,
             steps=steps,
         )
@@ -93,9 +98,17 @@ class Trial:
     def _master_only(self) -> bool:
         return all(KINDS[fault.kind].master_only for fault in self._faults)
 
+    def found(self) -> Founded:
+        """The scenario's starting state; raises RuntimeError when it cannot be reached well."""
+        self._scenario.prepare(self.cluster)
+        self.invariants.check_quiet()
+        if self.invariants.broken:
+            raise RuntimeError(f"{self._scenario.name}: {self.invariants.broken}")
+        return self.cluster.founded()
+
     def run(self) -> Verdict:
         """To the end."""
-        self._scenario.prepare(self.cluster)
+        self._scenario.begin(self.cluster)
         self._before = portrait(self.cluster)
         self.misfortune.arm(self.cluster)
         self._ask()
@@ -303,12 +316,13 @@ def _master_may_start(cluster: SimulatedCluster) -> bool:
 
 def attempt(name: str, faults: tuple[Fault, ...] = (), steps: Steps = STEPS) -> Verdict:
     """One trial of a scenario, with the product's steps or with others of the same names."""
+    founded = _founded(name)
     if faults:
         reference(name)  # now, as trials share their place and cannot be nested
     complaints = Complaints()
     with complaints.listening(), _buried():
         try:
-            verdict = Trial(_place(), SCENARIOS[name], faults, steps).run()
+            verdict = Trial(_place(), SCENARIOS[name], faults, steps, founded).run()
         # whatever breaks in a trial is what the trial has found
         except Exception as error:  # noqa: BLE001
             verdict = _broken(name, faults, error)
@@ -341,6 +355,16 @@ def _directory() -> tempfile.TemporaryDirectory[str]:
 def _broken(name: str, faults: tuple[Fault, ...], error: Exception) -> Verdict:
     text = f"the trial broke: {type(error).__name__}: {error}"
     return Verdict(scenario=name, faults=faults, wrong=[text], calls=0, commits=0, status=None)
+
+
+@functools.cache
+def _founded(name: str) -> Founded:
+    """The starting state of a scenario: reached once, begun with by each trial."""
+    with Complaints().listening() as complaints, _buried():
+        founded = Trial(_place(), SCENARIOS[name]).found()
+    if complaints.heard:
+        raise RuntimeError(f"{name} cannot begin: {complaints.heard}")
+    return founded
 
 
 @functools.cache

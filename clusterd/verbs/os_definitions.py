@@ -18,13 +18,15 @@ VARIANTS_FROM = 15
 PARAMETERS_FROM = 20
 UNTRUSTED = "create_untrusted"
 
+SHIPPED = Path(__file__).resolve().parent.parent / "share" / "os"
+"""The definitions that come with the package."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
 def search_path(directories: tuple[Path, ...]) -> tuple[Path, ...]:
     """The given directories, and last the definitions that ship with the package."""
-    shipped = Path(__file__).resolve().parent.parent / "share" / "os"
-    return (*directories, shipped)
+    return (*directories, SHIPPED)
 
 
 def find_all(directories: tuple[Path, ...]) -> tuple[OsFound, ...]:

@@ -25,9 +25,10 @@ def main(directory: Path, doors: str) -> None:
 
     from clusterd.doorway.server import DoorFactory, listen
     from clusterd.simulation.cluster import SimulatedCluster
+    from clusterd.simulation.founded import Blueprint
 
     reactor: object = chosen
-    cluster = SimulatedCluster(directory, nodes=3, seed=1)
+    cluster = SimulatedCluster(directory, Blueprint(seed=1))
     assert cluster.wait_for_nodes()
     listen(reactor, DoorFactory(cluster.master.desk()), doors)
 
