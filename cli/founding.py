@@ -24,7 +24,7 @@ from clusterd import bootstrap
 from clusterd.errors import ClusterError, NoCluster
 from clusterd.founding import Founding
 from clusterd.founding_checks import Known
-from clusterd.master_address import MasterAddress
+from clusterd.master_address import MasterAddress, address_of
 from clusterd.settings import Settings, root_of
 from jobqueue.store.sqlite import SqliteStore
 
@@ -129,4 +129,4 @@ async def _address(settings: Settings) -> MasterAddress:
         return MasterAddress()
     finally:
         await store.close()
-    return bootstrap.address_of(cluster)
+    return address_of(cluster)

@@ -52,6 +52,10 @@ class Machine:
         """Seconds since the epoch."""
         return time.time()
 
+    def steady(self) -> float:
+        """Seconds of a clock that nobody sets; it goes on while the machine sleeps."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
     def hostname(self) -> str:
         """The full name of this machine, as far as it knows it."""
         name = os.environ.get(HOSTNAME_VARIABLE) or socket.gethostname()

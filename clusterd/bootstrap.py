@@ -156,13 +156,6 @@ async def check_master(store: Store, settings: Settings) -> tuple[Cluster, Node]
     return cluster, master
 
 
-def address_of(cluster: Cluster) -> MasterAddress:
-    """The cluster's own address."""
-    return MasterAddress(
-        ip=cluster.master_ip, netmask=cluster.master_netmask, netdev=cluster.master_netdev
-    )
-
-
 async def _make(decided: Decided, settings: Settings, tools: Tools) -> Settings:
     machine, now = tools.machine, tools.machine.now()
     make_directory(settings.config_directory)

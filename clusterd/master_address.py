@@ -10,6 +10,7 @@ import ipaddress
 import msgspec
 
 from clusterd.errors import ClusterError
+from clusterd.model import Cluster
 from clusterd.services import Machine
 
 COMMAND_TIMEOUT_S = 10.0
@@ -61,3 +62,10 @@ class MasterAddress(msgspec.Struct, frozen=True, kw_only=True):
 
     def _command(self, verb: str) -> list[str]:
         return ["ip", "address", verb, f"{self.ip}/{self.netmask}", "dev", self.netdev]
+
+
+def address_of(cluster: Cluster) -> MasterAddress:
+    """The cluster's own address."""
+    return MasterAddress(
+        ip=cluster.master_ip, netmask=cluster.master_netmask, netdev=cluster.master_netdev
+    )

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from clusterd.errors import ClusterError
+from clusterd.errors import ClusterError, NotMaster
 from jobqueue.errors import JobMissing, JobQueueError, QueueDrained, QueueFull, Refused
 
 END = b"\x03"
@@ -120,6 +120,7 @@ _CLASSES: tuple[tuple[type[Exception], str], ...] = (
     (QueueFull, "JobQueueFull"),
     (JobMissing, "JobLost"),
     (JobQueueError, "GenericError"),
+    (NotMaster, "NotMaster"),
     (ClusterError, "GenericError"),
 )
 """Error -> Ganeti's class, the first that fits; ``Refused`` carries a code and stands apart."""

@@ -20,8 +20,9 @@ from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from clusterd.doorway import methods
+from clusterd.doorway import methods, porter
 from clusterd.doorway.desk import Desk
+from clusterd.doorway.porter import Porter
 from clusterd.doorway.protocol import (
     MASTER_SOCKET,
     MAX_REQUEST_BYTES,
@@ -40,6 +41,8 @@ MAX_PIPELINED = 100
 """Requests that one client may send ahead of the answers."""
 
 SOCKET_MODE = 0o660
+READS = ("Query", "WaitFor")
+"""How the names of methods begin that change nothing."""
 
 log = structlog.get_logger()
 
@@ -118,8 +121,7 @@ class Conversation(Protocol):
             request = decode_request(message)
             method = request.method
             self._waits = method == "WaitForJobChange"
-            caller = self.factory.caller(self._submitter)
-            return encode_reply(await methods.call(caller, method, request.args))
+            return encode_reply(await self.factory.ask(self._submitter, method, request.args))
         except CancelledError:
             raise
         except Exception as error:
@@ -136,25 +138,61 @@ def _swallow_cancel(failure: Failure) -> None:
 
 
 class DoorFactory(Factory):
-    """The door. One per master."""
+    """The door. Without a porter its desk is always there."""
 
     noisy = False
 
-    def __init__(self, desk: Desk, who: Callable[[Any], str] = peer_of) -> None:
-        self.desk = desk
+    def __init__(
+        self,
+        desk: Desk | None,
+        who: Callable[[Any], str] = peer_of,
+        porter: Porter | None = None,
+    ) -> None:
         self.who = who
-        self.waiting = Waiting(desk)
+        self._porter = porter
+        self._desk: Desk | None = None
+        self.waiting: Waiting | None = None
         self._clients: set[Conversation] = set()
+        if desk is not None:
+            self.serve(desk)
+
+    def serve(self, desk: Desk) -> None:
+        """From now on this node is master."""
+        self._desk, self.waiting = desk, Waiting(desk)
+
+    def drop(self) -> None:
+        """This node is master no longer: who still waits for an answer gets none."""
+        self._desk = None
+        for conversation in list(self._clients):
+            conversation.transport.abortConnection()
+        if self.waiting is not None:
+            self.waiting.close()
+            self.waiting = None
+
+    async def ask(self, submitter: str, method: str, args: Any) -> Any:
+        """The answer to a request; raises what the door tells.
+
+        What was read while the mastership ended is not told; a change that was stored is.
+        """
+        desk, waiting, at_door = self._desk, self.waiting, self._porter
+        if at_door is None:
+            assert desk is not None
+            assert waiting is not None
+        elif (
+            desk is None or waiting is None or method in porter.METHODS or not at_door.may_answer()
+        ):
+            return await porter.answer(at_door, method, args)
+        caller = methods.Caller(desk=desk, waiting=waiting, submitter=submitter)
+        answer = await methods.call(caller, method, args)
+        if at_door is not None and method.startswith(READS) and not at_door.may_answer():
+            raise at_door.not_master()
+        return answer
 
     def buildProtocol(self, addr: IAddress | None) -> Conversation:  # type: ignore[override]
         """A conversation for a new client."""
         conversation = Conversation()
         conversation.factory = self
         return conversation
-
-    def caller(self, submitter: str) -> methods.Caller:
-        """The surroundings of a request."""
-        return methods.Caller(desk=self.desk, waiting=self.waiting, submitter=submitter)
 
     def admit(self, conversation: Conversation) -> bool:
         """Count a client; False when there are too many."""
@@ -169,7 +207,8 @@ class DoorFactory(Factory):
 
     def close(self) -> None:
         """End all conversations."""
-        self.waiting.close()
+        if self.waiting is not None:
+            self.waiting.close()
         for conversation in list(self._clients):
             conversation.transport.loseConnection()
 

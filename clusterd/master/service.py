@@ -2,7 +2,8 @@
 
 Order of starting: epoch, configuration, queue, links, resumed jobs, the door; queued jobs begin
 once all nodes were seen, or had their time, as they are decided on what nodes see.
-A master that finds itself deposed stops at once: no further write, no further call.
+A master that finds itself deposed, or whose term is over, stops at once: no further write, no
+further call.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from twisted.python.failure import Failure
 
 from clusterd.configuration import PREFIX, Configuration
 from clusterd.doorway.desk import Desk
-from clusterd.errors import NoCluster
-from clusterd.master.mastership import Tenure, take
+from clusterd.errors import NoCluster, NotMaster
+from clusterd.master.mastership import Claimant, Grant, take
 from clusterd.master.reconcile import Reconciler
 from clusterd.master.sights import Sightings
 from clusterd.master.surroundings import ClusterSurroundings, Links
@@ -64,7 +65,9 @@ class Master:
         self.sights = Sightings(clock.seconds)
         self.sights.deposed_by = self._deposed
         self.links: Links
-        self.tenure: Tenure | None = None
+        self.tenure: Grant | None = None
+        self.may_write: Callable[[], bool] = lambda: True
+        """Whether the term lasts; asked before each write."""
         self.ended: Callable[[str], None] = lambda why: None
         """Called once when this master must stop; the composer ends what it composed."""
         self.queue = JobQueue(store, registry, clock.seconds, fence=self._fence)
@@ -84,14 +87,17 @@ class Master:
         """The snapshot of this moment."""
         return self.surroundings.view()
 
-    async def start(self, links: Links) -> None:
-        """Take the mastership, read everything, go on with what was under way."""
+    async def start(self, links: Links, grant: Grant | None = None) -> None:
+        """Read everything, go on with what was under way. Without a grant the mastership is taken,
+        whoever has it."""
         self.links = links
-        self.tenure = await take(self.store, self.name, self.clock.seconds())
+        now = self.clock.seconds()
+        self.tenure = grant or await take(self.store, Claimant(self.name), now)
         await self.configuration.load(self.store)
         if not self.configuration.exists:
             raise NoCluster("There is no cluster in this store: run 'gnt-cluster init' first")
         await self.queue.load()
+        await self._be_named_master()
         for node in self.configuration.nodes():
             self._follow(node)
         self.store.watch(f"{PREFIX}node/", self._nodes_changed)
@@ -127,8 +133,24 @@ class Master:
 
     # -- inside ----------------------------------------------------------------------------------
 
+    async def _be_named_master(self) -> None:
+        """The configuration says who is master, for everybody who only reads it."""
+        cluster, own = self.configuration.cluster, self.configuration.find_node(self.name)
+        if own is None:
+            raise NotMaster(f"{self.name} is no node of the cluster {cluster.name}")
+        if not own.master_capable:
+            raise NotMaster(f"{self.name} is not master capable")
+        if cluster.master_node != own.uuid:
+            now = self.clock.seconds()
+            writes = self.configuration.changed(cluster, now, master_node=own.uuid)
+            if not own.master_candidate or own.offline or own.drained:
+                writes += self.configuration.changed(
+                    own, now, master_candidate=True, offline=False, drained=False
+                )
+            await self.queue.commit(writes)
+
     def _fence(self) -> Transaction:
-        if self._stopped or self.tenure is None:
+        if self._stopped or self.tenure is None or not self.may_write():
             raise Deposed("This master has stopped and changes nothing any more")
         return self.tenure.fence()
 

@@ -13,12 +13,12 @@ import pytest
 
 from cli.founding import finished, open_store
 from clusterd import bootstrap, certificates
-from clusterd.bootstrap import Tools, address_of, check_master, destroy, initialise, recover
+from clusterd.bootstrap import Tools, check_master, destroy, initialise, recover
 from clusterd.configuration import Configuration
 from clusterd.errors import NoCluster, NotMaster, NotReady
 from clusterd.founding import Founding
 from clusterd.founding_checks import Known
-from clusterd.master_address import AddressFailed, MasterAddress
+from clusterd.master_address import AddressFailed, MasterAddress, address_of
 from clusterd.services import Ended, ServiceFailed, Services
 from clusterd.settings import NodeSection, Settings
 from jobqueue.errors import Refused
