@@ -16,6 +16,7 @@ import structlog
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from clusterd.doorway.porter import Mastery
 from clusterd.errors import NotMaster
 from clusterd.master.mastership import Claimant, Grant, Leadership, Mastership, Wish
 from clusterd.master.standing import (
@@ -33,6 +34,9 @@ from clusterd.world import Clock
 from jobqueue.errors import JobQueueError
 
 LOG = structlog.get_logger("master")
+
+TICK_S = 0.01
+"""Timers and the steady clock may differ by so much; waiting for the rest would take for ever."""
 
 
 class Reign(Protocol):
@@ -132,9 +136,26 @@ class Candidacy:
         self.why = why
         self._hear(Heard.OVER)
 
-    def left_s(self) -> float:
-        """Until it must have stopped unless its term is renewed; 0 without a term."""
-        return max(self.place.until - self._steady(), 0.0) if self.place.until else 0.0
+    @property
+    def alone(self) -> bool:
+        """Its terms have no end: nobody else can be master."""
+        return math.isinf(self._timing.term_s)
+
+    def mastery(self) -> Mastery:
+        """What it knows, for the door."""
+        known = self.master
+        left_s = max(self.place.until - self._steady(), 0.0)
+        holds = self.place.standing in HOLDS and math.isfinite(left_s)
+        return Mastery(
+            node=self.node,
+            standing=self.place.standing,
+            master=known.node if known else "",
+            address=known.address if known else "",
+            epoch=known.epoch if known else 0,
+            since=known.since if known else 0.0,
+            left_s=left_s if holds else None,
+            problem=str(self.problem or ""),
+        )
 
     async def ask_for_it(self) -> str:
         """Ask the present master to step down for this node; a sentence. Raises StoreError."""
@@ -240,7 +261,7 @@ class Candidacy:
             self._later("time", max(left_s, 0.0), self._time)
 
     def _time(self) -> None:
-        if self._steady() < self.place.until:
+        if self._steady() < self.place.until - TICK_S:
             self._watch_time()
         else:
             self.over("the store did not renew this mastership in time")

@@ -6,16 +6,21 @@ deposes the older one, and nodes refuse calls with a lower epoch.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
-from jobqueue.errors import Conflict, Refused
+from jobqueue.errors import Conflict, LeaseGone, Refused, StoreAway
 from jobqueue.store.interface import ABSENT, Store, Transaction
+from jobqueue.store.leadership import NO_LEASE, Leases
 
 KEY = "mastership"
 WISH = "mastership-wish"
+BASE = "mastership-base"
+"""No epoch in this store is as low: what a store begins with that continues another one."""
+PREFIX = "mastership"
 
 
 class Claimant(msgspec.Struct, frozen=True):
@@ -33,6 +38,8 @@ class Mastership(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     since: float
     address: str = ""
+    lease: int = NO_LEASE
+    """That of its key; none in a store that one process has to itself."""
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,11 +133,99 @@ class LoneLeadership:
         return lambda: None
 
 
+class LeasedLeadership:
+    """Of a store with leases: the key lives as long as its lease, and its version is the epoch.
+
+    Revisions only grow, so do epochs; ``BASE`` lifts them over those of an earlier store.
+    """
+
+    def __init__(self, store: Store, leases: Leases, term_s: float) -> None:
+        self._store = store
+        self._leases = leases
+        self._term_s = term_s
+
+    async def claim(self, who: Claimant, now: float) -> Grant | None:
+        """See ``Leadership``. A key without a lease came with a copy of another store."""
+        entry = await self._store.get(KEY)
+        before = msgspec.json.decode(entry.value, type=Mastership) if entry else None
+        if before is not None and before.lease != NO_LEASE:
+            return None
+        base = await _base(self._store)
+        if before is not None and before.epoch > base:
+            await self._store.commit(carried_over(before.epoch))
+            base = before.epoch
+        lease = await self._leases.grant(self._term_s)
+        mine = Mastership(node=who.node, epoch=0, since=now, address=who.address, lease=lease.id)
+        try:
+            version = await self._store.commit(
+                Transaction(
+                    expects=((KEY, entry.version if entry else ABSENT),),
+                    puts=((KEY, msgspec.json.encode(mine)),),
+                    lease=lease.id,
+                )
+            )
+        except (Conflict, LeaseGone):
+            await self._leases.revoke(lease.id)
+            return None
+        except StoreAway:
+            # the key may be there, and then nobody could be master until the lease ends
+            with contextlib.suppress(StoreAway):
+                await self._leases.revoke(lease.id)
+            raise
+        return Grant(msgspec.structs.replace(mine, epoch=base + version), version)
+
+    async def renew(self, grant: Grant) -> bool:
+        """See ``Leadership``."""
+        try:
+            await self._leases.keep_alive(grant.mastership.lease)
+        except LeaseGone:
+            return False
+        return True
+
+    async def release(self, grant: Grant) -> None:
+        """See ``Leadership``."""
+        await self._leases.revoke(grant.mastership.lease)
+
+    async def holder(self) -> Mastership | None:
+        """See ``Leadership``."""
+        entry = await self._store.get(KEY)
+        if entry is None:
+            return None
+        found = msgspec.json.decode(entry.value, type=Mastership)
+        if found.lease == NO_LEASE:
+            return None
+        return msgspec.structs.replace(found, epoch=await _base(self._store) + entry.version)
+
+    async def wanted(self) -> Wish | None:
+        """See ``Leadership``."""
+        entry = await self._store.get(WISH)
+        return msgspec.json.decode(entry.value, type=Wish) if entry else None
+
+    async def want(self, wish: Wish) -> None:
+        """See ``Leadership``."""
+        await self._store.commit(Transaction(puts=((WISH, msgspec.json.encode(wish)),)))
+
+    def watch(self, told: Callable[[], None]) -> Callable[[], None]:
+        """See ``Leadership``."""
+        return self._store.watch(PREFIX, lambda changes: told())
+
+
+def carried_over(epoch: int) -> Transaction:
+    """The write of a store that continues another one, whose last epoch was this one."""
+    return Transaction(puts=((BASE, str(epoch).encode()),))
+
+
+async def _base(store: Store) -> int:
+    entry = await store.get(BASE)
+    return int(entry.value) if entry else 0
+
+
 async def take(store: Store, who: Claimant, now: float) -> Grant:
     """Become master: write the next epoch. Raises Conflict when somebody else was faster."""
     entry = await store.get(KEY)
     last = msgspec.json.decode(entry.value, type=Mastership).epoch if entry else 0
-    mine = Mastership(node=who.node, epoch=last + 1, since=now, address=who.address)
+    epoch = max(last, await _base(store)) + 1
+    mine = Mastership(node=who.node, epoch=epoch, since=now, address=who.address)
     expected = entry.version if entry else ABSENT
     version = await store.commit(
         Transaction(expects=((KEY, expected),), puts=((KEY, msgspec.json.encode(mine)),))

@@ -178,6 +178,9 @@ class SimulatedCluster:
     ``trouble``: asked around each commit of each master.
     """
 
+    leased = False
+    """The store grants leases."""
+
     def __init__(
         self,
         directory: Path,
@@ -201,7 +204,8 @@ class SimulatedCluster:
         self.network = Network(self.clock)
         self.room = MachineRoom()
         self.wire = Wire(now=self.clock.seconds, sync_mib_per_s=100.0)
-        self.disk = MemoryDisk() if founded is None else founded.disk()
+        ticks = self.clock if self.leased else None
+        self.disk = MemoryDisk(ticks) if founded is None else founded.disk()
         place_os(directory / "os")
         ground = Ground(
             clock=self.clock,
