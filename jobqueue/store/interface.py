@@ -46,8 +46,8 @@ class Change(msgspec.Struct, frozen=True):
 class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     """Everything or nothing. ``expects`` maps a key to the version it must have (0: absent).
 
-    Deleting an absent key changes nothing. A transaction that changes nothing makes no revision,
-    though its expectations are checked. A key is written at most once (etcd refuses more).
+    Deleting an absent key changes nothing. A transaction that changes nothing tells nobody, though
+    its expectations are checked. A key is written at most once (etcd refuses more).
     """
 
     expects: tuple[tuple[str, int], ...] = ()
@@ -80,7 +80,8 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     async def commit(self, transaction: Transaction) -> int:
-        """Write all or nothing, durably; answers the revision after it.
+        """Write all or nothing, durably; answers the revision after it, which is the version of
+        every key that it has put. Several transactions may share one revision.
 
         Raises Conflict, StoreFull, StoreAway, TooLarge, KeyTwice, LeaseGone. Transactions commit
         in the order in which they were handed in. Watchers of this store object have seen the
