@@ -95,7 +95,7 @@ class EtcdStore(Store):
         """Have a stream for the prefix, and one only."""
         if any(stream.knowledge.covers(prefix) for stream in self._streams):
             return
-        knowledge = Knowledge(prefix)
+        knowledge = Knowledge(prefix, self._gateway.revision)
         kept = []
         for stream in self._streams:
             if knowledge.covers(stream.knowledge.prefix):

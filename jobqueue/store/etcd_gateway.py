@@ -24,7 +24,7 @@ from twisted.web.iweb import IAgent
 
 from jobqueue.errors import LeaseGone, StoreAway, StoreError, StoreFull, TooLarge
 from jobqueue.retry import Clock
-from jobqueue.store.etcd_wire import Refusal, StatusAnswer, decode, encode
+from jobqueue.store.etcd_wire import Header, Refusal, StatusAnswer, decode, encode
 
 LOG = structlog.get_logger("store")
 
@@ -84,6 +84,8 @@ class Gateway:
         self._client = HTTPClient(agent)
         self._clock = clock
         self._at = 0
+        self.revision = 0
+        """The latest that any answer was from."""
         self.closed = False
         """Nothing is tried again after it was set."""
 
@@ -124,9 +126,11 @@ class Gateway:
         if status != 200:
             raise _refusal(status, text)
         try:
-            return decode(text, shape)
+            answer = decode(text, shape)
         except msgspec.DecodeError as error:
             raise _TryAnother(f"not an answer of etcd: {error}") from None
+        self.revision = max(self.revision, getattr(answer, "header", NOWHERE).revision)
+        return answer
 
     async def stream(self, endpoint: str, path: str, body: bytes) -> Any:
         """A response whose body has no end; its head within ``member_s``."""
@@ -197,6 +201,8 @@ class _Whole(Protocol):
         if transport is not None:
             transport.loseConnection()
 
+
+NOWHERE = Header()
 
 UNAVAILABLE = (4, 14)
 """gRPC's codes of deadline exceeded and unavailable: no leader, leader changed, timed out."""

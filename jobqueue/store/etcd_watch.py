@@ -23,10 +23,11 @@ class Knowledge:
     ``gone`` the revisions at which keys went.
     """
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, revision: int) -> None:
+        """``revision``: the latest that is known to the one who watches; 0: none is."""
         self.prefix = prefix
         self.start = data_key(prefix)
-        self.next: int | None = None
+        self.next: int | None = revision + 1 if revision else None
         """The revision from which on changes are still to be heard; None: not known yet."""
         self.versions: dict[bytes, int] = {}
         self.gone: dict[bytes, int] = {}
