@@ -11,6 +11,7 @@ from cli.notation import size_mib
 from cli.rows import (
     BACKEND,
     COMMUNICATION,
+    EXPLAIN,
     FORCE,
     FORCE_ONLY,
     HYPERVISOR_ONLY,
@@ -92,7 +93,7 @@ INSTANCES = (
         name="add",
         opcode="instance_create",
         shown="<instance-name>",
-        usage="[...] -t disk-type -n node[:secondary-node] -o os-type",
+        usage="[...] -t disk-type {-n node[:secondary-node] | -I iallocator} -o os-type",
         fixed={"mode": "create"},
         finish=create,
         options=(
@@ -125,6 +126,7 @@ INSTANCES = (
             row("no_install", "--no-install", flag=True),
             COMMUNICATION,
         ),
+        extra=(EXPLAIN,),
         hidden=(
             "hypervisor", "hvparams", "pnode", "snode", "identify_defaults", "source_handshake",
             "source_instance_name", "source_shutdown_timeout", "source_x509_ca", "src_node",

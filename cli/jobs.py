@@ -16,6 +16,7 @@ import msgspec
 from cli.command import Call, Session
 from cli.exits import CommandError, Exit, encoded_error, told
 from cli.progress import Progress, progress_for
+from cli.verdicts import explanation
 from clusterd.doorway.protocol import RequestFailed
 
 Body = Mapping[str, Any]
@@ -144,6 +145,26 @@ def _results(session: Session, job: int) -> list[Any]:
         where = f"partial failure (opcode {index}): " if "success" in opstatus else ""
         raise JobFailed("OpExecError", [f"{where}{result}"])
     raise JobFailed("OpExecError", [f"job {job} ended as {status}: {results}"])
+
+
+def explain(call: Call, body: Body) -> int:
+    """What an allocator would choose for an opcode; it is checked only, nothing is changed."""
+    session = call.session
+    job = session.door.submit_job([{**stamped(call, body), "dry_run": True}])
+    trouble: JobFailed | RequestFailed | None = None
+    try:
+        follow(session, job, quiet=True)
+    except (JobFailed, RequestFailed) as error:
+        trouble = error
+    (row,) = session.door.query_jobs([job], ("opverdicts",))
+    considered = row[0][0] if row is not None else None
+    for line in explanation(considered or ()):
+        session.out(line)
+    if trouble is not None:
+        raise trouble
+    if not considered:
+        session.out("Nothing is chosen: the nodes were named")
+    return Exit.SUCCESS
 
 
 class JobSet:

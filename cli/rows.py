@@ -46,6 +46,11 @@ HYPERVISOR_ONLY = row(
     metavar="KEY=VALUE,...",
 )
 IALLOCATOR = row("iallocator", "-I", "--iallocator", metavar="NAME")
+EXPLAIN = Option(
+    names=("--explain",),
+    flag=True,
+    words="Show for each node why it would or would not be chosen, and change nothing",
+)
 TARGET = row("target_node", "-n", "--target-node", metavar="NODE", completes="node")
 OS_PARAMS = row(
     "osparams", "-O", "--os-parameters", reads=readers.os_params, metavar="KEY=VALUE,..."

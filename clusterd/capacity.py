@@ -1,33 +1,54 @@
 """Is there room: memory and disk of a node, corrected for what was promised but is not seen. Pure.
 
 Nodes push what they see; a job that has just been planned is not in it yet. So what the
-configuration promises beyond the observation is taken off: instances that should run and are not
-seen running, volumes that should exist and are not seen.
+configuration and stored plans promise beyond the observation is taken off: instances that should
+run or are being made and are not seen running, volumes that should exist and are not seen.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from clusterd.model import AdminState, Instance, Node
 from clusterd.view import View
 from clusterd.volumes import on_volume_group, overhead_mib
 
 
-def free_memory_mib(view: View, node: Node, *, without: str = "") -> int | None:
+def free_memory_mib(
+    view: View, node: Node, *, without: str = "", stopped: bool = False
+) -> int | None:
     """Memory for one more guest; None while the node's memory is unknown. ``without``: uuid of an
-    instance whose own promise does not count."""
+    instance whose own promise does not count; ``stopped``: instances that may be started again, or
+    may grow to their maximum, keep their memory too."""
     observation = view.sight(node).observation
     if observation is None or observation.hardware is None:
         return None
-    seen = {guest.name for guests in observation.guests.values() for guest in guests if guest.alive}
-    promised = sum(
-        int(view.beparams(instance)["maxmem"])
-        for instance in view.configuration.instances_on(node.uuid)
-        if instance.primary_node == node.uuid
-        and instance.uuid != without
-        and instance.admin_state is AdminState.UP
-        and instance.name not in seen
-    )
+    seen = {
+        guest.name: guest.memory_mib
+        for guests in observation.guests.values()
+        for guest in guests
+        if guest.alive
+    }
+    promised = 0
+    for instance in instances_here(view, node):
+        if instance.primary_node != node.uuid or instance.uuid == without:
+            continue
+        most = int(view.beparams(instance)["maxmem"])
+        wanted = instance.admin_state is AdminState.UP or instance.made_by is not None
+        if instance.name in seen:
+            promised += max(most - seen[instance.name], 0) if stopped else 0
+        elif wanted or (stopped and instance.admin_state is not AdminState.OFFLINE):
+            promised += most
     return observation.hardware.memory_free_mib - promised
+
+
+def instances_here(view: View, node: Node) -> Iterator[Instance]:
+    """Instances with this node as primary or secondary, also those that are only planned; such a
+    one counts as being made."""
+    yield from view.configuration.instances_on(node.uuid)
+    for draft in view.promised:
+        if node.uuid in (draft.primary_node, draft.secondary_node):
+            yield draft
 
 
 def free_disk_mib(view: View, node: Node, template: str, pool: str) -> int | None:
@@ -46,9 +67,11 @@ def free_disk_mib(view: View, node: Node, template: str, pool: str) -> int | Non
     seen = {stored.name.split(".", maxsplit=1)[0] for stored in observation.stored}
     promised = sum(
         disk.size_mib + overhead_mib(disk.template)
-        for instance in view.configuration.instances_on(node.uuid)
+        for instance in instances_here(view, node)
         for disk in instance.disks
-        if disk.pool == pool and disk.label and disk.label not in seen
+        if disk.pool == pool
+        and disk.label not in seen
+        and (disk.label or instance.made_by is not None)
     )
     return free - promised
 

@@ -26,6 +26,18 @@ def effective(view: View, group_uuid: str) -> Policy:
     )
 
 
+def cluster_policy(view: View) -> Policy:
+    """The cluster's own policy, with the defaults for what it leaves open."""
+    own = view.configuration.cluster.ipolicy
+    return Policy(
+        minmax=own.minmax or DEFAULT.minmax,
+        std=own.std or DEFAULT.std,
+        disk_templates=own.disk_templates or DEFAULT.disk_templates,
+        vcpu_ratio=own.vcpu_ratio or DEFAULT.vcpu_ratio,
+        spindle_ratio=own.spindle_ratio or DEFAULT.spindle_ratio,
+    )
+
+
 def violations(view: View, instance: Instance, group: str | None = None) -> list[str]:
     """What is wrong, as sentences; an instance must fit one of the alternatives. ``group`` is the
     uuid of the node group that it is to be in, its own if not given."""

@@ -35,6 +35,16 @@ OS_SEARCH_PATH = (
 )
 """Directories of OS definitions in order; the definitions shipped with the package come last."""
 
+IALLOCATOR_VERSION = 2
+DEFAULT_IALLOCATOR = "hail"
+"""The built-in one; Ganeti's name for its own."""
+IALLOCATOR_SEARCH_PATH = (
+    "/usr/local/lib/ganeti/iallocators",
+    "/usr/lib/ganeti/iallocators",
+    "/usr/local/lib/clusterd/iallocators",
+    "/usr/lib/clusterd/iallocators",
+)
+
 HOOKS_DIRECTORIES = ("/etc/ganeti/hooks", "/etc/clusterd/hooks")
 EXTSTORAGE_SEARCH_PATH = (
     "/srv/ganeti/extstorage",

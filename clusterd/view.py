@@ -5,6 +5,8 @@ Opcodes' ``locks``, ``check`` and ``plan`` and all queries get a ``View`` and no
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Protocol
 
 from clusterd import defaults, parameters
@@ -24,10 +26,23 @@ class Sights(Protocol):
 class View:
     """One moment. Cheap to make; valid until the next ``await``."""
 
-    def __init__(self, configuration: Configuration, sights: Sights, now: float) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        sights: Sights,
+        now: float,
+        promised: Callable[[], Sequence[Instance]] = tuple,
+    ) -> None:
         self.configuration = configuration
         self.now = now
         self._sights = sights
+        self._promised = promised
+
+    @cached_property
+    def promised(self) -> tuple[Instance, ...]:
+        """Instances that stored plans will make and that are not in the configuration yet."""
+        known = self.configuration.find_instance
+        return tuple(draft for draft in self._promised() if known(draft.name) is None)
 
     def sight(self, node: Node) -> Sighting:
         """What is known of a node."""

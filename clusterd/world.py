@@ -50,6 +50,14 @@ class ScriptResult(msgspec.Struct, frozen=True, kw_only=True):
     output: str = ""
 
 
+class AllocatorEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """How an iallocator ended."""
+
+    code: int
+    output: str
+    errors: str
+
+
 class OsRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One run of an OS definition's script. ``environment`` is complete but for PATH."""
 
@@ -107,6 +115,11 @@ class NodeWorld(Protocol):
         self, path: str, phase: str, environment: dict[str, str]
     ) -> tuple[ScriptResult, ...]:
         """Run the hook scripts ``<path>-<phase>.d`` of this node in order."""
+
+    async def run_iallocator(
+        self, name: str, request: str, options: tuple[str, ...]
+    ) -> AllocatorEnd:
+        """Run an iallocator of the site on a request; CallFailed ``wrong_input`` without one."""
 
     async def run_os(self, run: OsRun) -> None:
         """Run an OS script to its end; raises CallFailed ``os_failed`` with its last lines."""

@@ -71,7 +71,16 @@ def _activated(call: Call, _body: Body, disks: Any) -> int:
     return Exit.SUCCESS
 
 
+def _explained(call: Call, body: Body) -> int:
+    """Only what would be chosen, or the usual way."""
+    if not call.given("explain"):
+        jobs.submit_or_run(call, body)
+        return Exit.SUCCESS
+    return jobs.explain(call, body)
+
+
 EFFECTS = {
+    "add": Effect(instead=_explained),
     "remove": Effect(before=_ask_remove),
     "failover": Effect(before=_ask_failover),
     "migrate": Effect(before=_ask_migrate),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cli.output import moment
+from cli.verdicts import placement_info
 
 FIELDS = (
     "id",
@@ -14,6 +15,7 @@ FIELDS = (
     "opresult",
     "opstatus",
     "oplog",
+    "opverdicts",
     "opstart",
     "opexec",
     "opend",
@@ -38,16 +40,16 @@ def job_info(job: Mapping[str, Any]) -> list[tuple[str, Any]]:
     ]
     if received and end:
         rows.append(("Total processing time", f"{_seconds(end) - _seconds(received):.6f} seconds"))
-    columns = ("ops", "opresult", "opstatus", "oplog", "opstart", "opexec", "opend")
+    columns = ("ops", "opresult", "opstatus", "oplog", "opverdicts", "opstart", "opexec", "opend")
     opcodes = zip(*(job[column] for column in columns), strict=False)
     rows.append(("Opcodes", [_opcode(*row) for row in opcodes]))
     return rows
 
 
 def _opcode(
-    body: Mapping[str, Any], result: Any, status: str, log: Sequence[Any], *moments: Any
+    body: Mapping[str, Any], result: Any, status: str, log: Sequence[Any], *rest: Any
 ) -> list[tuple[str, Any]]:
-    start, execution, end = moments
+    considered, start, execution, end = rest
     rows: list[tuple[str, Any]] = [("Status", status)]
     for title, value in (
         ("Processing start", start),
@@ -59,6 +61,8 @@ def _opcode(
     fields = [(key, _value(item)) for key, item in sorted(body.items()) if key not in _SKIPPED]
     rows.append(("Input fields", fields))
     rows.append(("Result", _result(result)))
+    if considered:
+        rows.append(("Placement", placement_info(considered)))
     lines = [
         [("Time", _time(entry[1])), ("Content", f"{entry[0]}:{entry[2]}:{entry[3]}")]
         for entry in log

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import pwd
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from twisted.internet.defer import Deferred
@@ -30,11 +30,29 @@ from clusterd.master_address import MasterAddress
 from clusterd.services import Machine
 from clusterd.settings import Settings
 from clusterd.world import Clock, Random
+from hypervisors.interface import Threads
 from jobqueue.store.interface import Store
 from jobqueue.store.sqlite import SqliteStore
 
 STORE_THREADS = 2
 """One writes, one reads."""
+COMPUTING_THREADS = 2
+"""Where placement is computed: a choice need not wait for a balance plan."""
+T = TypeVar("T")
+
+
+class _Pooled:
+    """Implements ``hypervisors.interface.Threads`` with a pool."""
+
+    def __init__(self, reactor: Any, pool: ThreadPool) -> None:
+        self._reactor = reactor
+        self._pool = pool
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """See ``Threads``."""
+        waiting: Deferred[T] = deferToThreadPool(self._reactor, self._pool, function, *args)
+        return await waiting
+
 
 ALONE = Timing(term_s=math.inf)
 
@@ -105,6 +123,8 @@ class MasterDaemon:
         self._origin: Origin | None = None
         self._end = end
         self._threads = ThreadPool(STORE_THREADS, STORE_THREADS, "store")
+        self._computing_pool = ThreadPool(0, COMPUTING_THREADS, "computing")
+        self.computing: Threads = _Pooled(reactor, self._computing_pool)
         self._ports: list[Any] = []
         self._started: Deferred[None] | None = None
 
@@ -112,6 +132,7 @@ class MasterDaemon:
         """Returns once it serves or stands by; raises when neither is possible."""
         settings = self._settings
         self._threads.start()
+        self._computing_pool.start()
         origin = self._origin = SqliteOrigin(settings, self._threads, self._reactor)
         candidacy = self.candidacy = Candidacy(
             Claimant(self.name, settings.node.primary_ip),
@@ -155,8 +176,9 @@ class MasterDaemon:
             await self.candidacy.stop()
         if self._origin is not None:
             await self._origin.close()
-        if self._threads.started:
-            self._threads.stop()
+        for pool in (self._computing_pool, self._threads):
+            if pool.started:
+                pool.stop()
 
     # -- as lodging of a mastership ----------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from clusterd.master_address import MasterAddress, address_of
 from clusterd.opcodes import registry
 from clusterd.steps import all_steps
 from clusterd.world import Clock, Random
+from hypervisors.interface import Threads
 from jobqueue.opcode import Registry
 from jobqueue.step import Steps
 from jobqueue.store.interface import Store
@@ -59,6 +60,10 @@ class Lodging(Protocol):
     @property
     def entrance(self) -> Entrance:
         """The door."""
+
+    @property
+    def computing(self) -> Threads:
+        """Where long computing happens."""
 
     def store(self) -> Store:
         """The store for one mastership."""
@@ -102,6 +107,7 @@ class MasterReign:
             lodging.clock,
             lodging.random,
         )
+        self.master.threads = lodging.computing
         self.master.may_write = tenancy.may_write
         self.master.ended = tenancy.over
 

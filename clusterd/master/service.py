@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from clusterd.configuration import PREFIX, Configuration
 from clusterd.doorway.desk import Desk
 from clusterd.errors import NoCluster, NotMaster
+from clusterd.master.choosing import AtOnce
 from clusterd.master.mastership import Claimant, Grant, take
 from clusterd.master.reconcile import Reconciler
 from clusterd.master.sights import Sightings
@@ -28,6 +29,7 @@ from clusterd.model import Node
 from clusterd.queries.answers import ClusterAnswers
 from clusterd.view import View
 from clusterd.world import Clock, Random
+from hypervisors.interface import Threads
 from jobqueue.errors import Deposed, JobQueueError
 from jobqueue.executor import Executor
 from jobqueue.opcode import Opcode, Registry
@@ -68,6 +70,8 @@ class Master:
         self.tenure: Grant | None = None
         self.may_write: Callable[[], bool] = lambda: True
         """Whether the term lasts; asked before each write."""
+        self.threads: Threads = AtOnce()
+        """Where long computing happens; the composer of a real master has a thread for it."""
         self.ended: Callable[[str], None] = lambda why: None
         """Called once when this master must stop; the composer ends what it composed."""
         self.queue = JobQueue(store, registry, clock.seconds, fence=self._fence)

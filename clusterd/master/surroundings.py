@@ -13,11 +13,15 @@ from clusterd import hooks
 from clusterd.configuration import Configuration
 from clusterd.errors import CallFailed, NodeAway
 from clusterd.hooks import HookPoint
+from clusterd.master.choosing import Choosing
 from clusterd.master.sights import Sightings
+from clusterd.steps.instances import promised
 from clusterd.view import View
 from clusterd.world import Clock, NodeWorld, Random, ScriptResult
+from hypervisors.interface import Threads
 from jobqueue.errors import Vetoed
 from jobqueue.opcode import Opcode, OpcodeKind, Registry
+from jobqueue.queue import JobQueue
 from jobqueue.surroundings import Chosen, Done
 
 LOG = structlog.get_logger("master")
@@ -47,6 +51,17 @@ class Parts(Protocol):
     clock: Clock
     random: Random
     registry: Registry
+    queue: JobQueue
+    threads: Threads
+
+
+def _view(parts: Parts) -> View:
+    return View(
+        parts.configuration,
+        parts.sights,
+        parts.clock.seconds(),
+        lambda: promised(parts.queue.unfinished()),
+    )
 
 
 class ClusterWorld:
@@ -64,7 +79,7 @@ class ClusterWorld:
 
     def view(self) -> View:
         """The snapshot of this moment."""
-        return View(self.configuration, self._parts.sights, self.now())
+        return _view(self._parts)
 
     def node(self, name: str) -> NodeWorld:
         """A node; the ids of its calls are this attempt's."""
@@ -105,10 +120,11 @@ class ClusterSurroundings:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._choosing = Choosing(parts, self.view)
 
     def view(self) -> View:
         """The snapshot to decide on."""
-        return View(self._parts.configuration, self._parts.sights, self._parts.clock.seconds())
+        return _view(self._parts)
 
     def world(self, scope: str) -> ClusterWorld:
         """What one attempt of a step may touch."""
@@ -126,8 +142,8 @@ class ClusterSurroundings:
             LOG.warning("no fresh sight", node=name, error=error.message)
 
     async def choose(self, kind: OpcodeKind, opcode: Opcode, taken: dict[str, str]) -> Chosen:
-        """No opcode declares a choice yet."""
-        return Chosen(opcode=opcode)
+        """Have an allocator choose nodes."""
+        return await self._choosing.choose(kind, opcode, taken)
 
     def given_up(self, error: Exception) -> bool:
         """A node that does not answer and is marked offline."""

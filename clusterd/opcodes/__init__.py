@@ -7,7 +7,9 @@ import pkgutil
 
 from jobqueue.opcode import OpcodeKind, Registry
 
-SHARED_MODULES = frozenset({"fields", "locking", "requirements", "disk_steps", "drafts", "roles"})
+SHARED_MODULES = frozenset(
+    {"fields", "locking", "requirements", "disk_steps", "drafts", "roles", "instance_choice"}
+)
 """Modules of this package that hold pieces which several opcodes share."""
 
 

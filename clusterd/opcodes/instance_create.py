@@ -10,8 +10,11 @@ from msgspec import Meta
 
 from clusterd import ipolicy, parameters
 from clusterd.hooks import HookPoint, instance_environment, master_node
+from clusterd.iallocator.answers import Answer
+from clusterd.iallocator.choice import Choice, Taken, allocator_name
+from clusterd.iallocator.requests import Allocate
 from clusterd.model import AdminState, Instance, Node
-from clusterd.opcodes import drafts, locking, requirements
+from clusterd.opcodes import drafts, instance_choice, locking, requirements
 from clusterd.opcodes.fields import (
     SHUTDOWN_TIMEOUT_S,
     Beparams,
@@ -34,6 +37,7 @@ from jobqueue.errors import Refused
 from jobqueue.lock import BIG_LOCK_SHARED, Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
+from jobqueue.surroundings import Chosen
 
 
 class InstanceCreate(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_CREATE"):
@@ -59,7 +63,7 @@ class InstanceCreate(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_CREATE"
     group_name: Annotated[str | None, Meta(description="node group to choose nodes from")] = None
     iallocator: Iallocator = None
     opportunistic_locking: Annotated[
-        bool, Meta(description="accepted for compatibility: nodes are not chosen")
+        bool, Meta(description="do not wait for nodes that are locked, choose among the others")
     ] = False
     os_type: Annotated[OsName | None, Meta(description="OS definition, with variant")] = None
     osparams: Osparams | None = None
@@ -129,10 +133,7 @@ def sights(opcode: InstanceCreate, view: View) -> Iterable[str]:
 
 def check(opcode: InstanceCreate, view: View) -> None:
     """The name is free, everything asked for exists, is allowed, and fits."""
-    if view.configuration.find_instance(opcode.instance_name) is not None:
-        raise Refused(
-            f"Instance '{opcode.instance_name}' is already in the cluster", "already_exists"
-        )
+    name_free(opcode, view)
     requirements.served(_not_served(opcode))
     instance = draft(opcode, view)
     requirements.tags_valid(opcode.tags)
@@ -149,6 +150,14 @@ def check(opcode: InstanceCreate, view: View) -> None:
         ipolicy.require(view, instance)
 
 
+def name_free(opcode: InstanceCreate, view: View) -> None:
+    """Nobody has the name."""
+    if view.configuration.find_instance(opcode.instance_name) is not None:
+        raise Refused(
+            f"Instance '{opcode.instance_name}' is already in the cluster", "already_exists"
+        )
+
+
 def _not_served(opcode: InstanceCreate) -> dict[str, bool]:
     """What this version does not do -> whether it is asked for."""
     return {
@@ -157,16 +166,14 @@ def _not_served(opcode: InstanceCreate) -> dict[str, bool]:
         "instance communication": opcode.instance_communication,
         "checking the name in DNS": opcode.name_check,
         "checking the address": opcode.ip_check,
-        "choosing nodes by an allocator; name them (option -n)": bool(opcode.iallocator),
-        "choosing nodes in a group; name them (option -n)": bool(opcode.group_name),
         "leaving out values that equal the defaults": opcode.identify_defaults,
         f"file driver '{opcode.file_driver}', only 'loop'": opcode.file_driver
         not in (None, "loop"),
     }
 
 
-def draft(opcode: InstanceCreate, view: View) -> Instance:
-    """The instance as it will be, without identities; raises Refused."""
+def template_of(opcode: InstanceCreate, view: View) -> str:
+    """The disk template, which must be enabled; raises Refused."""
     cluster = view.configuration.cluster
     template = opcode.disk_template
     if template is None:
@@ -177,15 +184,33 @@ def draft(opcode: InstanceCreate, view: View) -> Instance:
             f"{', '.join(cluster.enabled_disk_templates)}",
             "wrong_input",
         )
-    primary, secondary = _nodes(opcode, view, template)
+    return template
+
+
+def draft(opcode: InstanceCreate, view: View) -> Instance:
+    """The instance as it will be, without identities; raises Refused."""
+    primary, secondary = _nodes(opcode, view, template_of(opcode, view))
+    observation = view.sight(primary).observation
+    bridges = observation.bridges if observation is not None else None
+    return draft_on(opcode, view, (primary, secondary), bridges)
+
+
+def draft_on(
+    opcode: InstanceCreate,
+    view: View,
+    pair: tuple[Node, Node | None],
+    bridges: tuple[str, ...] | None,
+) -> Instance:
+    """The same on these nodes, where ``bridges`` are there (None: unknown)."""
+    cluster = view.configuration.cluster
+    template = template_of(opcode, view)
+    primary, secondary = pair
     nodes = (primary,) if secondary is None else (primary, secondary)
     hypervisor = opcode.hypervisor or cluster.enabled_hypervisors[0]
     if hypervisor not in cluster.enabled_hypervisors:
         raise Refused(f"Selected hypervisor ({hypervisor}) not enabled in the cluster")
     if not opcode.os_type:
         raise Refused("No guest OS or OS image specified", "wrong_input")
-    observation = view.sight(primary).observation
-    bridges = observation.bridges if observation is not None else None
     own = parameters.hypervisor(hypervisor, opcode.hvparams, {})
     return Instance(
         uuid=UNFINISHED,
@@ -207,10 +232,7 @@ def draft(opcode: InstanceCreate, view: View) -> Instance:
 
 def _nodes(opcode: InstanceCreate, view: View, template: str) -> tuple[Node, Node | None]:
     if opcode.pnode is None:
-        raise Refused(
-            "Name the primary node (option -n): choosing nodes is not served by this version",
-            "wrong_input",
-        )
+        raise Refused("No primary node was named or chosen (options -n, -I)", "wrong_input")
     primary = view.configuration.node(opcode.pnode)
     if not has_mirror(template):
         if opcode.snode:
@@ -229,6 +251,54 @@ def _nodes(opcode: InstanceCreate, view: View, template: str) -> tuple[Node, Nod
     return primary, secondary
 
 
+def wanted(opcode: InstanceCreate, view: View, taken: Taken) -> Allocate | None:
+    """Its nodes, unless they were named."""
+    if opcode.pnode is not None:
+        if opcode.iallocator:
+            raise Refused("Do not specify both, iallocator and node", "wrong_input")
+        return None
+    draft = floating(opcode, view)
+    os_check = None if opcode.no_install else draft.os
+    return Allocate(
+        instance=instance_choice.asked(view, draft, opcode.group_name),
+        excluded=instance_choice.excluded(view, draft, taken, os_check),
+    )
+
+
+def floating(opcode: InstanceCreate, view: View) -> Instance:
+    """The draft of an instance whose nodes are to be chosen; raises Refused for what no choice
+    can help."""
+    if opcode.snode is not None:
+        raise Refused("A secondary node needs a primary node", "wrong_input")
+    name_free(opcode, view)
+    requirements.served(_not_served(opcode))
+    template = template_of(opcode, view)
+    pair = instance_choice.placeholders(view, template, opcode.group_name)
+    draft = draft_on(opcode, view, pair, None)
+    if not opcode.ignore_ipolicy:
+        instance_choice.check_policy(view, draft, opcode.group_name)
+    return draft
+
+
+def settle(opcode: InstanceCreate, view: View, answer: Answer) -> Chosen:
+    """The opcode with its nodes."""
+    if not answer.nodes:
+        raise instance_choice.none_found(view, opcode, opcode.instance_name, answer.info)
+    needed = 2 if has_mirror(template_of(opcode, view)) else 1
+    nodes = instance_choice.nodes_of(view, opcode.instance_name, answer.nodes, needed)
+    return Chosen(opcode=placed(opcode, view, nodes))
+
+
+def placed(opcode: InstanceCreate, view: View, nodes: tuple[str, ...]) -> InstanceCreate:
+    """The opcode with these nodes; it says which allocator chose them."""
+    return msgspec.structs.replace(
+        opcode,
+        pnode=nodes[0],
+        snode=nodes[1] if len(nodes) > 1 else None,
+        iallocator=allocator_name(view, opcode.iallocator),
+    )
+
+
 def plan(opcode: InstanceCreate, view: View) -> Sequence[Step]:
     """Draw, store, mirror, install, commit, start."""
     instance = draft(opcode, view)
@@ -236,6 +306,8 @@ def plan(opcode: InstanceCreate, view: View) -> Sequence[Step]:
     port = bool(view.hvparams(instance).get("vnc_bind_address"))
     wish = msgspec.structs.replace(instance, admin_state=AdminState.DOWN)
     steps: list[Step] = [DrawInstance(draft=wish, network_port=port)]
+    if opcode.iallocator:
+        steps.append(Say(text=instance_choice.selected(opcode)))
     if instance.disks:
         steps.append(Say(text="* creating instance disks..."))
         steps += _make_disks(instance, primary, secondary)
@@ -310,6 +382,10 @@ def hook_nodes(opcode: InstanceCreate, view: View) -> list[str]:
 
 KIND = OpcodeKind(
     opcode=InstanceCreate,
+    choice=Choice(
+        wanted=wanted,
+        settle=settle,
+    ),
     locks=locks,
     sights=sights,
     check=check,

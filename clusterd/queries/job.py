@@ -110,6 +110,13 @@ FIELDS = (
         "Priorities of the opcodes",
         _of(lambda j: list(j.priorities)),
     ),
+    Field(
+        "opverdicts",
+        "OpCode_verdicts",
+        "other",
+        "Why each node was or was not chosen",
+        _each(lambda known: known.verdicts),
+    ),
     Field("received_ts", "Received", "other", "When it came", _of(lambda j: timestamp(j.received))),
     Field("start_ts", "Start", "other", "When it began", _of(lambda j: timestamp(j.started))),
     Field("end_ts", "End", "other", "When it ended", _of(lambda j: timestamp(j.ended))),

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from clusterd.calls.links import Commander, Links
 from clusterd.doorway.desk import Desk
 from clusterd.master.candidacy import Candidacy, Reign, Tenancy
+from clusterd.master.choosing import AtOnce
 from clusterd.master.mastership import KEY, Claimant, Grant, LeasedLeadership
 from clusterd.master.reign import MasterReign, Product
 from clusterd.master.service import Master
@@ -27,6 +28,7 @@ from clusterd.simulation.founded import Blueprint
 from clusterd.simulation.hosts import MASTER_SUFFIX
 from clusterd.steps import all_steps
 from clusterd.world import Random
+from hypervisors.interface import Threads
 from jobqueue.live import Job
 from jobqueue.opcode import Opcode
 from jobqueue.store.interface import Store, Transaction
@@ -67,6 +69,7 @@ class CandidateProcess:
         self.clock = WrongClock(cluster.clock, offset_s, rate)
         self.random: Random = cluster.random
         self.entrance = self
+        self.computing: Threads = AtOnce()
         self.desk: Desk | None = None
         self.uplink = cluster.uplinks[name]
         self.failures: list[Any] = []

@@ -6,6 +6,7 @@ have happened exactly when the journal says so.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import msgspec
@@ -15,6 +16,7 @@ from clusterd.configuration import added
 from clusterd.model import AdminState, Disk, DrbdPair, Instance, Nic
 from clusterd.world import World
 from jobqueue.errors import Refused
+from jobqueue.live import Job
 from jobqueue.step import NOTHING, Outcome, Step
 from jobqueue.store.interface import Transaction
 
@@ -62,6 +64,22 @@ class DrawInstance(Step, frozen=True, kw_only=True, tag="instance.draw"):
             network_port=next_port(taken) if self.network_port else None,
             made_by=job_id,
         )
+
+
+def promised(jobs: Iterable[Job]) -> list[Instance]:
+    """The instances that the stored plans of unfinished ``jobs`` draw, as being made."""
+    drafts = []
+    for job in jobs:
+        index = job.current
+        plan = job.known[index].plan if index is not None else ()
+        # a plan that draws an instance begins with that
+        if plan and _DRAWS in bytes(plan[0])[: len(_DRAWS)]:
+            step = msgspec.json.decode(plan[0], type=DrawInstance)
+            drafts.append(msgspec.structs.replace(step.draft, made_by=job.id))
+    return drafts
+
+
+_DRAWS = b'{"step":"instance.draw"'
 
 
 def draw_disks(world: World, drafts: tuple[Disk, ...], taken_ports: set[int]) -> tuple[Disk, ...]:

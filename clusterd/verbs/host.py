@@ -91,6 +91,7 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     log: Path
     hooks: tuple[Path, ...] = tuple(map(Path, names.HOOKS_DIRECTORIES))
     oses: tuple[Path, ...] = tuple(map(Path, names.OS_SEARCH_PATH))
+    iallocators: tuple[Path, ...] = tuple(map(Path, names.IALLOCATOR_SEARCH_PATH))
     networks: Path = Path("/sys/class/net")
     drbd: Path = Path("/sys/module/drbd")
 

@@ -26,6 +26,7 @@ JOB = {
     "opresult": [None],
     "opstatus": ["success"],
     "oplog": [[[1, [1_700_000_001, 7], "message", "hello"]]],
+    "opverdicts": [None],
     "opstart": [[1_700_000_000, 200]],
     "opexec": [[1_700_000_000, 300]],
     "opend": [[1_700_000_002, 0]],
