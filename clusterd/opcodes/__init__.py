@@ -8,7 +8,7 @@ import pkgutil
 from jobqueue.opcode import OpcodeKind, Registry
 
 SHARED_MODULES = frozenset(
-    {"fields", "locking", "requirements", "disk_steps", "drafts", "roles", "instance_choice"}
+    {"fields", "locking", "requirements", "disk_steps", "drafts", "roles", "placing"}
 )
 """Modules of this package that hold pieces which several opcodes share."""
 

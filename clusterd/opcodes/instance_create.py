@@ -14,7 +14,7 @@ from clusterd.iallocator.answers import Answer
 from clusterd.iallocator.choice import Choice, Taken, allocator_name
 from clusterd.iallocator.requests import Allocate
 from clusterd.model import AdminState, Instance, Node
-from clusterd.opcodes import drafts, instance_choice, locking, requirements
+from clusterd.opcodes import drafts, locking, placing, requirements
 from clusterd.opcodes.fields import (
     SHUTDOWN_TIMEOUT_S,
     Beparams,
@@ -260,8 +260,8 @@ def wanted(opcode: InstanceCreate, view: View, taken: Taken) -> Allocate | None:
     draft = floating(opcode, view)
     os_check = None if opcode.no_install else draft.os
     return Allocate(
-        instance=instance_choice.asked(view, draft, opcode.group_name),
-        excluded=instance_choice.excluded(view, draft, taken, os_check),
+        instance=placing.asked(view, draft, opcode.group_name),
+        excluded=placing.excluded(view, draft, taken, os_check),
     )
 
 
@@ -273,19 +273,19 @@ def floating(opcode: InstanceCreate, view: View) -> Instance:
     name_free(opcode, view)
     requirements.served(_not_served(opcode))
     template = template_of(opcode, view)
-    pair = instance_choice.placeholders(view, template, opcode.group_name)
+    pair = placing.placeholders(view, template, opcode.group_name)
     draft = draft_on(opcode, view, pair, None)
     if not opcode.ignore_ipolicy:
-        instance_choice.check_policy(view, draft, opcode.group_name)
+        placing.check_policy(view, draft, opcode.group_name)
     return draft
 
 
 def settle(opcode: InstanceCreate, view: View, answer: Answer) -> Chosen:
     """The opcode with its nodes."""
     if not answer.nodes:
-        raise instance_choice.none_found(view, opcode, opcode.instance_name, answer.info)
+        raise placing.none_found(view, opcode, opcode.instance_name, answer.info)
     needed = 2 if has_mirror(template_of(opcode, view)) else 1
-    nodes = instance_choice.nodes_of(view, opcode.instance_name, answer.nodes, needed)
+    nodes = placing.nodes_of(view, opcode.instance_name, answer.nodes, needed)
     return Chosen(opcode=placed(opcode, view, nodes))
 
 
@@ -307,7 +307,7 @@ def plan(opcode: InstanceCreate, view: View) -> Sequence[Step]:
     wish = msgspec.structs.replace(instance, admin_state=AdminState.DOWN)
     steps: list[Step] = [DrawInstance(draft=wish, network_port=port)]
     if opcode.iallocator:
-        steps.append(Say(text=instance_choice.selected(opcode)))
+        steps.append(Say(text=placing.selected(opcode)))
     if instance.disks:
         steps.append(Say(text="* creating instance disks..."))
         steps += _make_disks(instance, primary, secondary)

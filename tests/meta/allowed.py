@@ -16,7 +16,7 @@ ALLOWED: dict[tuple[str, Effect], str] = {
     ("cli/machine.py", Effect.RANDOM): "the real machine that commands and daemons are given",
     ("cli/session.py", Effect.CLOCK): "the outside of a command",
     ("cli/session.py", Effect.PROCESS): "gnt-instance console becomes the console's program",
-    ("clusterd/master/compose.py", Effect.THREAD): "sets the cluster's address beside the reactor",
+    ("clusterd/master/compose.py", Effect.THREAD): "address and placement, beside the reactor",
     ("clusterd/node/blocking.py", Effect.PROCESS): "runs the site's hooks and OS scripts",
     ("clusterd/node/blocking.py", Effect.THREAD): "blocking work of the node daemon",
     ("clusterd/simulation/cluster.py", Effect.RANDOM): "a seeded source: the same each time",

@@ -23,8 +23,6 @@ from tests.stories.operator import Operator
 WEB2 = msgspec.structs.replace(create("drbd"), instance_name="web2")
 
 ASKED = [
-    (msgspec.structs.replace(WEB2, iallocator="hail"), "allocator"),
-    (msgspec.structs.replace(WEB2, group_name="default"), "group"),
     (msgspec.structs.replace(WEB2, file_driver="blktap2"), "blktap2"),
     (InstanceFailover(instance_name="web1", cleanup=True), "cleanup"),
     (InstanceMigrate(instance_name="web1", iallocator="hail"), "allocator"),

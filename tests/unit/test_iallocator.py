@@ -47,6 +47,33 @@ NEW = NewInstance(
 )
 
 
+NODE_KEYS = {
+    "tags",
+    "primary_ip",
+    "secondary_ip",
+    "offline",
+    "drained",
+    "master_candidate",
+    "group",
+    "master_capable",
+    "vm_capable",
+    "ndparams",
+}
+ROOM_KEYS = {
+    "total_memory",
+    "reserved_memory",
+    "free_memory",
+    "total_disk",
+    "free_disk",
+    "total_spindles",
+    "free_spindles",
+    "total_cpus",
+    "reserved_cpus",
+    "i_pri_memory",
+    "i_pri_up_memory",
+}
+
+
 def written(request: Any) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(data.request_text(SmallCluster().view(), request))
     return found
@@ -83,33 +110,8 @@ def test_the_request_has_exactly_ganetis_keys() -> None:
         "ipolicy",
         "tags",
     }
-    always = {
-        "tags",
-        "primary_ip",
-        "secondary_ip",
-        "offline",
-        "drained",
-        "master_candidate",
-        "group",
-        "master_capable",
-        "vm_capable",
-        "ndparams",
-    }
-    room = {
-        "total_memory",
-        "reserved_memory",
-        "free_memory",
-        "total_disk",
-        "free_disk",
-        "total_spindles",
-        "free_spindles",
-        "total_cpus",
-        "reserved_cpus",
-        "i_pri_memory",
-        "i_pri_up_memory",
-    }
-    assert set(body["nodes"]["n1.example.com"]) == always | room
-    assert set(body["nodes"]["n3.example.com"]) == always
+    assert set(body["nodes"]["n1.example.com"]) == NODE_KEYS | ROOM_KEYS
+    assert set(body["nodes"]["n3.example.com"]) == NODE_KEYS
     assert body["nodes"]["n3.example.com"]["offline"]
     web = body["instances"]["web1.example.com"]
     assert web["nodes"] == ["n1.example.com", "n2.example.com"]
