@@ -59,6 +59,9 @@ def backends(settings: Settings, machine: Any) -> dict[str, Backend]:
         volume_groups=settings.storage.volume_groups,
         file_directories=settings.storage.file_directories,
         shared_file_directories=settings.storage.shared_file_directories,
+        ceph_config=settings.storage.ceph_config,
+        ceph_user=settings.storage.ceph_user,
+        ceph_pools=settings.storage.ceph_pools,
     )
     return {
         str(template): plugin.make(machine.commands, machine.threads, offered)

@@ -52,7 +52,13 @@ DISKPARAMS: dict[str, Params] = {
     "file": {},
     "gluster": {"access": "kernelspace", "host": "127.0.0.1", "port": 24007, "volume": "gv0"},
     "plain": {"stripes": 1},
-    "rbd": {"access": "kernelspace", "pool": "rbd"},
+    "rbd": {
+        "access": "userspace",
+        "config": "",
+        "namespace": "",
+        "pool": "rbd",
+        "user-id": "",
+    },
     "sharedfile": {},
 }
 DISK_TEMPLATES = (

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clusterd.model import Instance, Params
+import msgspec
+
+from clusterd.model import Disk, Instance, Params
 from clusterd.names import OS_API_VERSION
 from clusterd.view import View
-from hypervisors.guest import Guest, GuestDisk, GuestNic
+from hypervisors.guest import Guest, GuestDisk, GuestNic, NetworkDisk
+from storage.volume import VolumeStatus
 
 
 def guest_of(
@@ -15,10 +18,12 @@ def guest_of(
     instance: Instance,
     paths: Sequence[str],
     *,
+    statuses: Sequence[VolumeStatus] = (),
     hvparams: Params | None = None,
     beparams: Params | None = None,
 ) -> Guest:
-    """The guest; ``paths`` are its disks' devices on the node, in order."""
+    """The guest; ``paths`` are its disks' devices on the node, in order, ``statuses`` what the
+    node found of them: without, they are devices or raw files."""
     backend = {**view.beparams(instance), **(beparams or {})}
     return Guest(
         name=instance.name,
@@ -26,18 +31,25 @@ def guest_of(
         memory_mib=int(backend["maxmem"]),
         vcpus=int(backend["vcpus"]),
         disks=tuple(
-            GuestDisk(
-                path=path,
-                uuid=disk.uuid,
-                index=index,
-                kind="file" if disk.template in ("file", "sharedfile") else "block",
-                access=disk.mode,
-            )
+            _disk(disk, index, path, statuses[index] if statuses else None)
             for index, (disk, path) in enumerate(zip(instance.disks, paths, strict=True))
         ),
         nics=tuple(_nics(view, instance)),
         params={**view.hvparams(instance), **(hvparams or {})},
         network_port=instance.network_port,
+    )
+
+
+def _disk(disk: Disk, index: int, path: str, status: VolumeStatus | None) -> GuestDisk:
+    source = status.source if status is not None else None
+    return GuestDisk(
+        path=path,
+        uuid=disk.uuid,
+        index=index,
+        kind="file" if disk.template in ("file", "sharedfile") else "block",
+        access=disk.mode,
+        format=status.format if status is not None else "raw",
+        source=None if source is None else NetworkDisk(**msgspec.structs.asdict(source)),
     )
 
 

@@ -108,6 +108,9 @@ class StorageSection(Section, frozen=True, kw_only=True):
     volume_groups: tuple[str, ...] = ()
     file_directories: tuple[Absolute, ...] = ()
     shared_file_directories: tuple[Absolute, ...] = ()
+    ceph_config: Absolute = "/etc/ceph/ceph.conf"
+    ceph_user: str = ""
+    ceph_pools: tuple[str, ...] = ("rbd",)
 
 
 class Timeouts(Section, frozen=True, kw_only=True):

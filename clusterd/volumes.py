@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from clusterd.model import Disk, Instance, Node
+import msgspec
+
+from clusterd.model import Disk, Instance, Node, Params
 from clusterd.view import View
 from storage.plugin import Mirrored, Plugin, built_in
 from storage.volume import Mirror, Template, Volume
@@ -20,6 +22,7 @@ _NAMES = {
     "drbd": "{label}.disk{index}_data",
     "file": "{label}.file.disk{index}",
     "sharedfile": "{label}.sharedfile.disk{index}",
+    "rbd": "{label}.rbd.disk{index}",
     "memory": "{label}.disk{index}",
 }
 
@@ -40,6 +43,27 @@ def on_volume_group(template: str) -> bool:
     """True for templates whose disks are logical volumes."""
     plugin = _plugins().get(template)
     return plugin is not None and plugin.uses_volume_groups
+
+
+def has_any_pool(template: str) -> bool:
+    """True for templates whose pools a node need not know beforehand."""
+    plugin = _plugins().get(template)
+    return plugin is not None and plugin.any_pool
+
+
+def disk_parameters(template: str) -> frozenset[str]:
+    """The names of the template's own disk parameters, as users write them."""
+    plugin = _plugins().get(template)
+    if plugin is None:
+        return frozenset()
+    return frozenset(field.encode_name for field in msgspec.structs.fields(plugin.parameters))
+
+
+def checked_values(template: str, given: Params) -> None:
+    """Raises msgspec.ValidationError unless these are parameters of the template."""
+    plugin = _plugins().get(template)
+    if plugin is not None:
+        msgspec.convert(given, plugin.parameters, strict=False)
 
 
 def overhead_mib(template: str) -> int:

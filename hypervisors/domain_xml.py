@@ -15,7 +15,7 @@ import msgspec
 
 from hypervisors.domain_displays import add_displays
 from hypervisors.errors import BadParameter
-from hypervisors.guest import Guest, GuestDisk, GuestNic
+from hypervisors.guest import Guest, GuestDisk, GuestNic, NetworkDisk
 from hypervisors.kvm_parameters import DEFAULT_KVM_PATH, KvmParameters
 from hypervisors.processors import add_processors
 from hypervisors.xml_building import add, text_of
@@ -168,14 +168,18 @@ def _add_devices(
 def _add_disk(devices: ET.Element, disk: GuestDisk, parameters: KvmParameters) -> None:
     bus = _BUS.get(parameters.disk_type, "scsi")
     device = "lun" if parameters.disk_type == "scsi-block" else "disk"
-    element = add(devices, "disk", type=disk.kind, device=device)
-    driver = add(element, "driver", name="qemu", type="raw")
+    kind = "network" if disk.source is not None else disk.kind
+    element = add(devices, "disk", type=kind, device=device)
+    driver = add(element, "driver", name="qemu", type=disk.format)
     cache = _cache(disk, parameters)
     if cache:
         driver.set("cache", cache)
     driver.set("io", parameters.disk_aio)
     driver.set("discard", parameters.disk_discard)
-    add(element, "source", **{"dev" if disk.kind == "block" else "file": disk.path})
+    if disk.source is not None:
+        _add_network_source(element, disk.source)
+    else:
+        add(element, "source", **{"dev" if disk.kind == "block" else "file": disk.path})
     add(element, "target", dev=_letters(_PREFIX[bus], disk.index), bus=bus)
     if disk.access == "ro":
         add(element, "readonly")
@@ -183,10 +187,26 @@ def _add_disk(devices: ET.Element, disk: GuestDisk, parameters: KvmParameters) -
         add(element, "serial", disk.uuid[:SERIAL_LENGTH])
 
 
+def secret_usage(source: NetworkDisk) -> str:
+    """Under what name libvirt keeps the key of a network disk's user."""
+    return f"clusterd client.{source.user} of {source.config}"
+
+
+def _add_network_source(element: ET.Element, disk: NetworkDisk) -> None:
+    source = add(element, "source", protocol=disk.protocol, name=disk.name)
+    for host, port in disk.hosts:
+        add(source, "host", name=host, port=str(port))
+    if disk.config:
+        add(source, "config", file=disk.config)
+    if disk.keyring:
+        auth = add(source, "auth", username=disk.user)
+        add(auth, "secret", type="ceph", usage=secret_usage(disk))
+
+
 def _cache(disk: GuestDisk, parameters: KvmParameters) -> str:
     if parameters.disk_cache != "default":
         return parameters.disk_cache
-    return "none" if disk.kind == "block" or parameters.disk_aio == "native" else ""
+    return "none" if disk.source or disk.kind == "block" or parameters.disk_aio == "native" else ""
 
 
 def _add_removable(devices: ET.Element, parameters: KvmParameters) -> None:

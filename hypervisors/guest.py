@@ -10,6 +10,19 @@ import msgspec
 ParamValue = str | int | float | bool
 
 
+class NetworkDisk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the guest's process reaches a disk without a device on the node."""
+
+    protocol: Literal["rbd", "gluster"]
+    name: str
+    hosts: tuple[tuple[str, int], ...] = ()
+    config: str = ""
+    """Configuration file on the node."""
+    user: str = ""
+    keyring: str = ""
+    """File on the node with the user's key; without, the service's own rules find one."""
+
+
 class GuestDisk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One disk in the order the guest sees it; ``path`` is a block device or an image file."""
 
@@ -18,6 +31,9 @@ class GuestDisk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     index: int
     kind: Literal["block", "file"] = "block"
     access: Literal["rw", "ro"] = "rw"
+    format: Literal["raw", "qcow2"] = "raw"
+    source: NetworkDisk | None = None
+    """Where the disk really is, if not at ``path``, which is only its name then."""
 
 
 class GuestNic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -64,6 +64,10 @@ class Host:
         with self._below(path).open(encoding="utf-8") as file:
             return file.readline().strip()
 
+    def text(self, path: str) -> str:
+        """A small file. Raises OSError."""
+        return self._below(path).read_text(encoding="utf-8")
+
     def make_directory(self, path: str) -> None:
         """The directory exists. Raises OSError."""
         self._below(path).mkdir(mode=0o750, parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 
 from hypervisors import kvm_migration
 from hypervisors import libvirt_guests as guests
+from hypervisors.disk_secrets import define_secrets
 from hypervisors.domain_displays import has_display
 from hypervisors.domain_xml import domain_xml
 from hypervisors.errors import GuestMissing, HypervisorError, MigrationRunning, StillRunning
@@ -167,6 +168,7 @@ class KvmDriver(Driver):
         parameters = kvm_parameters(guest.params)
         decided = self._preparation.prepare(guest, parameters)
         flags = library.VIR_DOMAIN_START_PAUSED if paused else 0
+        define_secrets(library, connection, guest, self._host)
         connection.createXML(domain_xml(guest, parameters, decided), flags)
 
     def _accept_now(self, guest: Guest, library: Any, connection: Any) -> str:
@@ -175,6 +177,7 @@ class KvmDriver(Driver):
             guests.refuse_to_end_alive(guest.name, library, domain)
             guests.end(library, domain)
         decided = self._preparation.prepare(guest, kvm_parameters(guest.params))
+        define_secrets(library, connection, guest, self._host)
         token = kvm_migration.Token(accelerator=decided.accelerator)
         return msgspec.json.encode(token).decode()
 

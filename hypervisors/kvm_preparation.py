@@ -79,7 +79,7 @@ class Preparation:
 
     def _check_devices(self, guest: Guest) -> None:
         for disk in guest.disks:
-            if not self._host.exists(disk.path):
+            if disk.source is None and not self._host.exists(disk.path):
                 raise DeviceMissing(
                     f"disk {disk.index} of guest {guest.name}: {disk.path} does not exist on this "
                     "node; activate the disks",

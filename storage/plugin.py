@@ -41,6 +41,11 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     volume_groups: tuple[str, ...] = ("xenvg",)
     file_directories: tuple[str, ...] = ("/srv/ganeti/file-storage",)
     shared_file_directories: tuple[str, ...] = ("/srv/ganeti/shared-file-storage",)
+    ceph_config: str = "/etc/ceph/ceph.conf"
+    ceph_user: str = ""
+    """Without ``client.``; empty is ``admin``."""
+    ceph_pools: tuple[str, ...] = ("rbd",)
+    """Whose room and images are told of: POOL or POOL/NAMESPACE."""
 
 
 class NoParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +67,8 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
     """What a disk takes beside its own size on each node that holds it."""
     uses_volume_groups: bool = False
     uses_directories: bool = False
+    any_pool: bool = False
+    """Volumes may lie in pools that a node does not tell the room of."""
 
     @property
     def shared(self) -> bool:

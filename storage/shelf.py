@@ -16,8 +16,16 @@ from storage.errors import NotUpToDate, VolumeMissing
 from storage.twin_mirror import Copy, Meeting, Side, meet
 from storage.volume import Mirror, Template, Volume
 
+SHARED_TEMPLATES = (Template.SHAREDFILE, Template.RBD)
 Key = tuple[Template, str, str]
 """Template, pool and name of a piece of storage."""
+
+
+class Taken(msgspec.Struct, kw_only=True):
+    """A snapshot."""
+
+    size_mib: int
+    content: str
 
 
 class Piece(msgspec.Struct, kw_only=True):
@@ -27,6 +35,9 @@ class Piece(msgspec.Struct, kw_only=True):
     taken_mib: int
     owner: str
     copy: Copy = Copy()
+    snapshots: dict[str, Taken] = {}
+    origin: tuple[str, str, str] | None = None
+    """Pool, name and snapshot that it is a clone of."""
 
 
 class Attachment(msgspec.Struct, kw_only=True):
@@ -64,17 +75,22 @@ class Shelf:
         self.writes = 0
         self.in_use: Callable[[str], bool] = lambda path: False
         """Asked beside ``hold``: has something else, a guest, the device at a path open?"""
+        self.files: dict[str, int] = {}
+        """Image files of the node that volumes can be filled from: path -> MiB."""
+        self.shut_out: set[Key] = set()
+        """Whose writes from this node do not arrive any more, until its power was off."""
         self.wire = wire or Wire()
         self.wire.shelves[node] = self
 
     def pieces(self, template: Template) -> dict[Key, Piece]:
         """Where data of a template are: on the node, or shared by all."""
-        return self.wire.shared if template is Template.SHAREDFILE else self.own
+        return self.wire.shared if template in SHARED_TEMPLATES else self.own
 
     def power_off(self) -> None:
         """Attachments are gone; data stay."""
         self.powered = False
         self.attached.clear()
+        self.shut_out.clear()
         self.wire.settle()
 
     def power_on(self) -> None:
@@ -95,6 +111,30 @@ class Shelf:
         """Something has the device open."""
         return attachment.held or self.in_use(attachment.path)
 
+    def busy_anywhere(self, key: Key) -> bool:
+        """Something on any node has the volume open."""
+        found = self.attached.get(key)
+        return (found is not None and self.busy(found)) or bool(self.others_using(key))
+
+    def others_using(self, key: Key) -> list[Shelf]:
+        """The other nodes where something has a shared volume open, and may write it."""
+        if key[0] not in SHARED_TEMPLATES:
+            return []
+        return [
+            shelf
+            for node, shelf in sorted(self.wire.shelves.items())
+            if shelf is not self and key in shelf.attached and key not in shelf.shut_out
+            if shelf.busy(shelf.attached[key])
+        ]
+
+    def found_at(self, path: str) -> tuple[int, str]:
+        """Size and contents of an image file or an attached volume. Raises VolumeMissing."""
+        if path in self.files:
+            return self.files[path], path
+        key, _ = self._at(path)
+        piece = self.pieces(key[0])[key]
+        return piece.size_mib, piece.copy.content
+
     def read(self, path: str) -> str:
         """What a guest finds: the last write. Raises when nothing is attached."""
         key, _ = self._at(path)
@@ -106,6 +146,8 @@ class Shelf:
         key, attachment = self._at(path)
         if attachment.mirror is not None and not attachment.primary:
             raise NotUpToDate(f"{path} on {self.node} is not open for writing", subject=path)
+        if key in self.shut_out:
+            raise NotUpToDate(f"{path} on {self.node} was shut out", subject=path)
         self.wire.settle()
         self.writes += 1
         stamp = f"{self.node}#{self.writes}"
@@ -144,6 +186,8 @@ class Wire:
     ) -> None:
         self.shelves: dict[str, Shelf] = {}
         self.shared: dict[Key, Piece] = {}
+        self.shareable: set[Key] = set()
+        """Shared volumes that several nodes may write."""
         self._now = now or (lambda: 0.0)
         self._speed = sync_mib_per_s
         self._cut: set[frozenset[str]] = set()

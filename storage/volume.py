@@ -20,6 +20,7 @@ class Template(enum.StrEnum):
     FILE = "file"
     SHAREDFILE = "sharedfile"
     DISKLESS = "diskless"
+    RBD = "rbd"
     MEMORY = "memory"
 
 

@@ -12,7 +12,7 @@ from clusterd.steps.disks import (
     ShareVolume,
     UnshareVolume,
 )
-from clusterd.volumes import has_mirror
+from clusterd.volumes import has_mirror, is_shared
 from jobqueue.step import Step
 
 
@@ -69,6 +69,8 @@ def open_both(instance: Instance, source: Node, target: Node) -> list[Step]:
         name = instance.uuid
         mirrored = has_mirror(disk.template)
         steps.append(AttachVolume(instance=name, disk=index, node=target.name, keep=mirrored))
+        if is_shared(disk.template):
+            steps.append(ShareVolume(instance=name, disk=index, node=target.name))
         if not mirrored:
             continue
         steps += [
@@ -100,4 +102,6 @@ def close_source(instance: Instance, source: Node, target: Node) -> list[Step]:
                     instance=name, disk=index, node=source.name, optional=True, patience_s=60.0
                 )
             )
+        if is_shared(disk.template):
+            steps.append(UnshareVolume(instance=name, disk=index, node=target.name, optional=True))
     return steps

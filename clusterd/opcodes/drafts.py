@@ -10,9 +10,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from clusterd.model import Cluster, Disk, DrbdPair, Nic, Node, Params
 from clusterd.names import DEFAULT_VG, MAX_DISKS, MAX_NICS
 from clusterd.view import View
+from clusterd.volumes import checked_values, disk_parameters
 from jobqueue.errors import Refused
 
 MAC = re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}\Z")
@@ -21,6 +24,8 @@ NONE = ("", "none", "None")
 
 DISK_KEYS = frozenset({"size", "mode", "name", "vg", "metavg", "spindles", "access", "dev_type"})
 NIC_KEYS = frozenset({"mac", "ip", "mode", "link", "vlan", "name", "bridge", "network"})
+_PER_DISK = ("rbd", "ext", "gluster")
+"""Templates whose parameters may be given for one disk; those of others hold for all disks."""
 NIC_MODES = ("bridged", "routed", "openvswitch")
 
 
@@ -54,7 +59,8 @@ def disk(
     subdirectory: str | None = None,
 ) -> Disk:
     """The draft of one disk."""
-    unknown = sorted(set(spec) - DISK_KEYS)
+    own = disk_parameters(template) if template in _PER_DISK else frozenset()
+    unknown = sorted(set(spec) - DISK_KEYS - own)
     if unknown:
         raise Refused(f"Disk {index}: unknown parameter '{unknown[0]}'", "wrong_input")
     size = spec.get("size")
@@ -79,7 +85,20 @@ def disk(
         mode="ro" if mode == "ro" else "rw",
         name=item_name(f"Disk {index}", spec),
         drbd=pair,
+        params=_own_parameters(index, spec, template, own),
     )
+
+
+def _own_parameters(
+    index: int, spec: Mapping[str, Any], template: str, own: frozenset[str]
+) -> Params:
+    """The template's parameters that are given for this disk alone."""
+    given = {key: spec[key] for key in sorted(own & set(spec)) if spec[key] is not None}
+    try:
+        checked_values(template, given)
+    except msgspec.ValidationError as error:
+        raise Refused(f"Disk {index}: {error}", "wrong_input") from None
+    return given
 
 
 def _pools(
@@ -96,6 +115,11 @@ def _pools(
         meta = spec.get("metavg") or (params.get("metavg") if template == "drbd" else None)
         data = str(spec.get("vg") or group)
         return data, str(meta or data) if template == "drbd" else ""
+    if template == "rbd":
+        params = view.diskparams("rbd", node.group)
+        pool = str(spec.get("pool") or params.get("pool") or "rbd")
+        namespace = str(spec.get("namespace") or params.get("namespace") or "")
+        return f"{pool}/{namespace}" if namespace else pool, ""
     if template in ("file", "sharedfile"):
         base = cluster.file_storage_dir if template == "file" else cluster.shared_file_storage_dir
         if not base:

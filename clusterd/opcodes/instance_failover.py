@@ -34,6 +34,7 @@ from clusterd.steps.instances import (
     MoveInstance,
 )
 from clusterd.view import View
+from clusterd.volumes import is_shared
 from jobqueue.errors import Refused
 from jobqueue.lock import Lock
 from jobqueue.opcode import Opcode, OpcodeKind
@@ -139,7 +140,11 @@ def failover(
     if instance.admin_state is AdminState.UP:
         steps.append(Say(text=f"* activating the disks on target node {target.name}"))
         steps += disk_steps.activate(
-            instance, target, source if answers else None, force=ignore_consistency
+            instance,
+            target,
+            source if answers else None,
+            # nobody else can shut out a node that does not answer
+            force=ignore_consistency or (not answers and is_shared(instance.disk_template)),
         )
         steps.append(Say(text=f"* starting the instance on the target node {target.name}"))
         steps.append(StartGuest(instance=instance.uuid, node=target.name))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from clusterd import capacity
 from clusterd.model import AdminState, Instance, Node
 from clusterd.view import View
-from clusterd.volumes import has_mirror, is_shared
+from clusterd.volumes import has_any_pool, has_mirror, is_shared
 from jobqueue.errors import Refused
 
 TAG = re.compile(r"^[\w.+*/:@-]{1,128}\Z")
@@ -77,6 +77,8 @@ def disk_free(view: View, node: Node, instance: Instance) -> None:
     """The node has room for all disks of a new instance."""
     for (template, pool), needed in sorted(capacity.disk_need_mib(instance).items()):
         free = capacity.free_disk_mib(view, node, template, pool)
+        if free is None and has_any_pool(template):
+            continue
         if free is None:
             what = "volume group" if template in ("plain", "drbd") else "directory"
             raise Refused(

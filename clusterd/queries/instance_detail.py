@@ -105,6 +105,8 @@ def logical_id(view: View, instance: Instance, disk: Disk, node: Node) -> list[A
         return [*pair.nodes, pair.port, *pair.minors, pair.secret]
     if disk.template in ("file", "sharedfile"):
         return ["loop", f"{volume.pool}/{instance.name}/{volume.name}"]
+    if disk.template == "rbd":
+        return ["rbd", volume.name]
     return [volume.pool, volume.name]
 
 

@@ -91,7 +91,7 @@ def first_objects(names: Iterable[str]) -> list[Cluster | Group | Node]:
         volume_group_name="xenvg",
         file_storage_dir="/srv/ganeti/file-storage",
         shared_file_storage_dir="/srv/ganeti/shared-file-storage",
-        enabled_disk_templates=("drbd", "plain", "file", "sharedfile", "diskless", "memory"),
+        enabled_disk_templates=("drbd", "plain", "file", "sharedfile", "rbd", "diskless", "memory"),
         enabled_hypervisors=("memory",),
         nicparams={"link": "br0"},
         diskparams={"drbd": {"metavg": "xenvg"}},

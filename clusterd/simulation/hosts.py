@@ -44,12 +44,14 @@ TEMPLATES = (
     Template.DRBD,
     Template.FILE,
     Template.SHAREDFILE,
+    Template.RBD,
     Template.MEMORY,
 )
 POOLS = {
     "xenvg": 1024 * 1024,
     "/srv/ganeti/file-storage": 1024 * 1024,
     "/srv/ganeti/shared-file-storage": 1024 * 1024,
+    "rbd": 1024 * 1024,
     "memory": 1024 * 1024,
 }
 RHYTHM = Rhythm(interval_s=10.0, soon_s=0.05, longest_silence_s=60.0)

@@ -118,6 +118,7 @@ RUNS = (create("drbd"),)
 DOWN = (create("drbd", start=False),)
 PLAIN = (create("plain"),)
 SHARED = (create("sharedfile"),)
+NETWORKED = (create("rbd"),)
 LOST = (*RUNS, NodeSetParams(node_name="node2", offline=True))
 
 CREATING = (
@@ -129,6 +130,8 @@ CREATING = (
     Scenario(name="create-plain", act=(create("plain"),)),
     Scenario(name="create-file", act=(create("file"),)),
     Scenario(name="create-sharedfile", act=(create("sharedfile"),)),
+    Scenario(name="create-rbd", act=(create("rbd"),)),
+    Scenario(name="remove-rbd", given=NETWORKED, act=(InstanceRemove(instance_name=NAME),)),
     Scenario(name="create-diskless", act=(create("diskless"),)),
     Scenario(name="remove-drbd", given=RUNS, act=(InstanceRemove(instance_name=NAME),)),
     Scenario(name="remove-plain", given=PLAIN, act=(InstanceRemove(instance_name=NAME),)),
@@ -192,6 +195,11 @@ MOVING = (
         act=(InstanceMigrate(instance_name=NAME, target_node="node2"),),
     ),
     Scenario(
+        name="migrate-rbd",
+        given=NETWORKED,
+        act=(InstanceMigrate(instance_name=NAME, target_node="node2"),),
+    ),
+    Scenario(
         name="migrate-cleanup",
         given=RUNS,
         act=(InstanceMigrate(instance_name=NAME, cleanup=True),),
@@ -222,6 +230,15 @@ MOVING = (
         ),
         dark="node2",
         act=(InstanceFailover(instance_name=NAME, ignore_consistency=True),),
+    ),
+    Scenario(
+        name="failover-rbd-offline",
+        given=(
+            create("rbd", pnode="node2"),
+            NodeSetParams(node_name="node2", offline=True),
+        ),
+        dark="node2",
+        act=(InstanceFailover(instance_name=NAME, target_node="node3"),),
     ),
     Scenario(
         name="failover-shared",

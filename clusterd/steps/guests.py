@@ -17,6 +17,7 @@ from hypervisors.guest import Guest
 from hypervisors.interface import Driver
 from jobqueue.errors import Refused
 from jobqueue.step import NOTHING, Outcome, Patience, Step
+from storage.volume import VolumeStatus
 
 DESTROY_PATIENCE = Patience(for_s=120.0)
 
@@ -47,7 +48,15 @@ class OnGuest(Step, frozen=True, kw_only=True):
 
 async def linked_paths(world: World, instance: Instance, node: str) -> tuple[str, ...]:
     """The links to the instance's attached disks on a node, made if missing."""
+    return (await linked_disks(world, instance, node))[0]
+
+
+async def linked_disks(
+    world: World, instance: Instance, node: str
+) -> tuple[tuple[str, ...], tuple[VolumeStatus, ...]]:
+    """The same, and what the node found of each disk."""
     paths = []
+    statuses = []
     host = world.configuration.node(node)
     for index, disk in enumerate(instance.disks):
         volume = volume_on(world.view(), instance, disk, host)
@@ -60,9 +69,11 @@ async def linked_paths(world: World, instance: Instance, node: str) -> tuple[str
                 subject=disk.uuid,
             )
         paths.append(status.path)
+        statuses.append(status)
     if not paths:
-        return ()
-    return await world.node(node).link_disks(instance.name, tuple(paths))
+        return (), ()
+    links = await world.node(node).link_disks(instance.name, tuple(paths))
+    return links, tuple(statuses)
 
 
 async def described(
@@ -74,8 +85,10 @@ async def described(
     beparams: Params | None = None,
 ) -> Guest:
     """The instance's guest with the disks as they are linked on ``node``."""
-    paths = await linked_paths(world, instance, node)
-    return guest_of(world.view(), instance, paths, hvparams=hvparams, beparams=beparams)
+    paths, statuses = await linked_disks(world, instance, node)
+    return guest_of(
+        world.view(), instance, paths, statuses=statuses, hvparams=hvparams, beparams=beparams
+    )
 
 
 def outline(world: World, instance: Instance) -> Guest:
@@ -231,8 +244,13 @@ class RunOs(OnGuest, frozen=True, kw_only=True, tag="guest.run-os"):
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
         instance = self.wanted(world)
-        paths = await linked_paths(world, instance, self.node)
+        paths, statuses = await linked_disks(world, instance, self.node)
         environment = os_environment(world.view(), instance, paths)
+        environment |= {
+            f"DISK_{index}_URI": status.source.uri
+            for index, status in enumerate(statuses)
+            if status.source is not None
+        }
         environment |= {f"OSP_{key.upper()}": text for key, text in self.parameters.items()}
         run = OsRun(
             os=instance.os, action=self.action, instance=instance.name, environment=environment

@@ -31,7 +31,7 @@ ASKED = [
     (NodeSetParams(node_name="node2", powered=False), "power state"),
     (ClusterSetParams(prealloc_wipe_disks=True), "wiping"),
     (ClusterSetParams(enabled_hypervisors=("memory", "xen-pvm")), "xen-pvm"),
-    (ClusterSetParams(diskparams={"rbd": {"pool": "rbd"}}), "rbd"),
+    (ClusterSetParams(diskparams={"nosuch": {"pool": "rbd"}}), "nosuch"),
     (ClusterVerify(verify_clutter=True), "SSH"),
 ]
 

@@ -17,10 +17,11 @@ from storage.commands import ThreadedCommands
 from storage.diskless import DisklessBackend
 from storage.file import FLOCK, FileBackend, SharedFileBackend
 from storage.memory import memory_backend
-from storage.shelf import Shelf, Wire
+from storage.shelf import Shelf, Wire, key_of
 from storage.volume import Health, Link, Mirror, Template, Volume
 from tests.contracts.storage import InPlace, StorageWorld, backend_contract, finish
 from tests.contracts.storage_mirror import Mirrored, MirrorWorld, mirror_contract
+from tests.contracts.storage_snapshots import SnapshotWorld, snapshot_contract
 
 POOL = "xenvg"
 F_OFD_SETLK = 37
@@ -59,7 +60,7 @@ def volume_of(template: Template, number: int, size_mib: int = 32, node: int = 0
     )
 
 
-class MemoryWorld(StorageWorld):
+class MemoryWorld(SnapshotWorld):
     """One pretended node."""
 
     def __init__(self, template: Template) -> None:
@@ -88,6 +89,20 @@ class MemoryWorld(StorageWorld):
 
     def close(self) -> None:
         self.shelf.attached.clear()
+
+    def put(self, volume: Volume, text: str) -> None:
+        path = finish(self.backend.attach(volume))
+        key = key_of(volume)
+        self.shelf.write(path)
+        piece = self.shelf.pieces(volume.template)[key]
+        piece.copy = msgspec.structs.replace(piece.copy, content=text)
+
+    def get(self, volume: Volume) -> str:
+        return self.shelf.content(volume).removeprefix("/images/")
+
+    def image_file(self, text: str, size_mib: int) -> str:
+        self.shelf.files[f"/images/{text}"] = size_mib
+        return f"/images/{text}"
 
 
 class FileWorld(StorageWorld):
@@ -185,6 +200,9 @@ TestMemory = backend_contract(lambda: MemoryWorld(Template.MEMORY))
 TestMemoryPlain = backend_contract(lambda: MemoryWorld(Template.PLAIN))
 TestMemoryFile = backend_contract(lambda: MemoryWorld(Template.FILE))
 TestMemorySharedFile = backend_contract(lambda: MemoryWorld(Template.SHAREDFILE))
+TestMemoryRbd = backend_contract(lambda: MemoryWorld(Template.RBD))
+TestMemorySnapshots = snapshot_contract(lambda: MemoryWorld(Template.MEMORY))
+TestMemoryRbdSnapshots = snapshot_contract(lambda: MemoryWorld(Template.RBD))
 TestMemoryMirrorAlone = backend_contract(lambda: MemoryWorld(Template.DRBD))
 TestMemoryMirror = mirror_contract(MemoryPair)
 TestFile = backend_contract(lambda: FileWorld(FileBackend))

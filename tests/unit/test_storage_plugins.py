@@ -35,6 +35,7 @@ def test_what_the_master_reads() -> None:
     plugins = built_in()
     internal = [t for t, plugin in plugins.items() if plugin.mirrored is Mirrored.INTERNAL]
     assert internal == [Template.DRBD]
-    assert [t for t, p in plugins.items() if p.shared] == [Template.DISKLESS, Template.SHAREDFILE]
+    shared = [Template.DISKLESS, Template.RBD, Template.SHAREDFILE]
+    assert [t for t, p in plugins.items() if p.shared] == shared
     assert plugins[Template.DRBD].overhead_mib == 128
     assert msgspec.to_builtins(plugins[Template.DRBD].parameters())["resync-rate"] == 61440

@@ -1,0 +1,235 @@
+"""In-memory volumes without a mirror, with snapshots and clones: what most twins share.
+
+Contents are names of writes. A clone holds the contents that its snapshot had; it is told apart
+from a copy by its ``origin``, which keeps the snapshot from being removed.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+from storage.errors import (
+    HasChildren,
+    NoSpace,
+    PoolMissing,
+    SizeDiffers,
+    Unsupported,
+    VolumeBusy,
+    VolumeMissing,
+)
+from storage.interface import Backend
+from storage.shelf import Attachment, Piece, Shelf, Taken, key_of
+from storage.twin_mirror import Copy
+from storage.volume import Capacity, Health, Snapshot, Stored, Template, Volume, VolumeStatus
+
+
+class MemoryBackend(Backend):
+    """Volumes without a mirror on a shelf. Holds no state of its own."""
+
+    template = Template.MEMORY
+    path: ClassVar[str] = "/dev/{pool}/{name}"
+    snaps: ClassVar[bool] = True
+    """Keeps snapshots; without them origins are copied."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._pieces = shelf.pieces(self.template)
+
+    async def ensure(self, volume: Volume) -> None:
+        """See ``Backend``."""
+        taken_mib = volume.size_mib + _overhead_mib(volume)
+        found = self._pieces.get(key_of(volume))
+        if found is not None and found.size_mib != volume.size_mib:
+            raise SizeDiffers(
+                f"{volume.name} has {found.size_mib} MiB, {volume.size_mib} MiB are wanted",
+                subject=volume.name,
+            )
+        if found is not None:
+            return
+        if volume.pool not in self._shelf.pools:
+            raise PoolMissing(f"pool {volume.pool} does not exist here", subject=volume.pool)
+        if taken_mib > self._free_mib(volume.pool):
+            raise NoSpace(f"pool {volume.pool} has too little free space", subject=volume.name)
+        self._pieces[key_of(volume)] = Piece(
+            size_mib=volume.size_mib, taken_mib=taken_mib, owner=volume.owner
+        )
+        if volume.origin is not None:
+            self._begin_from_origin(volume)
+
+    async def forget(self, volume: Volume) -> None:
+        """See ``Backend``."""
+        piece = self._pieces.get(key_of(volume))
+        for name in piece.snapshots if piece else ():
+            self._refuse_children(volume, name)
+        await self.detach(volume)
+        self._pieces.pop(key_of(volume), None)
+
+    async def attach(self, volume: Volume, *, clean: bool = False) -> str:
+        """See ``Backend``."""
+        if key_of(volume) not in self._pieces:
+            raise VolumeMissing(f"{volume.name} is not on this node", subject=volume.name)
+        path = self.path.format(pool=volume.pool, name=volume.name, label=volume.label)
+        return self._attach(volume, path).path
+
+    async def detach(self, volume: Volume) -> None:
+        """See ``Backend``."""
+        await self.close(volume)
+        self._shelf.attached.pop(key_of(volume), None)
+        self._shelf.wire.settle()
+
+    async def open(self, volume: Volume, *, force: bool = False) -> None:
+        """See ``Backend``."""
+        self._attachment(volume)
+
+    async def close(self, volume: Volume) -> None:
+        """See ``Backend``."""
+        attachment = self._shelf.attached.get(key_of(volume))
+        if attachment is not None and self._shelf.busy(attachment):
+            raise VolumeBusy(f"{volume.name} is open; stop what uses it", subject=volume.name)
+
+    async def share(self, volume: Volume, *, allowed: bool) -> None:
+        """No mirror: nothing to do."""
+
+    async def reconnect(self, volume: Volume, *, discard_local: bool = False) -> None:
+        """No mirror: nothing to do."""
+
+    async def snapshot(self, volume: Volume, name: str) -> None:
+        """See ``Backend``."""
+        piece = self._piece(volume)
+        if not self.snaps:
+            raise Unsupported(f"template {self.template} keeps no snapshots", subject=volume.name)
+        piece.snapshots.setdefault(name, Taken(size_mib=piece.size_mib, content=piece.copy.content))
+
+    async def forget_snapshot(self, volume: Volume, name: str) -> None:
+        """See ``Backend``."""
+        piece = self._pieces.get(key_of(volume))
+        if piece is not None:
+            self._refuse_children(volume, name)
+            piece.snapshots.pop(name, None)
+
+    async def revert(self, volume: Volume, name: str) -> None:
+        """See ``Backend``."""
+        piece = self._piece(volume)
+        if name not in piece.snapshots:
+            raise VolumeMissing(f"{volume.name} has no snapshot {name}", subject=volume.name)
+        if self._shelf.busy_anywhere(key_of(volume)):
+            raise VolumeBusy(f"{volume.name} is open; stop what uses it", subject=volume.name)
+        piece.copy = Copy(current=piece.copy.current, content=piece.snapshots[name].content)
+
+    async def flatten(self, volume: Volume) -> None:
+        """See ``Backend``."""
+        self._piece(volume).origin = None
+
+    async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> None:
+        """See ``Backend``. A file has its path as contents, a device its volume's."""
+        piece = self._piece(volume)
+        self._attachment(volume)
+        size_mib, content = self._shelf.found_at(path)
+        if size_mib > piece.size_mib:
+            raise NoSpace(f"{path} is larger than {volume.name}", subject=volume.name)
+        piece.copy = msgspec.structs.replace(piece.copy, content=content)
+
+    async def look(self, volume: Volume) -> VolumeStatus:
+        """See ``Backend``."""
+        piece = self._pieces.get(key_of(volume))
+        if piece is None:
+            return VolumeStatus(uuid=volume.uuid, present=False)
+        attachment = self._shelf.attached.get(key_of(volume))
+        return VolumeStatus(
+            uuid=volume.uuid,
+            present=True,
+            path=attachment.path if attachment else None,
+            size_mib=piece.size_mib,
+            health=Health.OK,
+            origin=None if piece.origin is None else "{}/{}@{}".format(*piece.origin),
+            snapshots=tuple(
+                Snapshot(name=name, size_mib=taken.size_mib, children=self._children(volume, name))
+                for name, taken in piece.snapshots.items()
+            ),
+        )
+
+    async def list(self) -> tuple[Stored, ...]:
+        """See ``Backend``."""
+        return tuple(
+            Stored(
+                template=self.template,
+                pool=key[1],
+                name=key[2],
+                size_mib=self._pieces[key].size_mib,
+                owner=self._pieces[key].owner or None,
+                attached=key in self._shelf.attached,
+            )
+            for key in sorted(self._pieces)
+            if key[0] is self.template
+        )
+
+    async def capacity(self) -> tuple[Capacity, ...]:
+        """See ``Backend``."""
+        return tuple(
+            Capacity(
+                template=self.template,
+                pool=pool,
+                total_mib=self._shelf.pools[pool],
+                free_mib=self._free_mib(pool),
+            )
+            for pool in sorted(self._shelf.pools)
+        )
+
+    def _begin_from_origin(self, volume: Volume) -> None:
+        origin, piece = volume.origin, self._pieces[key_of(volume)]
+        assert origin is not None
+        parent = self._pieces.get((self.template, origin.pool, origin.name))
+        taken = parent.snapshots.get(origin.snapshot) if parent else None
+        if taken is None or taken.size_mib > volume.size_mib:
+            del self._pieces[key_of(volume)]
+            raise VolumeMissing(
+                f"snapshot {origin.name}@{origin.snapshot} is not here, or is larger than"
+                f" {volume.name}",
+                subject=origin.name,
+            )
+        piece.copy = Copy(current=piece.copy.current, content=taken.content)
+        piece.origin = (origin.pool, origin.name, origin.snapshot)
+
+    def _children(self, volume: Volume, snapshot: str) -> tuple[str, ...]:
+        wanted = (volume.pool, volume.name, snapshot)
+        return tuple(
+            key[2]
+            for key, piece in sorted(self._pieces.items())
+            if key[0] is self.template and piece.origin == wanted
+        )
+
+    def _refuse_children(self, volume: Volume, snapshot: str) -> None:
+        children = self._children(volume, snapshot)
+        if children:
+            raise HasChildren(
+                f"snapshot {volume.name}@{snapshot} has {len(children)} children:"
+                f" {', '.join(children)}; flatten or remove them first",
+                subject=volume.name,
+            )
+
+    def _piece(self, volume: Volume) -> Piece:
+        piece = self._pieces.get(key_of(volume))
+        if piece is None:
+            raise VolumeMissing(f"{volume.name} is not on this node", subject=volume.name)
+        return piece
+
+    def _free_mib(self, pool: str) -> int:
+        taken = sum(piece.taken_mib for key, piece in self._pieces.items() if key[1] == pool)
+        return self._shelf.pools[pool] - taken
+
+    def _attach(self, volume: Volume, path: str) -> Attachment:
+        fresh = Attachment(path=path, mirror=volume.mirror)
+        return self._shelf.attached.setdefault(key_of(volume), fresh)
+
+    def _attachment(self, volume: Volume) -> Attachment:
+        self._shelf.wire.settle()
+        found = self._shelf.attached.get(key_of(volume))
+        if found is None:
+            raise VolumeMissing(f"{volume.name} is not attached here", subject=volume.name)
+        return found
+
+
+def _overhead_mib(volume: Volume) -> int:
+    return volume.mirror.meta_size_mib if volume.mirror else 0
