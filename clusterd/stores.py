@@ -50,10 +50,10 @@ class EtcdLink:
         self._pool.maxPersistentPerHost = KEPT_CONNECTIONS
         self._pool.retryAutomatically = False
         patience = Patience() if patience is None else patience
-        agent = _WEB.Agent(
+        self.agent = _WEB.Agent(
             reactor, OwnAuthority(identity), connectTimeout=patience.member_s, pool=self._pool
         )
-        self.gateway = Gateway(endpoints, agent, reactor, patience)
+        self.gateway = Gateway(endpoints, self.agent, reactor, patience)
 
     def store(self, name: str) -> EtcdStore:
         """A store object; ``name`` was never used before."""

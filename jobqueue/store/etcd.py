@@ -7,12 +7,18 @@ that dies leaves nothing behind but a small key of its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
-from jobqueue.errors import StoreAway
+import structlog
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from jobqueue.errors import StoreAway, StoreError
 from jobqueue.retry import Clock
 from jobqueue.store.etcd_gateway import Compacted, Gateway
 from jobqueue.store.etcd_leases import EtcdLeases
+from jobqueue.store.etcd_room import make_room
 from jobqueue.store.etcd_stream import Stream
 from jobqueue.store.etcd_transaction import Applied
 from jobqueue.store.etcd_watch import Knowledge
@@ -22,8 +28,11 @@ from jobqueue.store.interface import Entry, Store, Transaction, Watcher, check_b
 from jobqueue.store.leadership import Leases
 from jobqueue.store.watchers import Watchers
 
-PAGE_KEYS = 1000
-"""Read at once; values are small, and the whole of a large one is at most 1 MiB."""
+LOG = structlog.get_logger("store")
+
+FIRST_PAGE_KEYS, MOST_PAGE_KEYS = 250, 5000
+PAGE_BYTES = 2 * 1024 * 1024
+"""How much is read at once, so that no answer takes longer than a member is waited for."""
 
 COMPACTED_READS = 3
 """A long read whose revision was compacted meanwhile is begun anew so often."""
@@ -32,12 +41,18 @@ COMPACTED_READS = 3
 class EtcdStore(Store):
     """One process's view of an etcd cluster."""
 
+    room_every_s = 30.0
+    """Not more often, as making room stops each member for a while."""
+
     def __init__(self, gateway: Gateway, clock: Clock, name: str) -> None:
         """``name``: unique among all store objects that ever use this cluster (draw it)."""
         self._gateway = gateway
         self._clock = clock
         self._watchers = Watchers()
         self._writer = Writer(gateway, name, self._tell_own)
+        self._writer.full = self._make_room
+        self._room_made_at = -math.inf
+        self._making_room: Deferred[None] | None = None
         self._streams: list[Stream] = []
         self._leases = EtcdLeases(gateway, self._check_open)
         self._closing = False
@@ -81,6 +96,8 @@ class EtcdStore(Store):
         """See the contract."""
         self._closing = True
         await self._writer.drained()
+        if self._making_room is not None:
+            self._making_room.cancel()
         streams, self._streams = self._streams, []
         for stream in streams:
             stream.close()
@@ -114,6 +131,17 @@ class EtcdStore(Store):
             if changes:
                 self._watchers.tell(changes)
 
+    def _make_room(self) -> None:
+        """There was none; whoever waits tries again meanwhile."""
+        now = self._clock.seconds()
+        if self._making_room is None and now >= self._room_made_at + self.room_every_s:
+            self._room_made_at = now
+            self._making_room = Deferred.fromCoroutine(make_room(self._gateway))
+            self._making_room.addErrback(_not_made).addCallback(self._room_made)
+
+    def _room_made(self, nothing: None) -> None:
+        self._making_room = None
+
     def _seen(self, revision: int) -> None:
         for stream in self._streams:
             stream.knowledge.seen(revision)
@@ -131,8 +159,10 @@ class EtcdStore(Store):
 
     async def _read_pages(self, start: bytes, keys_only: bool) -> tuple[list[KeyValue], int]:
         found: list[KeyValue] = []
-        request = range_request(start, limit=str(PAGE_KEYS), keys_only=keys_only)
+        keys = FIRST_PAGE_KEYS
+        request = range_request(start, keys_only=keys_only)
         while True:
+            request["limit"] = str(keys)
             answer = await self._gateway.ask("kv/range", request, RangeAnswer)
             if not found:
                 revision = answer.header.revision
@@ -142,3 +172,12 @@ class EtcdStore(Store):
             if not answer.more:
                 return found, revision
             request["key"] = answer.kvs[-1].key + b"\0"
+            size_bytes = sum(len(kv.key) + len(kv.value) for kv in answer.kvs)
+            keys = min(max(PAGE_BYTES * len(answer.kvs) // size_bytes, 1), MOST_PAGE_KEYS)
+
+
+def _not_made(failure: Failure) -> None:
+    if not isinstance(failure.value, StoreError | CancelledError):
+        LOG.error("no room made in etcd", exc_info=failure.value)
+        return
+    LOG.error("no room made in etcd", error=failure.getErrorMessage())

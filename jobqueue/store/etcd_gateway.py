@@ -15,16 +15,28 @@ import structlog
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionClosed,
+    ConnectionLost,
+    DNSLookupError,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone, ResponseFailed, ResponseNeverReceived
+from twisted.web.client import (
+    RequestGenerationFailed,
+    RequestTransmissionFailed,
+    ResponseDone,
+    ResponseFailed,
+    ResponseNeverReceived,
+)
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 
 from jobqueue.errors import LeaseGone, StoreAway, StoreError, StoreFull, TooLarge
 from jobqueue.retry import Clock
-from jobqueue.store.etcd_wire import Header, Refusal, StatusAnswer, decode, encode
+from jobqueue.store.etcd_wire import Header, Nothing, Refusal, StatusAnswer, decode, encode
 
 LOG = structlog.get_logger("store")
 
@@ -35,8 +47,11 @@ JSON = Headers({"Content-Type": ["application/json"]})
 LOST = (
     DeferredTimeout,
     ConnectError,
-    ConnectionDone,
-    ConnectionLost,
+    ConnectingCancelledError,
+    ConnectionClosed,
+    DNSLookupError,
+    RequestGenerationFailed,
+    RequestTransmissionFailed,
     ResponseFailed,
     ResponseNeverReceived,
 )
@@ -106,7 +121,7 @@ class Gateway:
         while True:
             endpoint = self.endpoint
             try:
-                return await self.ask_one(endpoint, path, body, shape)
+                return await self._ask_one(endpoint, path, body, shape, self.patience.member_s)
             except (_TryAnother, *LOST) as error:
                 why = str(error) or type(error).__name__
             self.failed(endpoint)
@@ -119,10 +134,21 @@ class Gateway:
                 )
             await self.pause(self.patience.pause_s)
 
-    async def ask_one(self, endpoint: str, path: str, body: bytes, shape: type[T]) -> T:
+    async def ask_only(
+        self, endpoint: str, path: str, message: dict[str, Any], patience: Patience
+    ) -> None:
+        """Have this member do it; raises StoreError."""
+        try:
+            await self._ask_one(endpoint, path, encode(message), Nothing, patience.member_s)
+        except (_TryAnother, *LOST) as error:
+            raise StoreAway(f"etcd at {endpoint} does not answer: {error!r}") from None
+
+    async def _ask_one(
+        self, endpoint: str, path: str, body: bytes, shape: type[T], member_s: float
+    ) -> T:
         """The answer of this member, or one of ``LOST`` or ``_TryAnother``."""
         answering = Deferred.fromCoroutine(self._post(f"{endpoint}/v3/{path}", body))
-        status, text = await answering.addTimeout(self.patience.member_s, self._clock)  # type: ignore[arg-type]
+        status, text = await answering.addTimeout(member_s, self._clock)  # type: ignore[arg-type]
         if status != 200:
             raise _refusal(status, text)
         try:
@@ -142,8 +168,8 @@ class Gateway:
         found: dict[str, StatusAnswer | None] = {}
         for endpoint in self.endpoints:
             try:
-                found[endpoint] = await self.ask_one(
-                    endpoint, "maintenance/status", b"{}", StatusAnswer
+                found[endpoint] = await self._ask_one(
+                    endpoint, "maintenance/status", b"{}", StatusAnswer, self.patience.member_s
                 )
             except (_TryAnother, StoreError, *LOST):
                 found[endpoint] = None

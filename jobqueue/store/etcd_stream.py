@@ -35,8 +35,8 @@ from jobqueue.store.interface import Change
 LOG = structlog.get_logger("store")
 
 LIFE_S = 30.0
-PAUSE_S = 0.3
-"""Before a stream that broke is begun anew."""
+PAUSE_S, LONGEST_PAUSE_S = 0.2, 2.0
+"""Before a stream that broke is begun anew; doubled each time until one stands."""
 
 QUIET_S = 60.0
 """A prefix without changes for so long is looked at, so that its stream does not fall behind what
@@ -105,6 +105,7 @@ class Stream:
         self._compacted = False
         self._closed = False
         self._heard_at = clock.seconds()
+        self._pause_s = PAUSE_S
         self._running = Deferred.fromCoroutine(self._run())
         self._running.addErrback(self._broken)
 
@@ -133,11 +134,12 @@ class Stream:
                 elif self._clock.seconds() - self._heard_at > QUIET_S:
                     await self._look()
             except (StoreError, *LOST) as error:
-                why = str(error) or type(error).__name__
+                why = repr(error)
             if why and not self._closed:
                 self._gateway.failed(endpoint)
                 LOG.info("watch of etcd is begun anew", endpoint=endpoint, why=why)
-                await self._gateway.pause(PAUSE_S)
+                await self._gateway.pause(self._pause_s)
+                self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
     async def _list(self) -> None:
         found, revision = await self._read(self.knowledge.start, keys_only=True)
@@ -151,6 +153,7 @@ class Stream:
         self._compacted = False
         lines = self._lines = Lines(self._line)
         response = await self._gateway.stream(endpoint, "watch", body)
+        self._pause_s = PAUSE_S
         timer = self._clock.callLater(LIFE_S, lines.stop)
         try:
             response.deliverBody(lines)

@@ -62,6 +62,8 @@ class Writer:
         self._key = WRITERS + name.encode()
         self._name = name
         self._told = told
+        self.full: Callable[[], None] = lambda: None
+        """Called when there was no room."""
         self._base: int | None = base
         self._marks = itertools.count(1)
         self._waiting: deque[tuple[Transaction, Deferred[int]]] = deque()
@@ -111,6 +113,7 @@ class Writer:
         try:
             return await self._commit(group)
         except StoreFull as error:
+            self.full()
             return await self._one_by_one(group, error)
         except StoreError as error:
             return [type(error)(str(error)) for _ in group]
