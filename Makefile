@@ -2,14 +2,15 @@
 # imply and which is quick when nothing is to do.
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -q
-TYPED_TESTS := tests.testbed tests.demo tests.bench tests.meta
+TYPED_TESTS := tests.testbed tests.demo tests.bench tests.proof tests.meta
 ONLY ?=
 SECONDS ?= 60
+KILLS ?= 50
 SEED ?= $(shell date +%s)
 NODE ?= n1
 
 .PHONY: help setup check check-fast format-check lint types layers test-fast test-real format \
-	bench explore demo demo-down demo-shell clean
+	bench explore prove demo demo-down demo-shell clean
 
 help:
 	@echo 'make demo                 a cluster of three node hosts, from nothing to a live migration'
@@ -19,6 +20,7 @@ help:
 	@echo 'make check-fast           the checks that need no root (under 2 minutes)'
 	@echo 'make bench [ONLY=GROUP]   figures, as a table and in build/bench.json'
 	@echo 'make explore SECONDS=60   random faults on simulated clusters'
+	@echo 'make prove KILLS=50         real masters killed and disks filled under load (root)'
 	@echo 'make format               put the sources into shape'
 
 setup:
@@ -58,6 +60,9 @@ bench: setup
 
 explore: setup
 	$(PYTHON) -m clusterd.simulation.explore --random --seed $(SEED) --seconds $(SECONDS)
+
+prove: setup
+	$(PYTHON) -m tests.proof --kills $(KILLS) --seed $(SEED)
 
 demo: setup
 	$(PYTHON) -m tests.demo up

@@ -12,7 +12,7 @@ from cli.process import Surroundings
 from clusterd.node.compose import build_node
 from clusterd.node.machine import Machine
 from clusterd.node.service import NodeService
-from clusterd.settings import Settings
+from clusterd.settings import BadSettings, Settings
 from hypervisors.interface import Driver
 from hypervisors.plugins import HypervisorSettings
 from storage.interface import Backend
@@ -70,10 +70,18 @@ def backends(settings: Settings, machine: Any) -> dict[str, Backend]:
 
 
 def drivers(settings: Settings, machine: Any) -> dict[str, Driver]:
-    """One for each hypervisor; making one touches nothing."""
+    """One for each hypervisor that this machine offers; making one touches nothing."""
+    plugins = hypervisors.plugins.built_in()
+    offered = settings.hypervisors.offered or tuple(plugins)
+    unknown = sorted(set(offered) - set(plugins))
+    if unknown:
+        raise BadSettings(
+            f"hypervisors.offered: no such drivers: {', '.join(unknown)}; known are "
+            f"{', '.join(plugins)}"
+        )
     around = hypervisors.plugins.Surroundings(
         threads=machine.threads,
         peers=machine.peer_sockets,
         settings=HypervisorSettings(console_directory=str(settings.log_directory / "console")),
     )
-    return {name: plugin.make(around) for name, plugin in hypervisors.plugins.built_in().items()}
+    return {name: plugins[name].make(around) for name in sorted(offered)}

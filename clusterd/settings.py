@@ -113,6 +113,12 @@ class StorageSection(Section, frozen=True, kw_only=True):
     ceph_pools: tuple[str, ...] = ("rbd",)
 
 
+class HypervisorsSection(Section, frozen=True, kw_only=True):
+    """Which drivers this machine offers; empty: all that there are."""
+
+    offered: tuple[str, ...] = ()
+
+
 class Timeouts(Section, frozen=True, kw_only=True):
     """How long to wait for others."""
 
@@ -138,6 +144,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     directories: Directories = Directories()
     store: StoreSection = StoreSection()
     storage: StorageSection = StorageSection()
+    hypervisors: HypervisorsSection = HypervisorsSection()
     timeouts: Timeouts = Timeouts()
     root: str = ""
     origins: dict[str, str] = {}

@@ -11,7 +11,7 @@ back only when the opcode has ended, and never by a stuck one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -49,6 +49,8 @@ class Executor:
         self._clock = clock
         self._trying = Trying(clock)
         self._runs = 0
+        self.may_decide: Callable[[], Awaitable[None]] = _at_once
+        """Waited for before an opcode is decided on: what it is decided on must be known."""
         self._deciding = Deciding(queue, steps, surroundings)
 
     async def run(self, job: Job) -> None:
@@ -96,6 +98,7 @@ class Executor:
             await self._store(job, [ended(index, waited_from, Status.ERROR, error, None)])
             return
         try:
+            await self.may_decide()
             if job.cancel_wanted:
                 raise CancelledError
             made = await self._deciding.decide(job, kind, opcode)
@@ -353,3 +356,7 @@ class Executor:
 
 def _with_output(event: Event, output: Any) -> Event:
     return msgspec.structs.replace(event, output=output)
+
+
+async def _at_once() -> None:
+    """There is nothing to wait for."""

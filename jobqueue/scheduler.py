@@ -42,6 +42,8 @@ class Scheduler:
         self._dependents: dict[int, set[int]] = defaultdict(set)
         self._running: dict[int, Deferred[None]] = {}
         self._open = False
+        self._not_open: list[Deferred[None]] = []
+        executor.may_decide = self._opened
         self._stopped = False
         self._filling = False
         self._broken: Callable[[Failure], None] = lambda _failure: None
@@ -69,7 +71,17 @@ class Scheduler:
     def open(self) -> None:
         """From now on begin queued jobs too: what they are decided on is known."""
         self._open = True
+        held, self._not_open = self._not_open, []
+        for waiting in held:
+            waiting.callback(None)
         self._fill()
+
+    async def _opened(self) -> None:
+        """A job that goes on after a start comes to its next opcode before anything is known."""
+        if not self._open:
+            waiting: Deferred[None] = Deferred()
+            self._not_open.append(waiting)
+            await waiting
 
     def stop(self) -> None:
         """Start nothing more; running jobs stay as their journals say."""

@@ -163,6 +163,12 @@ LIVING = (
         given=RUNS,
         act=(InstanceShutdown(instance_name=NAME), InstanceStartup(instance_name=NAME)),
     ),
+    # the first opcode needs no node: a new master comes to the second before it has seen any
+    Scenario(
+        name="delay-and-stop",
+        given=RUNS,
+        act=(TestDelay(duration=0.0), InstanceShutdown(instance_name=NAME)),
+    ),
     Scenario(
         name="set-params",
         given=RUNS,

@@ -1,0 +1,26 @@
+"""A short proof on real processes: a few kills, one full disk. ``make prove`` is the long one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.real
+
+KILLS = 4
+
+
+def test_nothing_is_lost_or_doubled_when_masters_are_killed_and_disks_are_full() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "tests.proof",
+        f"--kills={KILLS}",
+        f"--seed={int(time.time())}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{KILLS} kills" in done.stdout
