@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cli.founding import finished, open_store
 from clusterd.doorway.client import Door, door_path
+from clusterd.doorway.protocol import RequestFailed
 from clusterd.pidfile import holder
 from clusterd.settings import DAEMONS, HypervisorsSection, NodeSection, RapiSection, Settings
 from tests.proof import verdict
@@ -198,16 +199,14 @@ def fill_and_kill(house: House, load: Load, seed: int) -> list[str]:
     before = load.answered
     fill(filler)
     pid = house.master_pid
-    until = time.monotonic() + FULL_AT_LAST_S
-    while not load.refusals and time.monotonic() < until:
-        load.round(more=True)  # what the store's files have room for is still written
+    refusal = _refused(house, load)
     _rounds(load, FULL_S)
     if house.master_pid != pid:
         wrong.append("the master ended when its disk was full")
     if load.answered == before:
         wrong.append("the master answered nothing while its disk was full")
-    if not any("full" in text for text in load.refusals):
-        wrong.append(f"nobody was told that the disk is full: {load.refusals}")
+    if "full" not in refusal:
+        wrong.append(f"nobody was told that the disk is full: {refusal}")
     house.kill_master()
     starting = threading.Thread(target=house.start_master)
     starting.start()
@@ -216,6 +215,18 @@ def fill_and_kill(house: House, load: Load, seed: int) -> list[str]:
     starting.join()
     _rounds(load, 1.0)
     return wrong
+
+
+def _refused(house: House, load: Load) -> str:
+    """What is said to who asks for a job; what the store's files have room for is still taken."""
+    until = time.monotonic() + FULL_AT_LAST_S
+    while time.monotonic() < until:
+        load.round(more=True)
+        try:
+            house.door.submit_job([{"OP_ID": "OP_TEST_DELAY", "duration": 0.0}])
+        except RequestFailed as error:
+            return str(error)
+    return "it still takes jobs"
 
 
 def fill(path: Path) -> None:
