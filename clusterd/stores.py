@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.web import client
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer  # type: ignore[import-untyped]
@@ -22,17 +23,27 @@ KEPT_CONNECTIONS = 4
 
 @implementer(IPolicyForHTTPS)
 class OwnAuthority:
-    """TLS with the node's certificate; only the cluster's authority is believed.
-
-    The files are read when a connection begins, so that a renewed certificate counts.
-    """
+    """TLS with the node's certificate; only the cluster's authority is believed."""
 
     def __init__(self, identity: Callable[[], Identity]) -> None:
         self._identity = identity
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> Any:
-        """See IPolicyForHTTPS."""
-        return client_options(self._identity(), hostname.decode("ascii"))
+        """See IPolicyForHTTPS; asked for each request, though few begin a connection."""
+        return _Options(self._identity, hostname.decode("ascii"))
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Options:
+    """The files are read when a connection begins, so that a renewed certificate counts."""
+
+    def __init__(self, identity: Callable[[], Identity], host: str) -> None:
+        self._identity = identity
+        self._host = host
+
+    def clientConnectionForTLS(self, protocol: Any) -> Any:
+        """See IOpenSSLClientConnectionCreator."""
+        return client_options(self._identity(), self._host).clientConnectionForTLS(protocol)
 
 
 class EtcdLink:
