@@ -65,7 +65,7 @@ def stamped(call: Call, body: Body) -> dict[str, Any]:
 def submit_or_run(call: Call, body: Body) -> Watched | None:
     """Submit one opcode and follow it; None if it was to be submitted only."""
     session = call.session
-    job = session.door.submit_job([stamped(call, body)])
+    job = session.door.submit_job([stamped(call, body)], _key(call))
     if call.given("print_jobid"):
         session.out(str(job))
     if call.given("submit"):
@@ -76,8 +76,13 @@ def submit_or_run(call: Call, body: Body) -> Watched | None:
 
 def run(call: Call, body: Body) -> Any:
     """Submit one opcode, follow it, answer its result."""
-    job = call.session.door.submit_job([stamped(call, body)])
+    job = call.session.door.submit_job([stamped(call, body)], _key(call))
     return follow(call.session, job).results[0]
+
+
+def _key(call: Call) -> str:
+    """What the operator named the request."""
+    return str(call.given("idempotency_key") or "")
 
 
 def follow(session: Session, job: int, *, quiet: bool = False) -> Watched:
@@ -188,7 +193,9 @@ class JobSet:
         """Submit; then follow and answer (success, results), or only print the numbers."""
         session = self._call.session
         if self._queued:
-            answers = session.door.submit_many_jobs([bodies for _, bodies in self._queued])
+            answers = session.door.submit_many_jobs(
+                [bodies for _, bodies in self._queued], _key(self._call)
+            )
             for (label, _), (accepted, outcome) in zip(self._queued, answers, strict=True):
                 self._known.append((label, accepted, outcome))
         self._queued = []

@@ -25,7 +25,14 @@ SIZES: dict[str, Callable[[str], Any]] = dict.fromkeys(("maxmem", "minmem", "mem
 """Backend parameters that have units. All other parameters are sent as text: whoever declares
 them knows their type."""
 
+PRIORITIES = {"highest": -20, "high": -10, "normal": 0, "low": 10, "lowest": 19}
+
 ACTIONS = ("add", "attach", "remove", "detach", "modify")
+
+
+def priority(text: str) -> int:
+    """``high``, or a number; what is out of range the master refuses."""
+    return PRIORITIES[text] if text in PRIORITIES else integer(text)
 
 
 def backend(text: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from cli import readers
 from cli.arguments import READS, option_of, read_nested
 from cli.command import Arguments, Call, Option
 from cli.declarations import Declaration, Field
@@ -34,12 +35,23 @@ PRIORITY = Option(
     reads=PRIORITIES.__getitem__,
     words="How urgent the job is",
 )
+ANY_PRIORITY = Option(
+    names=("--priority",),
+    reads=readers.priority,
+    metavar="PRIORITY",
+    words="highest, high, normal, low, lowest, or a number from -20 (first) to 19 (last)",
+)
+KEY = Option(
+    names=("--idempotency-key",),
+    metavar="TEXT",
+    words="Name of this request: the same name submits once, however often it is repeated",
+)
 DRY_RUN = Option(
     names=("--dry-run",),
     flag=True,
     words="Check only whether it is possible, and say what would be done",
 )
-LETTERS = {"J": (SUBMIT, PRINT_JOBID), "P": (PRIORITY,), "D": (DRY_RUN,)}
+LETTERS = {"J": (SUBMIT, PRINT_JOBID), "P": (PRIORITY, KEY), "D": (DRY_RUN,)}
 """What jobs have in common, by the letters of ``Spelling.common``."""
 
 Finish = Callable[[dict[str, Any]], dict[str, Any]]

@@ -13,12 +13,14 @@ import msgspec
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.python.failure import Failure
 
+from jobqueue.ageing import order_of
 from jobqueue.errors import LockRefused, Refused
 from jobqueue.live import Job
 from jobqueue.lock import Lock
 from jobqueue.locks import merge
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.queue import JobQueue
+from jobqueue.slots import Slots
 from jobqueue.step import Step, Steps
 from jobqueue.surroundings import Chosen, Occupied, Surroundings
 
@@ -38,8 +40,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 class Deciding:
     """Decides opcodes of one queue."""
 
-    def __init__(self, queue: JobQueue, steps: Steps, surroundings: Surroundings) -> None:
+    def __init__(
+        self, queue: JobQueue, steps: Steps, surroundings: Surroundings, slots: Slots
+    ) -> None:
         self._queue = queue
+        self._slots = slots
         self._steps = steps
         self._surroundings = surroundings
         self._one_at_a_time = DeferredLock()
@@ -141,21 +146,30 @@ class Deciding:
     async def _take_locks(
         self, job: Job, kind: OpcodeKind, opcode: Opcode, more: tuple[Lock, ...]
     ) -> None:
-        """Hold what the opcode needs; asks again once held, since waiting may have changed it."""
+        """Hold what the opcode needs; asks again once held, since waiting may have changed it. Who
+        must wait gives its place to act to another job, and has one again before it goes on."""
         owner, table = str(job.id), self._queue.locks
         job.waiting = True
         self._queue.tell(job)
         for _ in range(MAX_RELOCKS):
             wanted = self._wanted(kind, opcode, more)
-            await self._interruptible(
-                job, Deferred.fromCoroutine(table.acquire(owner, wanted, job.priority))
-            )
+            await self._interruptible(job, Deferred.fromCoroutine(self._hold(job, wanted)))
             if job.cancel_wanted:
                 raise CancelledError
             if self._wanted(kind, opcode, more) == wanted:
                 return
             table.release(owner)
         raise Refused("What the operation needs kept changing while it waited", "wrong_state")
+
+    async def _hold(self, job: Job, wanted: tuple[Lock, ...]) -> None:
+        acquired = Deferred.fromCoroutine(
+            self._queue.locks.acquire(str(job.id), wanted, job.priority)
+        )
+        if not acquired.called:
+            self._slots.leave(job.id)
+            self._queue.tell(job)
+        await acquired
+        await self._slots.come_back(job.id, order_of(job.received, job.priority))
 
     def _wanted(self, kind: OpcodeKind, opcode: Opcode, more: tuple[Lock, ...]) -> tuple[Lock, ...]:
         return merge([*kind.locks(opcode, self._surroundings.view()), *more])

@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 import structlog
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 
+from jobqueue.acting import Acting, Attempt
 from jobqueue.deciding import Deciding, Decision
 from jobqueue.errors import Conflict, Deposed, JournalBroken, NoWayBack, Refused, StoreError
 from jobqueue.job import Status
@@ -25,14 +26,17 @@ from jobqueue.journal import Event, Kind, Phase
 from jobqueue.live import Job
 from jobqueue.queue import NO_WRITES, JobQueue, ended, wanted_again
 from jobqueue.retry import Clock, GivenUp, Trying, code_of, encoded, sentence
+from jobqueue.slots import Slots
 from jobqueue.step import Outcome, Patience, Step, Steps
-from jobqueue.store.interface import Transaction
-from jobqueue.surroundings import Context, Done, Surroundings
+from jobqueue.store.interface import MAX_WRITES, Transaction
+from jobqueue.surroundings import Done, Surroundings
 
 STORE_PATIENCE = Patience(for_s=float("inf"), first_pause_s=0.2, longest_pause_s=5.0)
 """A full or absent store is waited for: what was done must be remembered."""
 
+UNLIMITED = 1_000_000
 MAX_CONFLICTS = 20
+MAX_ENDED = MAX_WRITES // 2
 
 LOG = structlog.get_logger("jobqueue")
 
@@ -48,10 +52,12 @@ class Executor:
         self._surroundings = surroundings
         self._clock = clock
         self._trying = Trying(clock)
-        self._runs = 0
         self.may_decide: Callable[[], Awaitable[None]] = _at_once
         """Waited for before an opcode is decided on: what it is decided on must be known."""
-        self._deciding = Deciding(queue, steps, surroundings)
+        self._acting = Acting(queue, surroundings)
+        self.slots = Slots(lambda: UNLIMITED)
+        """Places to act; a job gives its own back while it waits for locks."""
+        self._deciding = Deciding(queue, steps, surroundings, self.slots)
 
     async def run(self, job: Job) -> None:
         """Take ``job`` to its end, or until it is stuck."""
@@ -66,8 +72,14 @@ class Executor:
                 return
 
     def interrupt(self, job: Job) -> None:
-        """``cancel_wanted`` was set: stop waiting for locks or a choice."""
+        """``cancel_wanted`` was set: stop waiting for locks or a choice, or doing what may be
+        broken off."""
         self._deciding.interrupt(job)
+        self._acting.interrupt(job)
+
+    def breathe(self) -> Deferred[None]:
+        """Let everything else have its turn."""
+        return self._trying.sleep(0.0)
 
     # -- one move, by phase ------------------------------------------------------------------------
 
@@ -92,10 +104,9 @@ class Executor:
         opcode = job.opcodes[index]
         kind = self._queue.registry.kind_of(opcode)
         waited_from = self._clock.seconds()
-        preceding = [known.status for known in job.known[:index]]
-        if any(status is not Status.SUCCESS for status in preceding):
-            error = ["OpExecError", ["Preceding opcode failed"]]
-            await self._store(job, [ended(index, waited_from, Status.ERROR, error, None)])
+        if index and (before := job.known[index - 1].status) is not Status.SUCCESS:
+            status = Status.CANCELED if before is Status.CANCELED else Status.ERROR
+            await self._store(job, self._after_failure(job, index, waited_from, status))
             return
         try:
             await self.may_decide()
@@ -128,7 +139,10 @@ class Executor:
             locks=self._queue.locks.holdings(str(job.id)),
             waited_from=waited_from,
         )
-        await self._store(job, [planned])
+        kind = self._queue.registry.kind_of(job.opcodes[index])
+        at_once = kind.hooks is None and made.plan and not job.cancel_wanted
+        begun = [self._event(Kind.START, index, 0)] if at_once else []
+        await self._store(job, [planned, *begun])
 
     async def _refuse(self, job: Job, index: int, error: Exception, waited: float) -> None:
         if not isinstance(error, Refused):
@@ -165,6 +179,8 @@ class Executor:
     async def _hooks_agree(self, job: Job, index: int) -> bool:
         opcode = job.opcodes[index]
         kind = self._queue.registry.kind_of(opcode)
+        if kind.hooks is None:
+            return True
         try:
             job.before[index] = await self._surroundings.before(
                 kind, opcode, self._sayer(job, index)
@@ -179,8 +195,9 @@ class Executor:
         kind = self._queue.registry.kind_of(opcode)
         try:
             result = kind.result(opcode, self._surroundings.view(), job.known[index].outputs)
-            done = Done(result=result, before=job.before.get(index))
-            result = await self._surroundings.after(kind, opcode, done, self._sayer(job, index))
+            if kind.hooks is not None:
+                done = Done(result=result, before=job.before.get(index))
+                result = await self._surroundings.after(kind, opcode, done, self._sayer(job, index))
         except Exception as error:
             LOG.error("result failed", job=job.id, opcode=index, exc_info=error)
             await self._end(job, index, Status.ERROR, encoded(error), None)
@@ -222,39 +239,47 @@ class Executor:
     async def _settle(self, job: Job, index: int, at: int, step: Step, word: str) -> None:
         """Run ``do`` or ``undo`` with patience and store its outcome with its writes."""
         done = Kind.OK if word == "do" else Kind.UNDONE
+        attempt = Attempt(job, index, at, step, word)
+
+        def may_end() -> bool:
+            return word == "do" and job.cancel_wanted and self._way_back(job, index, at)
+
         for conflict in range(MAX_CONFLICTS):
             outcome = await self._trying.until_done(
                 step.patience,
-                lambda: self._once(job, index, at, step, word),
+                lambda: self._acting.once(attempt, may_end),
                 lambda text: self._queue.say(job, index, f"   waiting: {text}", "progress"),
                 final=(Deposed,),
-                given_up=lambda: word == "do" and self._may_give_up(job, index, at),
+                given_up=may_end,
             )
             event = self._event(done, index, at, output=outcome.output)
-            follow = self._follow(job, index, at) if word == "do" and not outcome.jobs else []
+            follow = self._follow(job, index, at, outcome) if word == "do" else []
             try:
                 await self._store(job, [event, *follow], outcome)
-                return
             except Conflict:
                 if conflict == MAX_CONFLICTS - 1:
                     raise RuntimeError("the configuration kept changing under the step") from None
+                continue
+            if follow and follow[0].kind is Kind.END:
+                self._queue.locks.release(str(job.id))
+            return
 
-    def _follow(self, job: Job, index: int, at: int) -> list[Event]:
-        """The intent of the next step rides with the outcome of this one: one write, not two."""
-        if job.cancel_wanted or at + 1 >= len(job.known[index].plan):
+    def _follow(self, job: Job, index: int, at: int, outcome: Outcome) -> list[Event]:
+        """What rides with the outcome of a step, one write instead of two: the intent of the next
+        step, or the end where neither hooks nor what the step has written can change it."""
+        if job.cancel_wanted or outcome.jobs:
             return []
-        return [self._event(Kind.START, index, at + 1)]
-
-    async def _once(self, job: Job, index: int, at: int, step: Step, word: str) -> Outcome:
-        self._runs += 1
-        scope = f"{job.id}.{index}.{at}.{word}.{self._runs}"
-        context = Context(
-            self._surroundings.world(scope),
-            job,
-            lambda text, kind: self._queue.say(job, index, text, kind),
-        )
-        outcome: Outcome = await (step.do(context) if word == "do" else step.undo(context))
-        return outcome
+        if at + 1 < len(job.known[index].plan):
+            return [self._event(Kind.START, index, at + 1)]
+        kind = self._queue.registry.kind_of(job.opcodes[index])
+        if kind.hooks is not None or outcome.writes != NO_WRITES:
+            return []
+        outputs = (*job.known[index].outputs[:at], outcome.output)
+        try:
+            result = kind.result(job.opcodes[index], self._surroundings.view(), outputs)
+        except Exception:  # noqa: BLE001 - it is asked for again, and told, after this step
+            return []
+        return [ended(index, self._clock.seconds(), Status.SUCCESS, result, None)]
 
     # -- the way back ------------------------------------------------------------------------------
 
@@ -303,9 +328,6 @@ class Executor:
             kind=Kind.UNDO, opcode=index, time=self._clock.seconds(), step=at, status=status
         )
 
-    def _may_give_up(self, job: Job, index: int, at: int) -> bool:
-        return job.cancel_wanted and self._way_back(job, index, at)
-
     # -- storing -----------------------------------------------------------------------------------
 
     async def _end(
@@ -317,11 +339,24 @@ class Executor:
         waited: float | None,
         verdicts: Any = None,
     ) -> None:
-        event = ended(index, self._clock.seconds(), status, output, waited)
+        now = self._clock.seconds()
+        events = [ended(index, now, status, output, waited)]
         if verdicts is not None:
-            event = msgspec.structs.replace(event, verdicts=verdicts)
-        await self._store(job, [event])
+            events = [msgspec.structs.replace(events[0], verdicts=verdicts)]
+        if status is not Status.SUCCESS:
+            events += self._after_failure(job, index + 1, now, status)
+        await self._store(job, events)
         self._queue.locks.release(str(job.id))
+
+    def _after_failure(
+        self, job: Job, index: int, now: float, status: Status = Status.ERROR
+    ) -> list[Event]:
+        """The ends of the opcodes from ``index`` that will not run, as many as fit in one write."""
+        output = None
+        if status is Status.ERROR:
+            output = ["OpExecError", ["Preceding opcode failed"]]
+        last = min(len(job.known), index + MAX_ENDED)
+        return [ended(at, now, status, output, None) for at in range(index, last)]
 
     async def _store(
         self, job: Job, events: list[Event], more: Outcome | Transaction = NO_WRITES

@@ -1,12 +1,8 @@
-"""Jobs: statuses, what is stored of one at submission, and how opcode statuses make a job's.
-
-One table decides how a job's status follows from its opcodes'.
-"""
+"""Jobs: statuses, priorities and their names, and what is stored of a job at submission."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -27,28 +23,6 @@ class Status(enum.StrEnum):
 
 
 FINAL = frozenset({Status.CANCELED, Status.SUCCESS, Status.ERROR})
-
-_DECIDES = (
-    Status.ERROR,
-    Status.CANCELED,
-    Status.STUCK,
-    Status.CANCELING,
-    Status.RUNNING,
-    Status.WAITING,
-)
-
-
-def job_status(opcodes: Sequence[Status]) -> Status:
-    """The job's status: the first opcode that is neither queued nor successful decides; a job
-    between two opcodes is running."""
-    for status in opcodes:
-        if status in _DECIDES:
-            return status
-    if all(status is Status.SUCCESS for status in opcodes):
-        return Status.SUCCESS
-    if all(status is Status.QUEUED for status in opcodes):
-        return Status.QUEUED
-    return Status.RUNNING
 
 
 class Priority(enum.IntEnum):
@@ -83,6 +57,9 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
     submitter: str = ""
     """Who asked: ``uid:0``, ``rapi:jack``, ``job:12``."""
+
+    key: str = ""
+    """The caller's name for the request: the same name submits once."""
 
 
 def timestamp(moment: float | None) -> list[int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobqueue.job import FINAL, LogEntry, Status, Submission, job_status
+from jobqueue.job import LogEntry, Status, Submission
 from jobqueue.journal import Known, Phase
 from jobqueue.opcode import Opcode
 
@@ -23,6 +23,7 @@ class Job:
         self.opcodes = opcodes
         self.summary = summary
         self.known = [Known() for _ in opcodes]
+        """What the journal says of each opcode; what has ended stays so."""
         self.events = 0
         self.priority_override: int | None = None
         self.waiting = False
@@ -38,6 +39,10 @@ class Job:
         """What the application remembers of each opcode from before its first step."""
         self.unstored_log: list[tuple[int, LogEntry]] = []
         self.log_serial = 0
+        self.archived = False
+        self._current = 0
+        self._decided: Status | None = None
+        """How the first opcode ended that did not succeed."""
 
     @property
     def statuses(self) -> tuple[Status, ...]:
@@ -46,21 +51,31 @@ class Job:
 
     @property
     def status(self) -> Status:
-        """The job's status."""
-        return job_status(self.statuses)
+        """The job's status: the first opcode that is neither queued nor successful decides; a job
+        between two opcodes is running. Costs the same however many opcodes there are."""
+        index = self.current
+        if self._decided is not None:
+            return self._decided
+        if index is None:
+            return Status.SUCCESS
+        status = self._status(index)
+        return Status.RUNNING if status is Status.QUEUED and index else status
 
     @property
     def finished(self) -> bool:
         """True once nothing more will happen."""
-        return self.status in FINAL
+        return self.current is None
 
     @property
     def current(self) -> int | None:
         """The opcode that is next or under way, None when all have ended."""
-        for index, known in enumerate(self.known):
-            if known.phase is not Phase.ENDED:
-                return index
-        return None
+        known = self.known
+        while self._current < len(known) and known[self._current].phase is Phase.ENDED:
+            status = known[self._current].status or Status.ERROR
+            if status is not Status.SUCCESS and self._decided is None:
+                self._decided = status
+            self._current += 1
+        return self._current if self._current < len(known) else None
 
     @property
     def priorities(self) -> tuple[int, ...]:

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping
 ALL = "[lockset]"
 """The name that stands for each lock of a level, future ones included."""
 
-Order = tuple[int, int]
-"""(priority, ticket): smaller is served first."""
+Order = tuple[float, int]
+"""(turn, ticket): smaller is served first; see ``jobqueue.ageing`` for the turn."""
 
 
 class Claim:
@@ -73,6 +73,25 @@ class LockLevel:
     def names(self) -> set[str]:
         """All names that somebody holds or waits for."""
         return set(self.holders) | set(self._lines)
+
+    def known(self, name: str) -> bool:
+        """True when somebody holds or waits for ``name``."""
+        return name in self.holders or name in self._lines
+
+    def against(self, claim: Claim) -> set[str]:
+        """Whom a waiting claim waits for: holders, and claims ahead of it."""
+        found: set[str] = set()
+        for name, shared in claim.wants.items():
+            names = [*self.holders, *self._lines] if name == ALL else [name, ALL]
+            for one in names:
+                holders = self.holders.get(one, {})
+                found.update(owner for owner, also in holders.items() if not (shared and also))
+                found.update(
+                    other.owner
+                    for other in self.line(one)
+                    if other.order < claim.order and not (shared and other.wants[one])
+                )
+        return found
 
     def line(self, name: str) -> list[Claim]:
         """Who waits for ``name``, next one first."""

@@ -10,11 +10,12 @@ So who waits, waits for owners that wait on higher levels or stand ahead of it: 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 
+from jobqueue.ageing import order_of
 from jobqueue.errors import LockRefused
 from jobqueue.lock import Level, Lock
 from jobqueue.lock_level import ALL, Claim, LockLevel, Order
@@ -30,12 +31,17 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     owners: tuple[str, ...]
     pending: tuple[tuple[str, str], ...]
     """(mode, owner) in the order in which they will be served."""
+    held_s: tuple[float, ...] = ()
+    """For how long, owner by owner."""
+    waiting_s: tuple[float, ...] = ()
+    """For how long, in the order of ``pending``."""
 
 
 class _Asking:
     """One call of ``acquire`` that has not ended."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, asked: float, order: Order) -> None:
+        self.asked = asked
         self.order = order
         self.level = Level.CLUSTER
         self.claim: Claim | None = None
@@ -65,9 +71,11 @@ def merge(locks: Iterable[Lock]) -> tuple[Lock, ...]:
 class LockTable:
     """All locks of the cluster; lives in the master's memory, rebuilt from running jobs."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = lambda: 0.0) -> None:
+        self._now = now
         self._levels = {level: LockLevel() for level in Level}
         self._held: dict[str, dict[Level, dict[str, bool]]] = {}
+        self._since: dict[tuple[str, Level], float] = {}
         self._asking: dict[str, _Asking] = {}
         self._tickets = itertools.count()
 
@@ -80,7 +88,8 @@ class LockTable:
         below such a level (a shared lock wanted exclusively is new): release first.
         """
         wanted = self._wanted(owner, locks)
-        asking = _Asking((priority, next(self._tickets)))
+        now = self._now()
+        asking = _Asking(now, (order_of(now, priority), next(self._tickets)))
         self._asking[owner] = asking
         try:
             for level, names in wanted.items():
@@ -106,7 +115,7 @@ class LockTable:
                 raise LockRefused(f"lock {lock} of owner {owner} is held by another owner")
         for level, names in _by_level(merged).items():
             self._levels[level].hold(owner, names)
-            self._held.setdefault(owner, {})[level] = names
+            self._hold(owner, level, names)
 
     def release(self, owner: str) -> None:
         """Give back everything that ``owner`` holds or waits for; its waiting ``acquire`` ends with
@@ -117,6 +126,7 @@ class LockTable:
             served += self._levels[asking.level].withdraw(asking.claim)
             asking.claim = None
         for level, names in self._held.pop(owner, {}).items():
+            del self._since[owner, level]
             served += self._levels[level].let_go(owner, names)
         granted = [self._note(claim) for claim in served]
         if asking:
@@ -128,7 +138,7 @@ class LockTable:
         asking = self._asking.get(owner)
         if asking is None:
             return
-        asking.order = (priority, asking.order[1])
+        asking.order = (order_of(asking.asked, priority), asking.order[1])
         if asking.claim is None:
             return
         served = self._levels[asking.level].move(asking.claim, asking.order)
@@ -150,10 +160,38 @@ class LockTable:
     def rows(self) -> tuple[Held, ...]:
         """All locks that somebody holds or waits for, in order."""
         return tuple(
-            _row(level, locks, name)
+            self._row(level, name)
             for level, locks in self._levels.items()
             for name in sorted(locks.names())
         )
+
+    def row(self, name: str) -> Held | None:
+        """One lock that somebody holds or waits for, by its name with the level."""
+        label, _, own = name.partition("/")
+        for level, locks in self._levels.items():
+            if level.label == label and locks.known(own):
+                return self._row(level, own)
+        return None
+
+    def behind(self, owners: set[str]) -> set[str]:
+        """Who waits for one of ``owners``, or for somebody who does. Costs as much as there are
+        who wait; for the few moments in which an owner will not go on by himself."""
+        waits_for = {
+            owner: self._levels[asking.level].against(asking.claim)
+            for owner, asking in self._asking.items()
+            if asking.claim is not None
+        }
+        found: set[str] = set()
+        more = True
+        while more:
+            new = {
+                owner
+                for owner, others in waits_for.items()
+                if owner not in found and not others.isdisjoint(owners | found)
+            }
+            found |= new
+            more = bool(new)
+        return found
 
     def _wanted(self, owner: str, locks: tuple[Lock, ...]) -> dict[Level, dict[str, bool]]:
         """What is missing, by level in order."""
@@ -183,8 +221,31 @@ class LockTable:
         """Write down that a claim was granted; answers who wants to know."""
         asking = self._asking[claim.owner]
         asking.claim = None
-        self._held.setdefault(claim.owner, {})[asking.level] = dict(claim.wants)
+        self._hold(claim.owner, asking.level, dict(claim.wants))
         return asking.granted
+
+    def _hold(self, owner: str, level: Level, names: dict[str, bool]) -> None:
+        self._held.setdefault(owner, {})[level] = names
+        self._since[owner, level] = self._now()
+
+    def _row(self, level: Level, name: str) -> Held:
+        locks, now = self._levels[level], self._now()
+        holders = locks.holders.get(name, {})
+        owners = tuple(sorted(holders))
+        mode = None
+        if owners:
+            mode = "shared" if all(holders.values()) else "exclusive"
+        waiting = locks.line(name)
+        return Held(
+            name=f"{level.label}/{name}",
+            mode=mode,
+            owners=owners,
+            pending=tuple(
+                ("shared" if claim.wants[name] else "exclusive", claim.owner) for claim in waiting
+            ),
+            held_s=tuple(now - self._since[owner, level] for owner in owners),
+            waiting_s=tuple(now - self._asking[claim.owner].asked for claim in waiting),
+        )
 
 
 def _tell(granted: list[Deferred[None]]) -> None:
@@ -203,19 +264,3 @@ def _by_level(locks: Iterable[Lock]) -> dict[Level, dict[str, bool]]:
 def _covered(lock: Lock, held: dict[str, bool]) -> bool:
     """True when ``held`` gives at least what ``lock`` would."""
     return any(name in held and held[name] <= lock.shared for name in (lock.name, ALL))
-
-
-def _row(level: Level, locks: LockLevel, name: str) -> Held:
-    owners = locks.holders.get(name, {})
-    mode = None
-    if owners:
-        mode = "shared" if all(owners.values()) else "exclusive"
-    return Held(
-        name=f"{level.label}/{name}",
-        mode=mode,
-        owners=tuple(sorted(owners)),
-        pending=tuple(
-            ("shared" if claim.wants[name] else "exclusive", claim.owner)
-            for claim in locks.line(name)
-        ),
-    )

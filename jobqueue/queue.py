@@ -1,7 +1,7 @@
-"""The queue's memory: jobs with what their journals say, submission, and who is told of changes.
+"""The queue's memory: jobs with what their journals say, and who is told of changes.
 
-Decided here: numbers, dependencies by offset, what is stored when, what callers see. Not decided
-here: when a job runs (scheduler) and what it does (executor).
+Decided here: what is stored when, and what callers see. Not decided here: how jobs come in (intake)
+and leave (archive), when one runs (scheduler) and what it does (executor).
 
 Invariant: a job that somebody was told of is in the store; the memory never runs ahead of it,
 except for log lines, which are stored with the next event.
@@ -9,36 +9,28 @@ except for log lines, which are stored with the next event.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from jobqueue.errors import (
-    Conflict,
-    Deposed,
-    JobMissing,
-    JournalBroken,
-    QueueDrained,
-    QueueFull,
-    Refused,
-    StoreAway,
-)
-from jobqueue.job import FINAL, LogEntry, Status, Submission
-from jobqueue.journal import Event, Kind, Known, fold
+from jobqueue import archive, intake, keys
+from jobqueue.errors import Conflict, Deposed, JobMissing, JournalBroken, StoreAway
+from jobqueue.filters import Rule, by_precedence
+from jobqueue.job import LogEntry, Status, Submission
+from jobqueue.journal import Event, Kind, Phase, fold
+from jobqueue.keys import CANCELS, JOBS, JOURNAL
 from jobqueue.live import Job
 from jobqueue.locks import LockTable
 from jobqueue.opcode import Opcode, Registry, UnreadOpcode
+from jobqueue.record import new_job, packed, settle, unpacked
+from jobqueue.shelf import Shelf
 from jobqueue.store.interface import ABSENT, MAX_WRITES, Store, Transaction
 
-JOBS = "job/"
-JOURNAL = "journal/"
-ARCHIVE = "archive/"
-SERIAL = "queue/serial"
-DRAINED = "queue/drained"
-PRIORITY = "priority/"
-CANCELS = "cancel/"
-MAX_OPCODES = 1000
+__all__ = ["CANCELS", "JOBS", "JOURNAL", "JobQueue"]
+
+MAX_RECORD_BYTES = archive.PART_BYTES
+"""An ended job with a larger record keeps its journal."""
 
 Watcher = Callable[[Job], None]
 NO_WRITES = Transaction()
@@ -61,12 +53,19 @@ class JobQueue:
         self.now = now
         self.fence = fence
         """What each transaction expects beside its own: that this master still is the master."""
-        self.locks = LockTable()
+        self.locks = LockTable(now)
         self.drained = False
-        self._max_jobs = max_jobs
-        self._jobs: dict[int, Job] = {}
-        self._last_id = 0
-        self._watchers: list[Watcher] = []
+        self.rules: tuple[Rule, ...] = ()
+        """The job filters, in the order in which they are asked."""
+        self.rules_changed: Callable[[], None] = lambda: None
+        self.max_jobs = max_jobs
+        self.last_id = 0
+        self.shelf = Shelf(lambda stored: unpacked(stored, registry))
+        self._watchers: dict[int, Watcher] = {}
+        self._watcher_count = 0
+
+    def __len__(self) -> int:
+        return len(self.shelf)
 
     async def commit(self, writes: Transaction) -> None:
         """Commit as the master of this epoch; raises Deposed when that is no longer true."""
@@ -81,117 +80,83 @@ class JobQueue:
     # -- start ----------------------------------------------------------------------------------
 
     async def load(self) -> None:
-        """Read all live jobs. A journal that does not fit leaves its job stuck."""
+        """Read all jobs that are not archived. A journal that does not fit leaves its job stuck."""
+        for entry in await self.store.read(keys.FINISHED):
+            self.shelf.add_ended(keys.number_in(entry.key), entry.value)
         for entry in await self.store.read(JOBS):
-            self._adopt(msgspec.json.decode(entry.value, type=Submission))
-        for entry in await self.store.read(JOURNAL):
-            job = self._jobs.get(int(entry.key.split("/")[1]))
+            self.shelf.add(
+                new_job(msgspec.json.decode(entry.value, type=Submission), self.registry)
+            )
+        unfinished = {job.id: job for job in self.shelf.unfinished()}
+        for entry in await self.store.read(JOURNAL) if unfinished else ():
+            job = unfinished.get(keys.number_in(entry.key))
             if job is not None:
                 self._replay(job, entry.value)
-        for job in self._jobs.values():
-            unread = [one for one in job.opcodes if isinstance(one, UnreadOpcode)]
-            if unread and not job.finished and not job.stuck_because:
-                job.unreadable = True
-                job.stuck_because = f"this version does not understand it: {unread[0].problem}"
-        for entry in await self.store.read(PRIORITY):
-            job = self._jobs.get(int(entry.key.split("/")[1]))
+        for job in unfinished.values():
+            self._look_at_opcodes(job)
+            if job.finished:
+                self.shelf.end(job, packed(job, job.known, job.events))
+        for entry in await self.store.read(keys.PRIORITY):
+            job = unfinished.get(keys.number_in(entry.key))
             if job is not None:
                 job.priority_override = int(entry.value)
-        serial = await self.store.get(SERIAL)
-        self._last_id = max([int(serial.value) if serial else 0, *self._jobs])
-        self.drained = await self.store.get(DRAINED) is not None
+        serial = await self.store.get(keys.SERIAL)
+        self.last_id = max(int(serial.value) if serial else 0, self.shelf.last())
+        self.drained = await self.store.get(keys.DRAINED) is not None
+        rules = await self.store.read(keys.FILTERS)
+        self.rules = by_precedence(msgspec.json.decode(one.value, type=Rule) for one in rules)
 
     # -- reading ---------------------------------------------------------------------------------
 
     def job(self, job_id: int) -> Job | None:
-        """A live job or None."""
-        return self._jobs.get(job_id)
+        """A job that is not archived, or None."""
+        return self.shelf.get(job_id)
 
     def jobs(self) -> list[Job]:
-        """All live jobs by number."""
-        return [self._jobs[job_id] for job_id in sorted(self._jobs)]
+        """All jobs that are not archived, by number."""
+        return list(self.shelf.all())
 
     def unfinished(self) -> list[Job]:
         """Jobs that have not ended, by number."""
-        return [job for job in self.jobs() if not job.finished]
+        return self.shelf.unfinished()
 
     def subscribe(self, watcher: Watcher) -> Callable[[], None]:
         """Call ``watcher`` with each job whose status or log changed; answers what ends it."""
-        self._watchers.append(watcher)
-        return lambda: self._watchers.remove(watcher) if watcher in self._watchers else None
+        self._watcher_count += 1
+        number = self._watcher_count
+        self._watchers[number] = watcher
+
+        def end() -> None:
+            self._watchers.pop(number, None)
+
+        return end
 
     # -- submission ------------------------------------------------------------------------------
 
     async def submit(
-        self, jobs: Sequence[Sequence[Opcode]], submitter: str, *, even_drained: bool = False
+        self,
+        jobs: Sequence[Sequence[Opcode]],
+        submitter: str,
+        *,
+        even_drained: bool = False,
+        name: str = "",
     ) -> list[int]:
-        """Store jobs durably and answer their numbers. Raises QueueDrained, QueueFull, Refused."""
-        if self.drained and not even_drained:
-            raise QueueDrained("The job queue is drained, refusing to accept new jobs")
-        if len(self._jobs) + len(jobs) > self._max_jobs:
-            raise QueueFull(f"The job queue holds {len(self._jobs)} jobs and is full")
-        submissions, writes = self.prepare(jobs, submitter)
-        room = MAX_WRITES - 1
-        for start in range(0, len(submissions), room):
-            puts = writes.puts[start : start + room]
-            serial = str(submissions[min(start + room, len(submissions)) - 1].id).encode()
-            try:
-                await self.commit(Transaction(puts=(*puts, (SERIAL, serial))))
-            except StoreAway:
-                if await self.store.get(puts[0][0]) is None:
-                    raise
-            self.accept(submissions[start : start + room])
-        return [submission.id for submission in submissions]
+        """Store jobs durably and answer their numbers; the same ``name`` submits once. Raises
+        QueueDrained, QueueFull, Refused."""
+        return await intake.submit(self, jobs, submitter, even_drained=even_drained, name=name)
 
     def prepare(
         self, jobs: Iterable[Sequence[Opcode]], submitter: str
     ) -> tuple[list[Submission], Transaction]:
         """Numbers and writes for new jobs; ``accept`` them once the writes are committed."""
-        jobs = list(jobs)
-        first = self._last_id + 1
-        checked = [self._resolved(first + at, first, opcodes) for at, opcodes in enumerate(jobs)]
-        self._last_id += len(jobs)
-        now = self.now()
-        submissions = [
-            Submission(
-                id=first + at,
-                received=now,
-                submitter=submitter,
-                opcodes=tuple(msgspec.Raw(msgspec.json.encode(opcode)) for opcode in opcodes),
-            )
-            for at, opcodes in enumerate(checked)
-        ]
-        puts = tuple((f"{JOBS}{s.id:012d}", msgspec.json.encode(s)) for s in submissions)
-        return submissions, Transaction(puts=puts)
+        return intake.prepare(self, jobs, submitter)
 
     def accept(self, submissions: Iterable[Submission]) -> None:
         """Submissions are stored: take them up and tell everybody."""
         for submission in submissions:
-            self.tell(self._adopt(submission))
-
-    def _resolved(self, job_id: int, first: int, opcodes: Sequence[Opcode]) -> list[Opcode]:
-        if not opcodes:
-            raise Refused("A job needs at least one opcode", "wrong_input")
-        if len(opcodes) > MAX_OPCODES:
-            raise Refused(f"A job has at most {MAX_OPCODES} opcodes", "wrong_input")
-        return [self._with_dependencies(opcode, job_id, first) for opcode in opcodes]
-
-    def _with_dependencies(self, opcode: Opcode, job_id: int, first: int) -> Opcode:
-        if not opcode.depends:
-            return opcode
-        resolved = []
-        for target, statuses in opcode.depends:
-            number = job_id + target if target < 0 else target
-            if number >= job_id or (target < 0 and number < first):
-                raise Refused(
-                    f"Job {job_id} depends on job {target}, which is not an earlier job",
-                    "wrong_input",
-                )
-            wrong = [status for status in statuses if status not in FINAL]
-            if wrong:
-                raise Refused(f"'{wrong[0]}' is not a status that a job ends with", "wrong_input")
-            resolved.append((number, statuses))
-        return msgspec.structs.replace(opcode, depends=tuple(resolved))
+            job = new_job(submission, self.registry)
+            self.shelf.add(job)
+            self.tell(job)
 
     # -- the journal, for the executor -------------------------------------------------------------
 
@@ -211,13 +176,17 @@ class JobQueue:
         )
         events = (first, *rest)
         puts = tuple(
-            (f"{JOURNAL}{job.id:012d}/{job.events + at:06d}", msgspec.json.encode(event))
+            (keys.line(job.id, job.events + at), msgspec.json.encode(event))
             for at, event in enumerate(events)
         )
         known = list(job.known)
         for event in events:
             known[event.opcode] = fold(known[event.opcode], event)
         new = Transaction(expects=((puts[0][0], ABSENT),), puts=puts)
+        record = None
+        if known[-1].phase is Phase.ENDED and all(one.phase is Phase.ENDED for one in known):
+            record = packed(job, known, job.events + len(events))
+            new = new + self._ending(job, record, len(puts) + len(writes.puts + writes.deletes))
         try:
             await self.commit(new + writes)
         except Conflict as error:
@@ -229,8 +198,29 @@ class JobQueue:
         job.events += len(events)
         job.known = known
         if any(event.chosen for event in events):
-            self._settle(job)
+            settle(job, self.registry)
+        if record is not None:
+            self.shelf.end(job, record)
         self.tell(job)
+
+    def _ending(self, job: Job, record: bytes, others: int) -> Transaction:
+        """The writes that put an ended job away whole: a start need not read its journal."""
+        if len(record) > MAX_RECORD_BYTES:
+            return NO_WRITES
+        gone = [
+            keys.numbered(JOBS, job.id),
+            keys.numbered(keys.PRIORITY, job.id),
+            keys.numbered(CANCELS, job.id),
+            *(keys.line(job.id, at) for at in range(job.events)),
+        ]
+        if job.priority_override is None:
+            del gone[1]
+        if not job.cancel_wanted:
+            gone.remove(keys.numbered(CANCELS, job.id))
+        return Transaction(
+            puts=((keys.numbered(keys.FINISHED, job.id), record),),
+            deletes=tuple(gone[: MAX_WRITES - 1 - others]),
+        )
 
     async def _stored_lines(
         self, key: str, lines: list[tuple[int, LogEntry]]
@@ -250,85 +240,73 @@ class JobQueue:
 
     def tell(self, job: Job) -> None:
         """Something about ``job`` changed."""
-        for watcher in tuple(self._watchers):
+        for watcher in tuple(self._watchers.values()):
             watcher(job)
 
     # -- care ------------------------------------------------------------------------------------
 
     async def set_drained(self, flag: bool) -> None:
         """Refuse new jobs, or take them again."""
-        change = Transaction(puts=((DRAINED, b"1"),)) if flag else Transaction(deletes=(DRAINED,))
+        drained = keys.DRAINED
+        change = Transaction(puts=((drained, b"1"),)) if flag else Transaction(deletes=(drained,))
         await self.commit(change)
         self.drained = flag
 
     async def set_priority(self, job: Job, priority: int) -> None:
         """Store another priority for a job's unfinished opcodes."""
-        put = (f"{PRIORITY}{job.id:012d}", str(priority).encode())
+        put = (keys.numbered(keys.PRIORITY, job.id), str(priority).encode())
         await self.commit(Transaction(puts=(put,)))
         job.priority_override = priority
         self.locks.reprioritise(str(job.id), priority)
         self.tell(job)
 
+    async def put_rule(self, rule: Rule) -> None:
+        """Store a job filter, a new one or in the place of the one with its uuid."""
+        stored = msgspec.json.encode(rule)
+        await self.commit(Transaction(puts=((f"{keys.FILTERS}{rule.uuid}", stored),)))
+        self._set_rules([*(one for one in self.rules if one.uuid != rule.uuid), rule])
+
+    async def delete_rule(self, uuid: str) -> None:
+        """Forget a job filter."""
+        await self.commit(Transaction(deletes=(f"{keys.FILTERS}{uuid}",)))
+        self._set_rules(one for one in self.rules if one.uuid != uuid)
+
     async def archive(self, job_id: int) -> bool:
         """Move an ended job out of the hot path; False when it has not ended or is not there."""
-        job = self._jobs.get(job_id)
-        if job is None or not job.finished:
-            return False
-        journal = [f"{JOURNAL}{job.id:012d}/{at:06d}" for at in range(job.events)]
-        record = msgspec.json.encode((job.submission, job.known))
-        keys = [f"{PRIORITY}{job.id:012d}", *journal]
-        moved = Transaction(
-            puts=((f"{ARCHIVE}{job.id:012d}", record),),
-            deletes=(f"{JOBS}{job.id:012d}", *keys[: MAX_WRITES - 2]),
-        )
-        await self.commit(moved)
-        for start in range(MAX_WRITES - 2, len(keys), MAX_WRITES):
-            rest = Transaction(deletes=tuple(keys[start : start + MAX_WRITES]))
-            await self.commit(rest)
-        del self._jobs[job_id]
-        return True
+        return await archive.archive(self, job_id)
 
-    async def auto_archive(self, age_s: float | None) -> tuple[int, int]:
-        """Archive jobs that ended longer ago; answers (archived, left)."""
-        now = self.now()
-        old = [
-            job.id
-            for job in self.jobs()
-            if job.finished and (age_s is None or now - (job.ended or now) >= age_s)
-        ]
-        for job_id in old:
-            await self.archive(job_id)
-        return len(old), len(self._jobs)
+    async def auto_archive(
+        self, age_s: float | None, time_left: Callable[[], bool] = lambda: True
+    ) -> tuple[int, int]:
+        """Archive what ended at least so long ago; answers (archived, not looked at)."""
+        return await archive.auto_archive(self, age_s, time_left)
+
+    async def find_archived(self, job_id: int) -> Job | None:
+        """An archived job as it ended, or None."""
+        return await archive.find(self, job_id)
 
     async def archived(self, job_id: int) -> Job:
         """An archived job as it ended; raises JobMissing."""
-        entry = await self.store.get(f"{ARCHIVE}{job_id:012d}")
-        if entry is None:
+        job = await archive.find(self, job_id)
+        if job is None:
             raise JobMissing(f"Job {job_id} not found")
-        submission, known = msgspec.json.decode(entry.value, type=tuple[Submission, list[Known]])
-        job = self._job(submission)
-        job.known = known
-        self._settle(job)
         return job
+
+    def archive_pages(self) -> AsyncIterator[list[Job]]:
+        """All archived jobs by number, some at a time."""
+        return archive.pages(self)
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _job(self, submission: Submission) -> Job:
-        opcodes = tuple(self.registry.read_any(raw) for raw in submission.opcodes)
-        return Job(submission, opcodes, [self.registry.summary(opcode) for opcode in opcodes])
+    def _set_rules(self, rules: Iterable[Rule]) -> None:
+        self.rules = by_precedence(rules)
+        self.rules_changed()
 
-    def _adopt(self, submission: Submission) -> Job:
-        job = self._jobs[submission.id] = self._job(submission)
-        self._last_id = max(self._last_id, submission.id)
-        return job
-
-    def _settle(self, job: Job) -> None:
-        """From now on an opcode for which something was chosen has it."""
-        for index, known in enumerate(job.known):
-            if known.chosen and index not in job.settled:
-                chosen = self.registry.read_any(known.chosen[0])
-                job.opcodes = (*job.opcodes[:index], chosen, *job.opcodes[index + 1 :])
-                job.settled.add(index)
+    def _look_at_opcodes(self, job: Job) -> None:
+        unread = [one for one in job.opcodes if isinstance(one, UnreadOpcode)]
+        if unread and not job.finished and not job.stuck_because:
+            job.unreadable = True
+            job.stuck_because = f"this version does not understand it: {unread[0].problem}"
 
     def _replay(self, job: Job, stored: bytes) -> None:
         job.events += 1
@@ -339,7 +317,7 @@ class JobQueue:
                 return
             job.known[event.opcode] = fold(job.known[event.opcode], event)
             if event.chosen:
-                self._settle(job)
+                settle(job, self.registry)
         except (JournalBroken, IndexError, msgspec.DecodeError) as error:
             job.unreadable = True
             job.stuck_because = f"its journal does not fit: {error}"
@@ -349,7 +327,7 @@ class JobQueue:
 
 def wanted_again(job: Job) -> Transaction:
     """The writes that take back that a job is to be canceled."""
-    return Transaction(deletes=(f"{CANCELS}{job.id:012d}",))
+    return Transaction(deletes=(keys.numbered(CANCELS, job.id),))
 
 
 def ended(index: int, now: float, status: Status, output: Any, waited: float | None) -> Event:

@@ -56,6 +56,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     no_undo: ClassVar[str] = ""
     """Why there is no way back from this step; empty when ``undo`` works."""
 
+    breakable: ClassVar[bool] = False
+    """``do`` only waits: it may be left at any moment when the job is canceled."""
+
     seals: ClassVar[str] = ""
     """Why there is no way back for the whole opcode once this step has succeeded."""
 

@@ -31,6 +31,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks; empty when nobody had to say."""
     names: dict[str, str] = {}
     """What the path's pattern matched: ``{"name": "web1"}``."""
+    key: str = ""
+    """What the client named the request (header ``Idempotency-Key``, argument
+    ``idempotency-key``): the same name submits once."""
+    received_s: float = 0.0
+    """When it came, seconds since the epoch."""
     resource: str = ""
     """Ganeti's word for the resource, for the reason trail: ``instances_name_reboot``."""
 

@@ -118,6 +118,7 @@ def _in_query(submit: Submit | None) -> list[Document]:
         *((argument, {"type": "array", "items": text}) for argument, _ in submit.lists),
         *((argument, {**text, "default": value}) for argument, _, value in submit.defaults),
         ("reason", text),
+        ("idempotency-key", text),
     ]
     return [
         {"name": name, "in": "query", "required": name in submit.needed, "schema": schema}

@@ -26,6 +26,8 @@ from rapi.submission import Body, Opcodes, reason_trail
 
 SCHEMA_PATH = "/2/openapi.json"
 MAX_ARGUMENTS = 1000
+KEY = "idempotency-key"
+"""The header and the query argument with a request's name."""
 
 log = structlog.get_logger()
 
@@ -92,10 +94,13 @@ class Rapi:
         )
         if incoming.too_large:
             raise TooLarge
+        arguments = _arguments(incoming.query)
         call = Call(
             method=incoming.method,
             path=incoming.path,
-            arguments=_arguments(incoming.query),
+            arguments=arguments,
+            key=incoming.headers.get(KEY) or (arguments.get(KEY) or [""])[0],
+            received_s=self._now(),
             body=decoded(incoming.body, incoming.headers.get("content-type", "")),
             user=user,
             names=found.names,
@@ -121,12 +126,9 @@ class Rapi:
         return [self._opcodes.filled(op, body, fixed) for op, body, fixed in parts]
 
     async def _submit(self, call: Call, opcodes: list[Body]) -> Any:
-        now_s = self._now()
-        job = [
-            {**opcode, "reason": reason_trail(call, opcode.get("reason"), now_s)}
-            for opcode in opcodes
-        ]
-        return await self._door.call("SubmitJobFor", job, f"rapi:{call.user}")
+        job = [{**opcode, "reason": reason_trail(call, opcode.get("reason"))} for opcode in opcodes]
+        name = [call.key] if call.key else []
+        return await self._door.call("SubmitJobFor", job, f"rapi:{call.user}", *name)
 
 
 def _arguments(query: str) -> dict[str, list[str]]:

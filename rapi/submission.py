@@ -97,9 +97,9 @@ def _refuse_forbidden(op_id: str, values: Body) -> None:
         raise Forbidden(f"Parameter '{name}' cannot be set over the remote API")
 
 
-def reason_trail(call: Call, given: Any, now_s: float) -> list[Any]:
+def reason_trail(call: Call, given: Any) -> list[Any]:
     """Why: what the body said, the user's own words, and the resource that was called."""
-    moment = int(now_s * 1_000_000_000)
+    moment = int(call.received_s * 1_000_000_000)
     trail = list(given) if isinstance(given, list) else []
     words = call.text("reason")
     if words is not None:

@@ -1,4 +1,4 @@
-"""``gnt-debug``: locks, and jobs from files."""
+"""``gnt-debug``: locks with who holds and who waits and for how long, and jobs from files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cli.exits import CommandError, WrongInput
 from cli.listing import Kind, list_options, show
 from cli.notation import integer
 from cli.output import plain
-from cli.spelling import DRY_RUN, PRIORITY
+from cli.spelling import DRY_RUN, KEY, PRIORITY
 
 
 def _owners(value: Any) -> str:
@@ -26,12 +26,23 @@ def _pending(value: Any) -> str:
     )
 
 
+def _spans(value: Any) -> str:
+    """``12s,3s``: for how long, in the order of those who hold or wait."""
+    return ",".join(f"{seconds:.0f}s" for seconds in value or ()) or "-"
+
+
 LOCKS = Kind(
     what="lock",
     plural="locks",
-    columns=("name", "mode", "owner", "pending"),
+    columns=("name", "mode", "owner", "pending", "held", "waiting"),
     filters=False,
-    formats={"owner": _owners, "pending": lambda value: _pending(value) or "-", "mode": plain},
+    formats={
+        "owner": _owners,
+        "pending": lambda value: _pending(value) or "-",
+        "mode": plain,
+        "held": _spans,
+        "waiting": _spans,
+    },
     extra=(
         Option(
             names=("--interval",), reads=integer, metavar="SECONDS", words="Show again and again"
@@ -110,7 +121,7 @@ COMMANDS = (
                    words="How often each job is submitted"),
             Option(names=("--timing-stats",), flag=True, words="Show how long it took"),
             Option(names=("--each",), flag=True, words="A job for each opcode"),
-            PRIORITY, DRY_RUN,
+            PRIORITY, KEY, DRY_RUN,
         ),
     ),
 )  # fmt: skip

@@ -13,7 +13,7 @@ from cli.filter_text import Filter
 from cli.listing import Kind, list_fields_command, list_options, show
 from cli.notation import time_s
 from cli.output import Column, Layout, info, moment, plain, table
-from cli.spelling import PRIORITY
+from cli.spelling import ANY_PRIORITY
 
 PENDING = ("queued", "waiting", "canceling")
 FINISHED = ("canceled", "success", "error")
@@ -246,7 +246,7 @@ COMMANDS = (
         summary="Change the priority of jobs",
         run=_change_priority,
         arguments=_JOBS,
-        options=(PRIORITY, _FORCE, *_status_options("pending", "queued", "waiting")),
+        options=(ANY_PRIORITY, _FORCE, *_status_options("pending", "queued", "waiting")),
     ),
     Command(name="archive", summary="Archive ended jobs", run=_archive, arguments=_SOME_JOBS),
     Command(

@@ -88,15 +88,15 @@ class Door:
         self._socket = None
         self._buffer.clear()
 
-    def submit_job(self, opcodes: Sequence[Mapping[str, Any]]) -> int:
-        """The number of the new job."""
-        return int(self.call("SubmitJob", list(opcodes)))
+    def submit_job(self, opcodes: Sequence[Mapping[str, Any]], name: str = "") -> int:
+        """The number of the new job, or of the one that the same ``name`` submitted before."""
+        return int(self.call("SubmitJob", list(opcodes), *([name] if name else [])))
 
     def submit_many_jobs(
-        self, jobs: Sequence[Sequence[Mapping[str, Any]]]
+        self, jobs: Sequence[Sequence[Mapping[str, Any]]], name: str = ""
     ) -> list[tuple[bool, Any]]:
-        """A (true, number) or (false, message) for each."""
-        rows = self.call("SubmitManyJobs", [list(job) for job in jobs])
+        """A (true, number) or (false, message) for each; the same ``name`` submits once."""
+        rows = self.call("SubmitManyJobs", [list(job) for job in jobs], *([name] if name else []))
         return [(bool(accepted), outcome) for accepted, outcome in rows]
 
     def wait_for_job_change(

@@ -12,12 +12,16 @@ from typing import Any, Protocol
 import msgspec
 
 from clusterd.world import Clock
+from jobqueue.filters import Rule
 from jobqueue.live import Job
 from jobqueue.opcode import Opcode, Registry
 
 
 class Jobs(Protocol):
     """The job queue, as the door sees it."""
+
+    last_id: int
+    rules: tuple[Rule, ...]
 
     def job(self, job_id: int) -> Job | None:
         """A live job."""
@@ -26,15 +30,32 @@ class Jobs(Protocol):
         """All live jobs by number."""
 
     async def submit(
-        self, jobs: Sequence[Sequence[Opcode]], submitter: str, *, even_drained: bool = False
+        self,
+        jobs: Sequence[Sequence[Opcode]],
+        submitter: str,
+        *,
+        even_drained: bool = False,
+        name: str = "",
     ) -> list[int]:
-        """Store jobs durably, answer their numbers; raises QueueDrained, QueueFull, Refused."""
+        """Store jobs durably, answer their numbers; the same ``name`` submits once. Raises
+        QueueDrained, QueueFull, Refused."""
+
+    async def find_archived(self, job_id: int) -> Job | None:
+        """An archived job."""
+
+    async def put_rule(self, rule: Rule) -> None:
+        """Store a job filter, in the place of the one with its uuid if there is one."""
+
+    async def delete_rule(self, uuid: str) -> None:
+        """Forget a job filter."""
 
     async def archive(self, job_id: int) -> bool:
         """Archive an ended job."""
 
-    async def auto_archive(self, age_s: float | None) -> tuple[int, int]:
-        """Archive what ended longer ago; (archived, left)."""
+    async def auto_archive(
+        self, age_s: float | None, time_left: Callable[[], bool]
+    ) -> tuple[int, int]:
+        """Archive what ended longer ago; (archived, not looked at for want of time)."""
 
     async def set_drained(self, flag: bool) -> None:
         """Refuse new jobs, or take them again."""
@@ -63,9 +84,9 @@ class Running(Protocol):
 
 
 class Answers(Protocol):
-    """Reads. None of them waits; all raise Refused."""
+    """Reads. Only those of jobs may wait, for the archive; all raise Refused."""
 
-    def query(self, what: str, fields: Sequence[str], qfilter: Any) -> dict[str, Any]:
+    async def query(self, what: str, fields: Sequence[str], qfilter: Any) -> dict[str, Any]:
         """Ganeti's query response: ``{fields, data}``."""
 
     def query_fields(self, what: str, fields: Sequence[str] | None) -> dict[str, Any]:
@@ -74,8 +95,8 @@ class Answers(Protocol):
     def rows(self, what: str, names: Sequence[Any] | None, fields: Sequence[str]) -> list[Any]:
         """Plain values of the named objects, all of them if no name is given."""
 
-    def job_rows(self, ids: Sequence[int] | None, fields: Sequence[str]) -> list[Any]:
-        """Plain values of jobs, None for one that is not there."""
+    async def job_rows(self, ids: Sequence[int] | None, fields: Sequence[str]) -> list[Any]:
+        """Plain values of jobs, archived ones only by number, None for one that is not there."""
 
     def job_values(self, job: Job, fields: Sequence[str]) -> list[Any]:
         """Plain values of one job."""
@@ -100,3 +121,4 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     set_watcher_pause: Callable[[float | None], Awaitable[None]]
     """Until when the watcher pauses; None takes it back."""
+    draw_uuid: Callable[[], str]

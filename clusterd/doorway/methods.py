@@ -1,7 +1,8 @@
 """The methods of the door: a table of name, shape of the arguments, and what is done.
 
-Ganeti's methods keep Ganeti's names, arguments and results. One is ours: ``SubmitJobFor`` takes
-``[opcodes, submitter]`` and lets the RAPI say on whose behalf it asks.
+Ganeti's methods keep Ganeti's names, arguments and results. ``SubmitJobFor`` is ours: it takes
+``[opcodes, submitter]`` and lets the RAPI say on whose behalf it asks. All that submit take one
+argument more, the name of the request: the same name submits once.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from typing import Any
 
 import msgspec
 
+from clusterd.doorway import filters
 from clusterd.doorway.desk import Desk
 from clusterd.doorway.submissions import submit_many
 from clusterd.doorway.waiting import Waiting
 from jobqueue.errors import Refused
 from jobqueue.job import Priority
 from jobqueue.opcode import Opcode
+
+LONGEST_ARCHIVING_S = 60.0
+"""What a client that says nothing lets archiving take."""
 
 Names = list[str]
 Ids = list[int | str]
@@ -76,9 +81,10 @@ def _decode(caller: Caller, opcodes: list[Any]) -> list[Opcode]:
     return [caller.desk.registry.decode(opcode) for opcode in opcodes]
 
 
-async def _submit(caller: Caller, opcodes: list[Any]) -> int:
+async def _submit(caller: Caller, opcodes: list[Any], name: str | None = None) -> int:
     jobs = caller.desk.jobs
-    return (await jobs.submit([_decode(caller, opcodes)], caller.submitter))[0]
+    job = _decode(caller, opcodes)
+    return (await jobs.submit([job], caller.submitter, name=name or ""))[0]
 
 
 async def _submit_drained(caller: Caller, opcodes: list[Any]) -> int:
@@ -87,14 +93,17 @@ async def _submit_drained(caller: Caller, opcodes: list[Any]) -> int:
     return (await jobs.submit([job], caller.submitter, even_drained=True))[0]
 
 
-async def _submit_for(caller: Caller, opcodes: list[Any], submitter: str) -> int:
+async def _submit_for(
+    caller: Caller, opcodes: list[Any], submitter: str, name: str | None = None
+) -> int:
     if not re.fullmatch(r"rapi:[\x21-\x7e]{0,64}", submitter):
         raise Refused(f"'{submitter:.80}' does not name a user of the RAPI", "wrong_input")
-    return (await caller.desk.jobs.submit([_decode(caller, opcodes)], submitter))[0]
+    job = _decode(caller, opcodes)
+    return (await caller.desk.jobs.submit([job], submitter, name=name or ""))[0]
 
 
-async def _submit_many(caller: Caller, jobs: list[list[Any]]) -> list[Any]:
-    return await submit_many(caller.desk, caller.submitter, jobs)
+async def _submit_many(caller: Caller, jobs: list[list[Any]], name: str | None = None) -> list[Any]:
+    return await submit_many(caller.desk, caller.submitter, jobs, name or "")
 
 
 async def _wait(
@@ -137,8 +146,11 @@ async def _archive(caller: Caller, job_id: int | str) -> bool:
     return await caller.desk.jobs.archive(_number(job_id))
 
 
-async def _auto_archive(caller: Caller, age_s: float, _timeout_s: float | None) -> list[int]:
-    return list(await caller.desk.jobs.auto_archive(None if age_s < 0 else age_s))
+async def _auto_archive(caller: Caller, age_s: float, timeout_s: float | None) -> list[int]:
+    now = caller.desk.clock.seconds
+    end = now() + (LONGEST_ARCHIVING_S if timeout_s is None else timeout_s)
+    age = None if age_s < 0 else age_s
+    return list(await caller.desk.jobs.auto_archive(age, lambda: now() < end))
 
 
 async def _drain(caller: Caller, flag: bool) -> bool:
@@ -155,7 +167,7 @@ async def _pause(caller: Caller, until: float | None) -> float | None:
 
 
 async def _query(caller: Caller, what: str, fields: Names, qfilter: Any) -> Any:
-    return caller.desk.answers.query(what, fields, qfilter)
+    return await caller.desk.answers.query(what, fields, qfilter)
 
 
 async def _query_fields(caller: Caller, what: str, fields: Names | None) -> Any:
@@ -164,7 +176,7 @@ async def _query_fields(caller: Caller, what: str, fields: Names | None) -> Any:
 
 async def _query_jobs(caller: Caller, ids: Ids | None, fields: Names) -> Any:
     numbers = None if ids is None else [_number(job_id) for job_id in ids]
-    return caller.desk.answers.job_rows(numbers, fields)
+    return await caller.desk.answers.job_rows(numbers, fields)
 
 
 def _named(what: str) -> Method:
@@ -193,10 +205,14 @@ async def _tags(caller: Caller, kind: str, name: str | None = None) -> Any:
 
 
 METHODS: dict[str, Method] = {
-    "SubmitJob": Method(shapes=(tuple[list[Any]],), call=_submit),
+    "SubmitJob": Method(shapes=(tuple[list[Any]], tuple[list[Any], str | None]), call=_submit),
     "SubmitJobToDrainedQueue": Method(shapes=(tuple[list[Any]],), call=_submit_drained),
-    "SubmitJobFor": Method(shapes=(tuple[list[Any], str],), call=_submit_for),
-    "SubmitManyJobs": Method(shapes=(tuple[list[list[Any]]],), call=_submit_many),
+    "SubmitJobFor": Method(
+        shapes=(tuple[list[Any], str], tuple[list[Any], str, str | None]), call=_submit_for
+    ),
+    "SubmitManyJobs": Method(
+        shapes=(tuple[list[list[Any]]], tuple[list[list[Any]], str | None]), call=_submit_many
+    ),
     "WaitForJobChange": Method(shapes=(tuple[int | str, Names, Any, Any, float],), call=_wait),
     "CancelJob": Method(shapes=(tuple[int | str], tuple[int | str, bool | None]), call=_cancel),
     "ResumeJob": Method(shapes=(tuple[int | str, str],), call=_resume),
@@ -205,6 +221,10 @@ METHODS: dict[str, Method] = {
     "ChangeJobPriority": Method(shapes=(tuple[int | str, int],), call=_priority),
     "ArchiveJob": Method(shapes=(tuple[int | str],), call=_archive),
     "AutoArchiveJobs": Method(shapes=(tuple[float, float | None],), call=_auto_archive),
+    "ReplaceFilter": Method(
+        shapes=(tuple[str | None, int, list[Any], Any, list[Any]],), call=filters.replace
+    ),
+    "DeleteFilter": Method(shapes=(tuple[str],), call=filters.delete),
     "SetDrainFlag": Method(shapes=(tuple[bool],), call=_drain),
     "SetWatcherPause": Method(shapes=(tuple[float | None],), call=_pause),
     "Query": Method(shapes=(tuple[str, Names, Any],), call=_query),
@@ -223,7 +243,5 @@ METHODS: dict[str, Method] = {
 UNSERVED: dict[str, str] = {
     "PickupJob": "jobs are not read from files",
     "QueryExports": "instance exports are not part of this release",
-    "ReplaceFilter": "job filters are not part of this release",
-    "DeleteFilter": "job filters are not part of this release",
 }
 """Methods of Ganeti that are known and refused, with the reason."""

@@ -19,11 +19,15 @@ Decoded = list[Opcode] | str
 """A job's opcodes, or why it is refused."""
 
 
-async def submit_many(desk: Desk, submitter: str, jobs: Sequence[list[Any]]) -> list[Any]:
-    """``[[true, number] | [false, sentence], ...]``; a drained or full queue raises."""
+async def submit_many(
+    desk: Desk, submitter: str, jobs: Sequence[list[Any]], name: str
+) -> list[Any]:
+    """``[[true, number] | [false, sentence], ...]``; a drained or full queue raises. The same
+    ``name`` submits once, if it is not empty."""
     verdicts = settle([_decode(desk, opcodes) for opcodes in jobs])
     accepted = [verdict for verdict in verdicts if not isinstance(verdict, str)]
-    numbers = iter(await desk.jobs.submit(accepted, submitter)) if accepted else iter(())
+    submitted = await desk.jobs.submit(accepted, submitter, name=name) if accepted else []
+    numbers = iter(submitted)
     return [
         [False, verdict] if isinstance(verdict, str) else [True, next(numbers)]
         for verdict in verdicts
@@ -35,16 +39,17 @@ def settle(jobs: Sequence[Decoded]) -> list[Decoded]:
     verdicts: list[Decoded] = []
     places: list[int | None] = []
     """Each job's place among the accepted ones."""
+    taken = 0
     for job in jobs:
-        verdict = job if isinstance(job, str) else _settled(job, places)
+        verdict = job if isinstance(job, str) else _settled(job, places, taken)
         verdicts.append(verdict)
-        taken = sum(place is not None for place in places)
-        places.append(None if isinstance(verdict, str) else taken)
+        refused = isinstance(verdict, str)
+        places.append(None if refused else taken)
+        taken += not refused
     return verdicts
 
 
-def _settled(job: list[Opcode], places: list[int | None]) -> Decoded:
-    own = sum(place is not None for place in places)
+def _settled(job: list[Opcode], places: list[int | None], own: int) -> Decoded:
     opcodes = []
     for opcode in job:
         depends = []

@@ -54,6 +54,8 @@ class Waiting:
         time limit, None when there is no such job. Cancelling forgets the waiter."""
         job = self._desk.jobs.job(job_id)
         if job is None:
+            job = await self._desk.jobs.find_archived(job_id)
+        if job is None:
             return None
         waiter = _Waiter(job_id, fields, seen, serial)
         news = self._news(job, waiter)

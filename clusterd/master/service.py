@@ -77,7 +77,7 @@ class Master:
         self.queue = JobQueue(store, registry, clock.seconds, fence=self._fence)
         self.surroundings = ClusterSurroundings(self)
         self.executor = Executor(self.queue, steps, self.surroundings, clock)
-        self.scheduler = Scheduler(self.queue, self.executor, self._limit)
+        self.scheduler = Scheduler(self.queue, self.executor, self._limit, self._tracked)
         self.watching = Watching(self)
         self.reconciler = Reconciler(self.view, self.queue, clock, self._submit_repairs)
         self.sights.returned = self._returned
@@ -133,6 +133,7 @@ class Master:
             answers=ClusterAnswers(self.view, self.queue),
             clock=self.clock,
             set_watcher_pause=self._set_watcher_pause,
+            draw_uuid=self.random.uuid,
         )
 
     # -- inside ----------------------------------------------------------------------------------
@@ -187,6 +188,10 @@ class Master:
 
     def _limit(self) -> int:
         return self.configuration.cluster.max_running_jobs
+
+    def _tracked(self) -> int:
+        cluster = self.configuration.cluster
+        return max(cluster.max_tracked_jobs, cluster.max_running_jobs)
 
     def _follow(self, node: Node) -> None:
         """Keep a link to each node that is not marked offline."""

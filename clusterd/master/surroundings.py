@@ -88,9 +88,15 @@ class ClusterWorld:
 
     async def pause(self, duration_s: float) -> None:
         """Let time pass."""
+        if duration_s <= 0:
+            return
         passed: Deferred[None] = Deferred()
-        self._parts.clock.callLater(duration_s, passed.callback, None)
-        await passed
+        timer = self._parts.clock.callLater(duration_s, passed.callback, None)
+        try:
+            await passed
+        finally:
+            if timer.active():
+                timer.cancel()
 
     async def greet(self, name: str, address: str) -> dict[str, Any]:
         """Connect to a node that may not be in the configuration and say hello."""

@@ -14,7 +14,8 @@ from clusterd import queries
 from clusterd.model import Stored
 from clusterd.queries import cluster, evaluate, job
 from clusterd.queries.field import Resource
-from clusterd.queries.sources import Jobs, Sources
+from clusterd.queries.filters import requested_names, uses
+from clusterd.queries.sources import Jobs, Sources, WithArchived
 from clusterd.view import View
 from jobqueue.errors import Refused
 from jobqueue.live import Job
@@ -36,16 +37,19 @@ def resources() -> dict[str, Resource]:
 
 
 class ClusterAnswers:
-    """Answers from one moment of the cluster each; nothing here waits or changes anything."""
+    """Answers from one moment of the cluster each; nothing here changes anything. Queries that ask
+    for archived jobs wait for the store."""
 
     def __init__(self, view: Callable[[], View], jobs: Jobs) -> None:
         self._view = view
         self._jobs = jobs
         self._resources = resources()
 
-    def query(self, what: str, fields: Sequence[str], qfilter: Any) -> dict[str, Any]:
+    async def query(self, what: str, fields: Sequence[str], qfilter: Any) -> dict[str, Any]:
         """Ganeti's query response."""
-        return evaluate.query(self._resource(what), self._sources(), fields, qfilter)
+        resource = self._resource(what)
+        archived = await self._archived(fields, qfilter) if what == "job" else []
+        return evaluate.query(resource, self._sources(archived), fields, qfilter)
 
     def query_fields(self, what: str, fields: Sequence[str] | None) -> dict[str, Any]:
         """Ganeti's fields response."""
@@ -55,9 +59,11 @@ class ClusterAnswers:
         """Plain values of the named objects, or of all."""
         return evaluate.rows(self._resource(what), self._sources(), names, fields)
 
-    def job_rows(self, ids: Sequence[int] | None, fields: Sequence[str]) -> list[Any]:
-        """Plain values of jobs; None for one that is not there."""
-        jobs = self._jobs.jobs() if ids is None else [self._jobs.job(number) for number in ids]
+    async def job_rows(self, ids: Sequence[int] | None, fields: Sequence[str]) -> list[Any]:
+        """Plain values of jobs, archived ones only by number; None for one that is not there."""
+        if ids is None:
+            return [self.job_values(found, fields) for found in self._jobs.jobs()]
+        jobs = [self._jobs.job(job_id) or await self._jobs.find_archived(job_id) for job_id in ids]
         return [None if found is None else self.job_values(found, fields) for found in jobs]
 
     def job_values(self, job_: Job, fields: Sequence[str]) -> list[Any]:
@@ -88,8 +94,22 @@ class ClusterAnswers:
         assert isinstance(found, Stored)
         return sorted(found.tags)
 
-    def _sources(self) -> Sources:
-        return Sources(self._view(), self._jobs)
+    async def _archived(self, fields: Sequence[str], qfilter: Any) -> list[Job]:
+        """The archived jobs that a query is about: those that it names, or all if it speaks of
+        archived ones."""
+        wanted = requested_names(qfilter, job.RESOURCE.key)
+        if wanted is not None:
+            numbers = [job.number_of(name) for name in wanted]
+            absent = [one for one in numbers if one is not None and self._jobs.job(one) is None]
+            found = [await self._jobs.find_archived(number) for number in absent]
+            return [one for one in found if one is not None]
+        if "archived" not in fields and not uses(qfilter, "archived"):
+            return []
+        return [one async for page in self._jobs.archive_pages() for one in page]
+
+    def _sources(self, archived: Sequence[Job] = ()) -> Sources:
+        jobs = WithArchived(self._jobs, archived) if archived else self._jobs
+        return Sources(self._view(), jobs)
 
     def _resource(self, what: str) -> Resource:
         resource = self._resources.get(what)

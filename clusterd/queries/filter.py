@@ -1,10 +1,13 @@
-"""Job filter rules as they are queried. Rules cannot be made in this release, so there are none."""
+"""Job filter rules as they are queried."""
 
 from __future__ import annotations
 
 from operator import attrgetter
+from typing import Any
 
 from clusterd.queries.field import Field, Resource, by_name, plain
+from clusterd.queries.sources import Sources
+from jobqueue.filters import Rule
 
 FIELDS = tuple(
     Field(name, title, kind, doc, plain(attrgetter(name)))
@@ -18,12 +21,18 @@ FIELDS = tuple(
     )
 )
 
+
+def find(sources: Sources, uuid: Any) -> Rule | None:
+    """A rule by uuid; there are few."""
+    return next((rule for rule in sources.jobs.rules if rule.uuid == uuid), None)
+
+
 RESOURCE = Resource(
     what="filter",
     word="Filter",
     key="uuid",
     fields=by_name(FIELDS),
-    all=lambda _sources: (),
-    find=lambda _sources, _uuid: None,
+    all=lambda sources: sources.jobs.rules,
+    find=find,
     name_of=lambda rule: rule.uuid,
 )

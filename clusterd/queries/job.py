@@ -70,7 +70,7 @@ FIELDS = (
     Field("id", "ID", "number", "Number of the job", lambda _s, job: normal(job.id)),
     Field("status", "Status", "text", "How far it is", _of(lambda j: str(j.status))),
     Field("priority", "Priority", "number", "Smaller runs first", _of(lambda j: j.priority)),
-    Field("archived", "Archived", "bool", "Whether it is archived", _of(lambda _j: False)),
+    Field("archived", "Archived", "bool", "Whether it is archived", _of(lambda j: j.archived)),
     Field("summary", "Summary", "other", "What it does", _of(lambda j: j.summary)),
     Field("ops", "OpCodes", "other", "Opcodes", _of(lambda j: [shown(o) for o in j.opcodes])),
     Field("opresult", "OpCode_result", "other", "Results", _each(lambda known: known.result)),

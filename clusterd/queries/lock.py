@@ -13,6 +13,10 @@ def _owners(held: Held) -> list[str] | None:
     return list(held.owners) or None
 
 
+def _seconds(spans: tuple[float, ...]) -> list[float] | None:
+    return [round(span, 3) for span in spans] or None
+
+
 def _pending(held: Held) -> list[Any] | None:
     """``[mode, [owners]]``, neighbours with the same mode together."""
     rows: list[Any] = []
@@ -29,12 +33,26 @@ FIELDS = (
     Field("mode", "Mode", "other", "shared or exclusive", lambda _s, h: present(h.mode)),
     Field("owner", "Owner", "other", "Jobs that hold it", lambda _s, h: present(_owners(h))),
     Field("pending", "Pending", "other", "Jobs that wait", lambda _s, h: present(_pending(h))),
+    Field(
+        "held",
+        "Held",
+        "other",
+        "For how many seconds each owner has had it",
+        lambda _s, h: present(_seconds(h.held_s)),
+    ),
+    Field(
+        "waiting",
+        "Waiting",
+        "other",
+        "For how many seconds each of those who wait has waited",
+        lambda _s, h: present(_seconds(h.waiting_s)),
+    ),
 )
 
 
 def find(sources: Sources, name: Any) -> Held | None:
     """A lock by name."""
-    return next((held for held in sources.jobs.locks.rows() if held.name == name), None)
+    return sources.jobs.locks.row(name) if isinstance(name, str) else None
 
 
 RESOURCE = Resource(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from functools import cached_property
 from typing import Protocol
 
 from clusterd.model import Instance, Network, Node
 from clusterd.view import View
 from hypervisors.guest import GuestStatus
+from jobqueue.filters import Rule
 from jobqueue.live import Job
 from jobqueue.locks import LockTable
 
@@ -17,12 +19,48 @@ class Jobs(Protocol):
 
     locks: LockTable
     drained: bool
+    rules: tuple[Rule, ...]
 
     def job(self, job_id: int) -> Job | None:
-        """A live job."""
+        """A job that is not archived."""
 
     def jobs(self) -> list[Job]:
-        """All live jobs by number."""
+        """All jobs that are not archived, by number."""
+
+    async def find_archived(self, job_id: int) -> Job | None:
+        """An archived job."""
+
+    def archive_pages(self) -> AsyncIterator[list[Job]]:
+        """All archived jobs by number, some at a time."""
+
+
+class WithArchived:
+    """The queue with archived jobs beside its own."""
+
+    def __init__(self, jobs: Jobs, archived: Sequence[Job]) -> None:
+        self._jobs = jobs
+        self._archived = {job.id: job for job in archived}
+        self.locks = jobs.locks
+        self.drained = jobs.drained
+        self.rules = jobs.rules
+
+    def job(self, job_id: int) -> Job | None:
+        """A job of either kind."""
+        return self._jobs.job(job_id) or self._archived.get(job_id)
+
+    def jobs(self) -> list[Job]:
+        """All of both."""
+        live = self._jobs.jobs()
+        numbers = {job.id for job in live}
+        return live + [job for job in self._archived.values() if job.id not in numbers]
+
+    async def find_archived(self, job_id: int) -> Job | None:
+        """See ``Jobs``."""
+        return await self._jobs.find_archived(job_id)
+
+    def archive_pages(self) -> AsyncIterator[list[Job]]:
+        """See ``Jobs``."""
+        return self._jobs.archive_pages()
 
 
 class Sources:
@@ -93,12 +131,21 @@ class _NoJobs:
     def __init__(self) -> None:
         self.locks = LockTable()
         self.drained = False
+        self.rules: tuple[Rule, ...] = ()
 
     def job(self, job_id: int) -> Job | None:
         return None
 
     def jobs(self) -> list[Job]:
         return []
+
+    async def find_archived(self, job_id: int) -> Job | None:
+        return None
+
+    async def archive_pages(self) -> AsyncIterator[list[Job]]:
+        nothing: list[list[Job]] = []
+        for page in nothing:
+            yield page
 
 
 def without_jobs(view: View) -> Sources:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -52,6 +52,7 @@ class Say(Step, frozen=True, kw_only=True, tag="job.say"):
 class Delay(Step, frozen=True, kw_only=True, tag="job.delay"):
     """Time passes on the master or on a node; begun again after a crash, never undone."""
 
+    breakable: ClassVar[bool] = True
     duration_s: float
     node: str | None = None
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from clusterd.doorway.protocol import RequestFailed
 from rapi.compatibility import FEATURES
-from rapi.errors import BadRequest, NotImplementedHere, missing_is_404
+from rapi.errors import BadRequest, missing_is_404
 from rapi.exchange import NOTHING, Call
 from rapi.field_sets import OS_FIELDS
 from rapi.routes import Door, Read
@@ -91,11 +91,6 @@ async def filtered_query(call: Call, door: Door) -> Any:
 async def query_fields(call: Call, door: Door) -> Any:
     """``GET /2/query/RESOURCE/fields``"""
     return await door.call("QueryFields", call.names["resource"], call.listed("fields") or None)
-
-
-async def no_filters(_call: Call, _door: Door) -> Any:
-    """Changing job filters is not part of this release."""
-    raise NotImplementedHere("Job filters are not part of this release")
 
 
 def has_body(call: Call) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rapi.resources import cluster, instances, jobs, nodes
+from rapi.resources import cluster, filters, instances, jobs, nodes
 from rapi.resources.kinds import FILTERS, GROUPS, INSTANCES, NETWORKS, NODES
 from rapi.resources.rows import Kind, listing, one
 from rapi.routes import Read, Route, Submit
@@ -68,18 +68,12 @@ def _cluster() -> Iterable[Route]:
     )
     yield _get(f"{path}/fields", cluster.query_fields, "Fields that can be queried")
     yield from _objects(FILTERS, "filter")
-    for method, where in (
-        ("POST", "/2/filters"),
-        ("PUT", "/2/filters/{name}"),
-        ("DELETE", "/2/filters/{name}"),
+    for method, where, read, summary in (
+        ("POST", "/2/filters", filters.add, "Add a job filter"),
+        ("PUT", "/2/filters/{name}", filters.replace, "Replace a job filter"),
+        ("DELETE", "/2/filters/{name}", filters.delete, "Delete a job filter"),
     ):
-        yield Route(
-            method=method,
-            path=where,
-            read=cluster.no_filters,
-            summary="Not part of this release",
-            access="write",
-        )
+        yield Route(method=method, path=where, read=read, summary=summary, access="write")
 
 
 def _jobs() -> Iterable[Route]:

@@ -39,12 +39,12 @@ class Asked:
     def cell(self, what: str, name: Any, field: str) -> tuple[int, Any]:
         """One cell of one object."""
         key = resources()[what].key
-        (row,) = self.answers.query(what, [field], ["=", key, name])["data"]
+        (row,) = now(self.answers.query(what, [field], ["=", key, name]))["data"]
         return tuple(row[0])  # type: ignore[return-value]
 
     def names(self, qfilter: Any, what: str = "instance") -> list[str]:
         """Names that a filter passes, without their domain."""
-        data = self.answers.query(what, ["name"], qfilter)["data"]
+        data = now(self.answers.query(what, ["name"], qfilter))["data"]
         return [row[0][1].split(".")[0] for row in data]
 
     def submit(self, *opcodes: Opcode) -> int:

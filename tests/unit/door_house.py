@@ -38,7 +38,7 @@ class PlainAnswers:
     def __init__(self, queue: JobQueue) -> None:
         self.queue = queue
 
-    def query(self, what: str, fields: Any, qfilter: Any) -> dict[str, Any]:
+    async def query(self, what: str, fields: Any, qfilter: Any) -> dict[str, Any]:
         if what == "broken":
             raise ZeroDivisionError("secret")
         return {"what": what, "fields": list(fields), "qfilter": qfilter}
@@ -49,7 +49,7 @@ class PlainAnswers:
     def rows(self, what: str, names: Any, fields: Any) -> list[Any]:
         return [what, names, list(fields)]
 
-    def job_rows(self, ids: Any, fields: Any) -> list[Any]:
+    async def job_rows(self, ids: Any, fields: Any) -> list[Any]:
         jobs = self.queue.jobs() if ids is None else [self.queue.job(i) for i in ids]
         return [None if job is None else self.job_values(job, fields) for job in jobs]
 
@@ -101,6 +101,7 @@ class House:
             answers=PlainAnswers(self.queue),
             clock=self.clock,
             set_watcher_pause=self._pause,
+            draw_uuid=lambda: "00000000-0000-4000-8000-000000000001",
         )
         self.factory = DoorFactory(desk, who=lambda _transport: "uid:7")
         self.endpoint = Endpoint(Network(), self.factory)

@@ -28,6 +28,7 @@ from jobqueue.journal import Event, Kind
 from jobqueue.opcode import Opcode
 from jobqueue.queue import JobQueue
 from jobqueue.scheduler import Scheduler
+from jobqueue.step import Steps
 from jobqueue.store.memory import MemoryStore
 from rapi.application import make_site
 from rapi.auth import User, parse
@@ -99,7 +100,8 @@ class RapiHouse:
         self.clock.advance(1000)
         self.cluster = SmallCluster()
         self.queue = JobQueue(MemoryStore(), REGISTRY, self.clock.seconds)
-        executor: Executor = None  # type: ignore[assignment]
+        nobody: Any = None
+        executor = Executor(self.queue, Steps(()), nobody, self.clock)
         desk = Desk(
             jobs=self.queue,
             running=Scheduler(self.queue, executor, lambda: 0),
@@ -107,6 +109,7 @@ class RapiHouse:
             answers=ClusterAnswers(self.cluster.view, self.queue),
             clock=self.clock,
             set_watcher_pause=self._pause,
+            draw_uuid=lambda: "00000000-0000-4000-8000-000000000001",
         )
         network = Network(lambda deliver: self.clock.callLater(0, deliver))
         self.doors = DoorFactory(desk, who=lambda _transport: "uid:7")

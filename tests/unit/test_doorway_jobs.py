@@ -115,9 +115,10 @@ def test_cancel_priority_archive() -> None:
     assert "Priority 20" in refusal(house, "ChangeJobPriority", 1, 20)[1]
     assert house.ask("ArchiveJob", 1) is False
     house.end(1)
-    assert house.ask("AutoArchiveJobs", 10**9, 30) == [0, 1]
+    assert house.ask("AutoArchiveJobs", 10**9, 30) == [0, 0]
+    assert house.ask("AutoArchiveJobs", -1, 0) == [0, 1]
     assert house.ask("AutoArchiveJobs", -1, 30) == [1, 0]
-    assert house.ask("QueryJobs", [1], ["id"]) == [None]
+    assert house.ask("WaitForJobChange", 1, ["status"], None, None, 60) == [["success"], []]
 
 
 def test_decisions_on_stuck_jobs() -> None:

@@ -11,7 +11,7 @@ from clusterd.simulation.clock import Clock
 from jobqueue.job import Status
 from jobqueue.opcode import Opcode
 from jobqueue.store.memory import MemoryDisk
-from tests.unit.toy_cluster import PutAll, SpawnAll, ToyMaster, Toys
+from tests.unit.toy_cluster import PutAll, PutGuarded, SpawnAll, ToyMaster, Toys
 
 
 class Play:
@@ -115,7 +115,7 @@ def test_retryable_errors_are_waited_for() -> None:
 def test_a_veto_changes_nothing() -> None:
     play = Play()
     play.toys.veto = True
-    (job,) = play.submit([PutAll(names=("a",))])
+    (job,) = play.submit([PutGuarded(names=("a",))])
     play.settle()
     assert play.result(job)[0] == "HooksAbort"
     assert play.toys.acts == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import pytest
 
 from jobqueue.errors import LockRefused
@@ -276,7 +277,10 @@ def test_rows_say_who_holds_and_who_is_next(court: Court) -> None:
     court.ask("3", shared("n"), priority=-1)
     court.ask("4", shared("n"))
     court.ask("5", exclusive(ALL))
-    assert court.table.rows() == (
+    rows = tuple(
+        msgspec.structs.replace(row, held_s=(), waiting_s=()) for row in court.table.rows()
+    )
+    assert rows == (
         Held(name="cluster/BGL", mode="shared", owners=("1", "2"), pending=()),
         Held(name="node/[lockset]", mode=None, owners=(), pending=(("exclusive", "5"),)),
         Held(

@@ -28,7 +28,7 @@ COUNTS = {
     "group": 25,
     "instance": 292,
     "job": 17,
-    "lock": 4,
+    "lock": 6,
     "network": 19,
     "node": 46,
     "os": 11,
@@ -46,7 +46,7 @@ def test_each_field_of_each_object_can_be_read_and_sent(what: str) -> None:
     asked.submit(Make(name="x"))
     asked.queue.locks.seize("1", (Lock(Level.NODE, "n1-uuid"),))
     fields = list(resources()[what].fields)
-    response = asked.answers.query(what, fields, None)
+    response = now(asked.answers.query(what, fields, None))
     assert [field["name"] for field in response["fields"]] == fields
     assert bool(response["data"]) == (what not in ("filter", "extstorage"))
     for row in msgspec.json.decode(msgspec.json.encode(response))["data"]:
@@ -102,8 +102,8 @@ def test_jobs() -> None:
 
 def test_jobs_that_are_not_there() -> None:
     asked = Asked()
-    assert asked.answers.job_rows([5], ["id"]) == [None]
-    assert asked.answers.query("job", ["id", "status"], ["=", "id", 5])["data"] == [
+    assert now(asked.answers.job_rows([5], ["id"])) == [None]
+    assert now(asked.answers.query("job", ["id", "status"], ["=", "id", 5]))["data"] == [
         [(0, 5), (Status.UNAVAILABLE, None)]
     ]
 
@@ -112,20 +112,22 @@ def test_jobs_are_ordered_by_number_and_found_by_text() -> None:
     asked = Asked()
     for number in range(12):
         asked.submit(Make(name=str(number)))
-    data = asked.answers.query("job", ["id"], None)["data"]
+    data = now(asked.answers.query("job", ["id"], None))["data"]
     assert [row[0][1] for row in data] == list(range(1, 13))
-    found = asked.answers.query("job", ["id"], ["|", ["=", "id", "12"], ["=", "id", 3]])["data"]
+    found = now(asked.answers.query("job", ["id"], ["|", ["=", "id", "12"], ["=", "id", 3]]))[
+        "data"
+    ]
     assert [row[0][1] for row in found] == [12, 3]
-    recent = asked.answers.query("job", ["id"], [">=", "received_ts", 1000])["data"]
+    recent = now(asked.answers.query("job", ["id"], [">=", "received_ts", 1000]))["data"]
     assert len(recent) == 12
-    assert asked.answers.query("job", ["id"], ["<", "received_ts", 1000.2])["data"] == []
+    assert now(asked.answers.query("job", ["id"], ["<", "received_ts", 1000.2]))["data"] == []
 
 
 def test_locks() -> None:
     asked = Asked()
     table = asked.queue.locks
     now(table.acquire("3", (Lock(Level.NODE, "n1-uuid", True),)))
-    data = asked.answers.query("lock", ["name", "mode", "owner", "pending"], None)["data"]
+    data = now(asked.answers.query("lock", ["name", "mode", "owner", "pending"], None))["data"]
     assert data == [[(0, "node/n1-uuid"), (0, "shared"), (0, ["3"]), (Status.UNAVAILABLE, None)]]
 
 
@@ -133,7 +135,7 @@ def test_locks() -> None:
 
 
 def test_an_unknown_field_is_shown_as_such_in_every_row() -> None:
-    response = Asked().answers.query("node", ["name", "nosuch"], None)
+    response = now(Asked().answers.query("node", ["name", "nosuch"], None))
     assert response["fields"][1] == {
         "name": "nosuch",
         "title": "nosuch",
@@ -155,11 +157,11 @@ def test_fields_can_be_listed() -> None:
 def test_unknown_kinds_values_and_tags() -> None:
     answers = Asked().answers
     for call in (
-        lambda: answers.query("nosuch", [], None),
+        lambda: now(answers.query("nosuch", [], None)),
         lambda: answers.config_values(["nosuch"]),
         lambda: answers.tags("nosuch", None),
         lambda: answers.tags("node", None),
-        lambda: answers.query("node", ["x"] * 2000, None),
+        lambda: now(answers.query("node", ["x"] * 2000, None)),
     ):
         with pytest.raises(Refused):
             call()

@@ -16,6 +16,7 @@ from clusterd.queries.filters import requested_names
 from clusterd.queries.sources import Sources
 from jobqueue.errors import Refused
 from tests.unit.asked import Asked
+from tests.unit.driving import now
 from tests.unit.small_cluster import (
     SmallCluster,
 )
@@ -111,7 +112,7 @@ JSON = st.recursive(
 @given(JSON)
 def test_any_json_is_a_filter_or_refused(qfilter: Any) -> None:
     with suppress(Refused):
-        ASKED.answers.query("instance", ["name"], qfilter)
+        now(ASKED.answers.query("instance", ["name"], qfilter))
 
 
 ASKED = Asked()

@@ -103,6 +103,14 @@ class PutAll(Opcode, frozen=True, kw_only=True, tag="OP_PUT_ALL"):
     names: tuple[str, ...]
     seal_after: int = -1
     lock: str = ""
+    locks: tuple[str, ...] = ()
+    """``node/a`` or ``node/a shared``"""
+
+
+class PutGuarded(Opcode, frozen=True, kw_only=True, tag="OP_PUT_GUARDED"):
+    """As PutAll, with hooks."""
+
+    names: tuple[str, ...]
 
 
 class SpawnAll(Opcode, frozen=True, kw_only=True, tag="OP_SPAWN_ALL"):
@@ -139,7 +147,13 @@ def _plan(opcode: PutAll, _view: Any) -> Sequence[Step]:
 
 
 def _locks(opcode: PutAll, _view: Any) -> Sequence[Lock]:
-    return [Lock(Level.INSTANCE, opcode.lock)] if opcode.lock else []
+    own = [Lock(Level.INSTANCE, opcode.lock)] if opcode.lock else []
+    return [*own, *map(_lock, opcode.locks)]
+
+
+def _lock(text: str) -> Lock:
+    level, _, name = text.removesuffix(" shared").partition("/")
+    return Lock(Level[level.upper()], name, text.endswith(" shared"))
 
 
 REGISTRY = Registry(
@@ -151,6 +165,12 @@ REGISTRY = Registry(
             plan=_plan,
             result=lambda opcode, view, outputs: list(outputs),
             summary_field="names",
+        ),
+        OpcodeKind(
+            opcode=PutGuarded,
+            plan=lambda opcode, view: [Put(name=name) for name in opcode.names],
+            result=lambda opcode, view, outputs: list(outputs),
+            hooks="guard",
         ),
         OpcodeKind(
             opcode=SpawnAll,
@@ -208,7 +228,8 @@ class ToyMaster:
         self.queue = JobQueue(self.store, REGISTRY, self.clock.seconds)
         self.toys = toys
         self.executor = Executor(self.queue, STEPS, self, self.clock)
-        self.scheduler = Scheduler(self.queue, self.executor, lambda: 20)
+        self.limit = 20
+        self.scheduler = Scheduler(self.queue, self.executor, lambda: self.limit)
         self.failures: list[Any] = []
 
     @property
