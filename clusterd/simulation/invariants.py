@@ -25,9 +25,10 @@ from clusterd.simulation.hosts import SURFACE, SimulatedHost
 from jobqueue.errors import JournalBroken
 from jobqueue.job import FINAL, Status, Submission
 from jobqueue.journal import Event, Known, Phase, fold
+from jobqueue.keys import FINISHED, JOBS, JOURNAL, number_in
 from jobqueue.locks import LockTable
 from jobqueue.opcode import Opcode
-from jobqueue.queue import JOBS, JOURNAL
+from jobqueue.record import unpacked
 from jobqueue.store.interface import Change
 from jobqueue.store.memory import MemoryDisk, MemoryStore
 from storage.shelf import Attachment, Key
@@ -64,10 +65,12 @@ class Invariants:
         self._admitted: dict[str, int] = {}
         store = MemoryStore(cluster.disk)
         Deferred.fromCoroutine(self._configuration.load(store))
+        self._ended_before = {number_in(change.key) for change in _stored(cluster.disk, FINISHED)}
         for prefix, read in ((JOBS, self._job_stored), (JOURNAL, self._journal_grew)):
             read(_stored(cluster.disk, prefix))
         store.watch(JOBS, self._job_stored)
         store.watch(JOURNAL, self._journal_grew)
+        store.watch(FINISHED, self._job_ended)
         store.watch("", self._committed)
         cluster.clock.after_each = self._happened
         cluster.attention.members.append(self)
@@ -144,7 +147,7 @@ class Invariants:
 
     def _journal_grew(self, changes: tuple[Change, ...]) -> None:
         for change in changes:
-            if change.value is None:
+            if change.value is None or number_in(change.key) in self._ended_before:
                 continue
             event = msgspec.json.decode(change.value, type=Event)
             before = self._events.get(change.key)
@@ -152,11 +155,23 @@ class Invariants:
                 self._written_again(change.key, before, event)
                 continue
             self._events[change.key] = event
-            known = self._known[int(change.key.split("/")[1])]
+            known = self._known[number_in(change.key)]
             try:
                 known[event.opcode] = fold(known.get(event.opcode, Known()), event)
             except JournalBroken as error:
                 self.note(f"the journal {change.key} does not fit: {error}")
+
+    def _job_ended(self, changes: tuple[Change, ...]) -> None:
+        """What is kept of an ended job is what its journal said."""
+        for change in changes:
+            if change.value is None:
+                continue
+            said = self._known[number_in(change.key)]
+            kept = unpacked(change.value, REGISTRY).known
+            for index, one in enumerate(kept):
+                told = said.get(index, Known())
+                if (one.status, one.result, one.log) != (told.status, told.result, told.log):
+                    self.note(f"{change.key} keeps another end of opcode {index} than its journal")
 
     def _written_again(self, key: str, before: Event, after: Event) -> None:
         """Only a write whose success was not known may be repeated."""

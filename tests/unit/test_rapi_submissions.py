@@ -313,55 +313,6 @@ def test_every_route_that_submits_is_served_or_says_what_is_missing() -> None:
     assert missing + sum(r.submit is not None and r.submit.op in known for r in routes()) > 40
 
 
-def test_job_filters_are_made_changed_and_forgotten() -> None:
-    house = RapiHouse()
-    rule = {"priority": 3, "predicates": [["jobid", [">", "id", "watermark"]]], "action": "PAUSE"}
-    uuid = house.ask("POST", "/2/filters?reason=calm", rule).body
-    shown = house.ask("GET", f"/2/filters/{uuid}").body
-    assert (shown["priority"], shown["action"], shown["watermark"]) == (3, "PAUSE", 0)
-    assert [entry[:2] for entry in shown["reason_trail"]] == [
-        ["gnt:user", "calm"],
-        ["gnt:library:rlib2:filters", ""],
-    ]
-    changed = house.ask("PUT", f"/2/filters/{uuid}", {"action": ["RATE_LIMIT", 2]})
-    assert (changed.status, changed.body) == (200, uuid)
-    assert house.ask("GET", f"/2/filters/{uuid}").body["action"] == ["RATE_LIMIT", 2]
-    assert house.ask("DELETE", f"/2/filters/{uuid}").status == 200
-    assert house.ask("GET", "/2/filters").body == []
-    for method in ("PUT", "DELETE"):
-        assert house.ask(method, f"/2/filters/{uuid}", {}).status == 404
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"priority": "high"},
-        {"priority": -1},
-        {"predicates": {}},
-        {"predicates": [["weather", ["=", "id", 1]]]},
-        {"predicates": [["jobid", ["=", "name", 1]]]},
-        {"action": "BURN"},
-        {"action": ["RATE_LIMIT", -1]},
-        {"speed": 1},
-    ],
-)
-def test_senseless_job_filters_are_refused(wrong: dict[str, Any]) -> None:
-    house = RapiHouse()
-    assert house.ask("POST", "/2/filters", wrong).status == 400
-    assert house.queue.rules == ()
-
-
-def test_a_named_request_submits_once() -> None:
-    house = RapiHouse()
-    path = f"{WEB1}/startup"
-    first = house.ask("PUT", path + "?idempotency-key=a1").body
-    assert house.ask("PUT", path + "?idempotency-key=a1").body == first
-    assert house.ask("PUT", path, headers={"Idempotency-Key": "a1"}).body == first
-    assert house.ask("PUT", path).body == first + 1
-    other = house.ask("PUT", f"{WEB1}/shutdown?idempotency-key=a1")
-    assert other.status == 400
-
-
 # -- any body -----------------------------------------------------------------------------------
 
 JSON = st.recursive(
@@ -407,4 +358,4 @@ def test_any_body_is_taken_or_refused_and_nothing_breaks(
 def test_any_bytes_are_refused_as_json(target: tuple[str, str], raw: bytes) -> None:
     headers = {"Content-Type": "application/json"}
     heard = HOUSE.ask(*target, raw=raw, headers=headers)
-    assert heard.status in (200, 400, 403, 501)
+    assert heard.status in (200, 400, 403, 404, 501)
