@@ -10,6 +10,7 @@ from typing import Any
 
 from cli import readers
 from cli.command import Option
+from cli.disk_rows import DISKS
 from cli.instance_rows import INSTANCES
 from cli.notation import boolean, integer
 from cli.rows import BACKEND, DISK_STATE, FORCE, HV_STATE, NODE_PARAMS, POLICY, not_, row, sets
@@ -171,4 +172,4 @@ DEBUG = (
     ),
 )  # fmt: skip
 
-SPELLINGS: tuple[Spelling, ...] = (*INSTANCES, *NODES, *CLUSTER, *DEBUG)
+SPELLINGS: tuple[Spelling, ...] = (*INSTANCES, *DISKS, *NODES, *CLUSTER, *DEBUG)

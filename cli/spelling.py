@@ -69,6 +69,8 @@ class Spelling(msgspec.Struct, frozen=True, kw_only=True):
     aliases: tuple[str, ...] = ()
     positional: tuple[str, ...] = ()
     """Fields that arguments fill, in order; without it, the first required one."""
+    reads: Mapping[str, Callable[[str], Any]] = {}
+    """How the text of an argument becomes its field's value, where its type does not say."""
     shown: str = ""
     usage: str = ""
     options: tuple[Option, ...] = ()
@@ -176,6 +178,6 @@ def _positional(
         if kind == "names":
             found[name] = list(given[index:])
         elif index < len(given):
-            read = READS.get(kind)
+            read = spelling.reads.get(name) or READS.get(kind)
             found[name] = read(given[index]) if read else given[index]
     return found

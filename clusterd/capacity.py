@@ -7,11 +7,11 @@ run or are being made and are not seen running, volumes that should exist and ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from clusterd.model import AdminState, Instance, Node
+from clusterd.model import AdminState, Disk, Instance, Node
 from clusterd.view import View
-from clusterd.volumes import on_volume_group, overhead_mib
+from clusterd.volumes import disks_on, on_volume_group, overhead_mib
 
 
 def free_memory_mib(
@@ -68,18 +68,16 @@ def free_disk_mib(view: View, node: Node, template: str, pool: str) -> int | Non
     promised = sum(
         disk.size_mib + overhead_mib(disk.template)
         for instance in instances_here(view, node)
-        for disk in instance.disks
-        if disk.pool == pool
-        and disk.label not in seen
-        and (disk.label or instance.made_by is not None)
+        for label, disk in disks_on(instance, node.uuid)
+        if disk.pool == pool and label not in seen and (label or instance.made_by is not None)
     )
     return free - promised
 
 
-def disk_need_mib(instance: Instance) -> dict[tuple[str, str], int]:
-    """(template, pool) -> what the instance's disks take on each node that holds them."""
+def disk_need_mib(disks: Iterable[Disk]) -> dict[tuple[str, str], int]:
+    """(template, pool) -> what the disks take on each node that holds them."""
     need: dict[tuple[str, str], int] = {}
-    for disk in instance.disks:
+    for disk in disks:
         key = (disk.template, disk.pool)
         need[key] = need.get(key, 0) + disk.size_mib + overhead_mib(disk.template)
     return need

@@ -194,7 +194,7 @@ class Configuration:
             self._macs[nic.mac] = value.uuid
         if value.network_port is not None:
             self._ports[value.network_port] = value.uuid
-        for disk in value.disks:
+        for disk in (*value.disks, *value.drafted):
             if disk.drbd is not None:
                 self._ports[disk.drbd.port] = value.uuid
                 for node, minor in zip(disk.drbd.nodes, disk.drbd.minors, strict=True):
@@ -211,7 +211,7 @@ class Configuration:
             self._macs.pop(nic.mac, None)
         if value.network_port is not None:
             self._ports.pop(value.network_port, None)
-        for disk in value.disks:
+        for disk in (*value.disks, *value.drafted):
             if disk.drbd is not None:
                 self._ports.pop(disk.drbd.port, None)
                 for node, minor in zip(disk.drbd.nodes, disk.drbd.minors, strict=True):
@@ -222,7 +222,9 @@ def _nodes_of(instance: Instance) -> set[str]:
     nodes = {instance.primary_node}
     if instance.secondary_node is not None:
         nodes.add(instance.secondary_node)
-    for disk in instance.disks:
+    if instance.moving_to is not None:
+        nodes.add(instance.moving_to)
+    for disk in (*instance.disks, *instance.drafted):
         if disk.drbd is not None:
             nodes.update(disk.drbd.nodes)
     return nodes

@@ -31,7 +31,7 @@ def guest_of(
         memory_mib=int(backend["maxmem"]),
         vcpus=int(backend["vcpus"]),
         disks=tuple(
-            _disk(disk, index, path, statuses[index] if statuses else None)
+            _disk(disk, instance.number_of(disk), path, statuses[index] if statuses else None)
             for index, (disk, path) in enumerate(zip(instance.disks, paths, strict=True))
         ),
         nics=tuple(_nics(view, instance)),

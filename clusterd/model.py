@@ -122,7 +122,7 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     params: Params = {}
 
 
-class DrbdPair(msgspec.Struct, frozen=True, kw_only=True):
+class DrbdPair(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Identities of a mirrored disk. Invariant: which node is primary is the instance's matter;
     ``nodes`` and ``minors`` keep their order over the life of the pair."""
 
@@ -130,6 +130,9 @@ class DrbdPair(msgspec.Struct, frozen=True, kw_only=True):
     minors: tuple[int, int]
     port: int
     secret: str
+    labels: tuple[str, str] | None = None
+    """What the two nodes call their data, where one of them was exchanged; None: the disk's label
+    on both."""
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -143,6 +146,9 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     meta_pool: str = ""
     label: str = ""
     """The part of the on-node names that Ganeti draws apart from the uuid: ``<label>.disk0``."""
+    number: int | None = None
+    """The N of those names; None: the disk's place among the instance's. It stays when a disk
+    before it is removed."""
     mode: Literal["rw", "ro"] = "rw"
     name: str | None = None
     drbd: DrbdPair | None = None
@@ -179,8 +185,16 @@ class Instance(Stored, frozen=True, kw_only=True, omit_defaults=True):
     network_port: int | None = None
     made_by: int | None = None
     """The job that is still making it; hidden from queries until that job commits it."""
+    drafted: tuple[Disk, ...] = ()
+    """Disks that a job is making for this instance, or has taken from it and not removed yet: their
+    identities are taken, and no guest uses them. Those that are not on the instance's own nodes
+    are on ``moving_to``."""
     moving_to: str | None = None
     """uuid of the node that a live migration under way takes it to."""
+
+    def number_of(self, disk: Disk) -> int:
+        """The N in the on-node names of one of its disks, drafted ones included."""
+        return self.disks.index(disk) if disk.number is None else disk.number
 
 
 class Network(Stored, frozen=True, kw_only=True, omit_defaults=True):

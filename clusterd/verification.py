@@ -16,7 +16,7 @@ from clusterd import ipolicy
 from clusterd.model import AdminState, Instance, Node
 from clusterd.names import PRODUCT_VERSION, PROTOCOL_VERSION
 from clusterd.view import View
-from clusterd.volumes import has_mirror, is_shared, volume_on
+from clusterd.volumes import has_mirror, is_shared, labels_on, volume_on
 from hypervisors.guest import GuestStatus
 from storage.volume import Health, Link
 
@@ -165,7 +165,11 @@ def orphan_volumes(view: View, nodes: list[Node], _answers: Answers) -> Iterator
         observation = view.sight(node).observation
         if node.offline or observation is None:
             continue
-        labels = _labels(view.configuration.instances_on(node.uuid))
+        labels = {
+            label
+            for instance in view.configuration.instances_on(node.uuid)
+            for label in labels_on(instance, node.uuid)
+        }
         for stored in observation.stored:
             reserved = stored.name in view.configuration.cluster.reserved_lvs
             known = everywhere if is_shared(str(stored.template)) else labels
@@ -175,7 +179,7 @@ def orphan_volumes(view: View, nodes: list[Node], _answers: Answers) -> Iterator
 
 
 def _labels(instances: Iterable[Instance]) -> set[str]:
-    return {disk.label for instance in instances for disk in instance.disks}
+    return {disk.label for instance in instances for disk in (*instance.disks, *instance.drafted)}
 
 
 def orphan_guests(view: View, nodes: list[Node], _answers: Answers) -> Iterator[Finding]:

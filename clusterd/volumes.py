@@ -8,6 +8,7 @@ drbd, ``<directory>/<instance>/<label>.file.disk0`` for files.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 import msgspec
@@ -78,16 +79,55 @@ def _plugins() -> dict[str, Plugin]:
     return {str(template): plugin for template, plugin in built_in().items()}
 
 
+def numbered(instance: Instance) -> tuple[Disk, ...]:
+    """The instance's disks, each with its number, so that they keep their names wherever they
+    stand."""
+    return tuple(
+        msgspec.structs.replace(disk, number=instance.number_of(disk)) for disk in instance.disks
+    )
+
+
+def label_on(disk: Disk, node_uuid: str) -> str:
+    """What begins the names of the disk's data on a node."""
+    pair = disk.drbd
+    if pair is None or pair.labels is None or node_uuid not in pair.nodes:
+        return disk.label
+    return pair.labels[pair.nodes.index(node_uuid)]
+
+
+def disks_on(instance: Instance, node_uuid: str) -> Iterator[tuple[str, Disk]]:
+    """(label, disk) of what a node should hold, or may hold while a job works on it."""
+    for disk in (*instance.disks, *instance.drafted):
+        if node_uuid in holders(instance, disk):
+            yield label_on(disk, node_uuid), disk
+
+
+def labels_on(instance: Instance, node_uuid: str) -> frozenset[str]:
+    """The labels of what a node should hold, or may hold while a job works on it."""
+    return frozenset(label for label, _ in disks_on(instance, node_uuid))
+
+
+def holders(instance: Instance, disk: Disk) -> tuple[str, ...]:
+    """The nodes (uuid) that hold data of one of the instance's disks, drafted ones included."""
+    if disk.drbd is not None:
+        return disk.drbd.nodes
+    if instance.moving_to is not None and disk in instance.drafted:
+        return (instance.moving_to,)
+    return (instance.primary_node,)
+
+
 def volume_on(view: View, instance: Instance, disk: Disk, node: Node) -> Volume:
-    """One disk as ``node`` holds it."""
-    index = instance.disks.index(disk)
+    """One disk as ``node`` holds it. Disks that are not the instance's own have a number."""
+    index = instance.number_of(disk)
     group = view.primary(instance).group
     params = {**view.diskparams(disk.template, group), **disk.params}
+    if on_volume_group(disk.template) and view.configuration.cluster.prealloc_wipe_disks:
+        params["wipe"] = True
     return Volume(
         template=Template(disk.template),
         uuid=disk.uuid,
         pool=disk.pool,
-        name=_NAMES[disk.template].format(label=disk.label, index=index),
+        name=_NAMES[disk.template].format(label=label_on(disk, node.uuid), index=index),
         size_mib=disk.size_mib,
         owner=instance.uuid,
         label=instance.name,
@@ -114,6 +154,6 @@ def _mirror(view: View, disk: Disk, node: Node, index: int) -> Mirror | None:
         peer_address=peer.secondary_ip,
         peer_minor=pair.minors[1 - mine],
         meta_pool=disk.meta_pool or disk.pool,
-        meta_name=f"{disk.label}.disk{index}_meta",
+        meta_name=f"{label_on(disk, node.uuid)}.disk{index}_meta",
         meta_size_mib=overhead_mib(disk.template),
     )

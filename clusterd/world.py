@@ -125,7 +125,8 @@ class NodeWorld(Protocol):
         """Run an OS script to its end; raises CallFailed ``os_failed`` with its last lines."""
 
     async def link_disks(self, instance: str, paths: tuple[str, ...]) -> tuple[str, ...]:
-        """Symbolic links ``<run>/instance-disks/<instance>:<n>`` to ``paths`` (none: removed)."""
+        """Symbolic links ``<run>/instance-disks/<instance>:<n>`` to ``paths``, where those are not
+        empty; all others are removed."""
 
     async def greet(self, cluster: str) -> dict[str, Any]:
         """Version, host name, cluster of the daemon there; CallFailed ``wrong_cluster``."""

@@ -70,6 +70,20 @@ def domain_xml(guest: Guest, parameters: KvmParameters, decided: Decided) -> str
     return text_of(domain)
 
 
+def disk_xml(disk: GuestDisk, parameters: KvmParameters) -> str:
+    """The description of one disk."""
+    devices = ET.Element("devices")
+    _add_disk(devices, disk, parameters)
+    return ET.tostring(devices[0], encoding="unicode")
+
+
+def nic_xml(nic: GuestNic, parameters: KvmParameters) -> str:
+    """The description of one network card. Raises BadParameter."""
+    devices = ET.Element("devices")
+    _add_nic(devices, nic, parameters)
+    return ET.tostring(devices[0], encoding="unicode")
+
+
 def marked_as_arrived(description: str) -> str:
     """The description with the mark that its guest has not run where it arrives."""
     domain = ET.fromstring(description)

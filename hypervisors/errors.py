@@ -50,6 +50,13 @@ class DeviceMissing(HypervisorError):
     code = "device_missing"
 
 
+class StillAttached(HypervisorError):
+    """The guest was asked to let go of a device and has not done so yet."""
+
+    code = "still_attached"
+    retryable = True
+
+
 class BadParameter(HypervisorError):
     """A hypervisor parameter cannot be honoured on this node."""
 

@@ -55,6 +55,16 @@ class Driver(abc.ABC):
     async def reboot(self, guest: Guest, *, hard: bool) -> None:
         """Soft: the guest was asked to restart. Hard: it was reset. Raises GuestMissing."""
 
+    @abc.abstractmethod
+    async def reshape(self, guest: Guest) -> None:
+        """The running guest has the disks and network cards of ``guest`` and no others, and its
+        disks the size of their devices. What is so already is left alone.
+
+        Raises GuestMissing when it does not run here, DeviceMissing, BadParameter where its kind of
+        device cannot come or go while it runs, StillAttached while the guest has been asked to let
+        go of a device and has not: asking again is the way to wait.
+        """
+
     # -- live migration; the caller has made the disks writable on both sides ----------------------
 
     @abc.abstractmethod

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import msgspec
 from twisted.internet.defer import Deferred
 
-from hypervisors import kvm_migration
+from hypervisors import kvm_devices, kvm_migration
 from hypervisors import libvirt_guests as guests
 from hypervisors.disk_secrets import define_secrets
 from hypervisors.domain_displays import has_display
@@ -76,6 +76,9 @@ class KvmDriver(Driver):
 
     async def reboot(self, guest: Guest, *, hard: bool) -> None:
         await self._link.use(partial(guests.restart, guest.name, hard), subject=guest.name)
+
+    async def reshape(self, guest: Guest) -> None:
+        await self._link.use(partial(self._reshape_now, guest), subject=guest.name)
 
     # -- live migration --------------------------------------------------------------------------
 
@@ -170,6 +173,15 @@ class KvmDriver(Driver):
         flags = library.VIR_DOMAIN_START_PAUSED if paused else 0
         define_secrets(library, connection, guest, self._host)
         connection.createXML(domain_xml(guest, parameters, decided), flags)
+
+    def _reshape_now(self, guest: Guest, library: Any, connection: Any) -> None:
+        domain = guests.find(library, connection, guest.name)
+        found = domain and guests.status_of(library, domain)
+        if not found or not found.alive:
+            raise GuestMissing(f"guest {guest.name} does not run here", subject=guest.name)
+        parameters = kvm_parameters(guest.params)
+        self._preparation.check_devices(guest)
+        kvm_devices.reshape(library, domain, guest, parameters)
 
     def _accept_now(self, guest: Guest, library: Any, connection: Any) -> str:
         domain = guests.find(library, connection, guest.name)

@@ -49,7 +49,7 @@ class Preparation:
     def prepare(self, guest: Guest, parameters: KvmParameters) -> Decided:
         """The guest may come. Raises BadParameter, DeviceMissing, NotEnoughMemory."""
         self.check_parameters(parameters)
-        self._check_devices(guest)
+        self.check_devices(guest)
         free_mib = self._host.memory().free_mib
         if free_mib < guest.memory_mib:
             raise NotEnoughMemory(
@@ -77,7 +77,8 @@ class Preparation:
             )
         return "tcg"
 
-    def _check_devices(self, guest: Guest) -> None:
+    def check_devices(self, guest: Guest) -> None:
+        """What the guest's disks and cards need is here. Raises DeviceMissing."""
         for disk in guest.disks:
             if disk.source is None and not self._host.exists(disk.path):
                 raise DeviceMissing(

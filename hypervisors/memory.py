@@ -19,6 +19,7 @@ from hypervisors.errors import (
     MigrationFailed,
     MigrationRunning,
     NotEnoughMemory,
+    StillAttached,
     StillRunning,
 )
 from hypervisors.guest import Guest, GuestStatus, MigrationStatus, NodeHardware, ParamValue
@@ -97,6 +98,17 @@ class MemoryDriver(Driver):
             raise GuestMissing(f"guest {guest.name} does not run here", subject=guest.name)
         if hard or guest.name not in machine.deaf:
             found.boots += 1
+
+    async def reshape(self, guest: Guest) -> None:
+        machine = self._machine()
+        found = machine.residents.get(guest.name)
+        if found is None or found.presence not in (Presence.RUNNING, Presence.PAUSED):
+            raise GuestMissing(f"guest {guest.name} does not run here", subject=guest.name)
+        self._check_devices(machine, guest)
+        kept = {disk.uuid for disk in guest.disks}
+        if guest.name in machine.deaf and any(d.uuid not in kept for d in found.guest.disks):
+            raise StillAttached(f"guest {guest.name} holds its disks", subject=guest.name)
+        found.guest = msgspec.structs.replace(found.guest, disks=guest.disks, nics=guest.nics)
 
     # -- live migration --------------------------------------------------------------------------
 
@@ -200,18 +212,21 @@ class MemoryDriver(Driver):
 
     def _check(self, machine: Machine, guest: Guest) -> None:
         memory_parameters(guest.params)
-        for disk in guest.disks:
-            if not machine.device_exists(disk.path):
-                raise DeviceMissing(f"{disk.path} does not exist on this node", subject=disk.path)
-        for nic in guest.nics:
-            if nic.mode == "bridged" and not machine.bridge_exists(nic.link):
-                raise DeviceMissing(f"there is no bridge {nic.link!r}", subject=nic.link)
+        self._check_devices(machine, guest)
         if machine.free_mib < guest.memory_mib:
             raise NotEnoughMemory(
                 f"guest {guest.name} needs {guest.memory_mib} MiB of memory, "
                 f"this node has {machine.free_mib} MiB free",
                 subject=guest.name,
             )
+
+    def _check_devices(self, machine: Machine, guest: Guest) -> None:
+        for disk in guest.disks:
+            if not machine.device_exists(disk.path):
+                raise DeviceMissing(f"{disk.path} does not exist on this node", subject=disk.path)
+        for nic in guest.nics:
+            if nic.mode == "bridged" and not machine.bridge_exists(nic.link):
+                raise DeviceMissing(f"there is no bridge {nic.link!r}", subject=nic.link)
 
     def _remove_leftover(self, machine: Machine, name: str) -> None:
         found = machine.residents.get(name)

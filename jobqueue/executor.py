@@ -213,11 +213,27 @@ class Executor:
             await self._settle(job, index, at, step, "do")
         except (StoreError, JournalBroken):
             raise
-        except GivenUp:
-            self._queue.say(job, index, "Canceled: undoing what was done")
-            await self._store(job, [self._undo_event(job, index, at, canceled=True)])
+        except GivenUp as given_up:
+            await self._give_up(job, index, at, given_up)
         except Exception as error:  # noqa: BLE001 - any failure of a step is the journal's business
             await self._failed(job, index, at, step, error)
+
+    async def _give_up(self, job: Job, index: int, at: int, given_up: GivenUp) -> None:
+        if self._way_back(job, index, at):
+            self._queue.say(job, index, "Canceled: undoing what was done")
+            await self._store(job, [self._undo_event(job, index, at, canceled=True)])
+            return
+        why = sentence(given_up.__cause__) if given_up.__cause__ is not None else ""
+        error = Refused(f"Canceled while it waited; what was done stays: {why}", "wrong_state")
+        event = Event(
+            kind=Kind.FAILED,
+            opcode=index,
+            time=self._clock.seconds(),
+            step=at,
+            message=sentence(error),
+            output=encoded(error),
+        )
+        await self._store(job, [event])
 
     async def _failed(self, job: Job, index: int, at: int, step: Step, error: Exception) -> None:
         text = sentence(error)
@@ -242,7 +258,9 @@ class Executor:
         attempt = Attempt(job, index, at, step, word)
 
         def may_end() -> bool:
-            return word == "do" and job.cancel_wanted and self._way_back(job, index, at)
+            if word != "do" or not job.cancel_wanted:
+                return False
+            return step.waits or self._way_back(job, index, at)
 
         for conflict in range(MAX_CONFLICTS):
             outcome = await self._trying.until_done(

@@ -22,6 +22,8 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """How long the executor repeats a step that raises a retryable error."""
 
     for_s: float = 60.0
+    limits: dict[str, float] = {}
+    """Code of an error -> seconds, where that error is borne for a shorter time."""
     first_pause_s: float = 0.5
     longest_pause_s: float = 5.0
 
@@ -61,6 +63,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     seals: ClassVar[str] = ""
     """Why there is no way back for the whole opcode once this step has succeeded."""
+
+    waits: ClassVar[bool] = False
+    """True for a step that only waits: cancelling ends it also where there is no way back, and what
+    the job has done stays."""
 
     @property
     def patience(self) -> Patience:

@@ -7,11 +7,12 @@ from __future__ import annotations
 from storage.errors import BadParameter, VolumeMissing
 from storage.interface import Backend, Commands, Threads
 from storage.plugin import Mirrored, Plugin, StorageSettings
+from storage.unmirrored import Unmirrored
 from storage.unsnapped import Unsnapped
 from storage.volume import Capacity, Stored, Template, Volume, VolumeStatus
 
 
-class DisklessBackend(Unsnapped):
+class DisklessBackend(Unmirrored, Unsnapped):
     """No volumes at all."""
 
     template = Template.DISKLESS
@@ -37,11 +38,9 @@ class DisklessBackend(Unsnapped):
     async def close(self, volume: Volume) -> None:
         """There is nothing."""
 
-    async def share(self, volume: Volume, *, allowed: bool) -> None:
-        """There is nothing."""
-
-    async def reconnect(self, volume: Volume, *, discard_local: bool = False) -> None:
-        """There is nothing."""
+    async def grow(self, volume: Volume) -> None:
+        """Raises VolumeMissing always."""
+        raise VolumeMissing("template diskless has no disks", subject=volume.name)
 
     async def look(self, volume: Volume) -> VolumeStatus:
         """Nothing is found."""

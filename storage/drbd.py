@@ -10,6 +10,7 @@ import re
 from typing import Literal
 
 from storage.commands import command_failed
+from storage.drbd_errors import not_attached, refusal_of
 from storage.drbd_options import DrbdParameters
 from storage.drbd_plan import (
     Argv,
@@ -17,13 +18,16 @@ from storage.drbd_plan import (
     change_sharing,
     clean_metadata,
     connect,
+    create_metadata,
     data_name,
     device,
+    exchange,
     meta_command,
     meta_name,
     needs_generation,
     occupant,
     refuse_open,
+    refuse_swap,
     resource_name,
 )
 from storage.drbd_state import (
@@ -39,13 +43,11 @@ from storage.errors import (
     BadParameter,
     NotUpToDate,
     PoolMissing,
-    SecondPrimary,
-    StorageError,
     VolumeBusy,
     VolumeMissing,
 )
-from storage.interface import Backend, Commands, Output, Threads
-from storage.logical_volumes import LogicalVolumes, checked_size, complete
+from storage.interface import Backend, Commands, Threads
+from storage.logical_volumes import LogicalVolumes, checked_own, checked_size, complete, device_path
 from storage.lvm_report import size_fits, tags_for
 from storage.plugin import Mirrored, Plugin, StorageSettings, checked_parameters
 from storage.unsnapped import Unsnapped, fill_at
@@ -88,6 +90,7 @@ class DrbdBackend(Unsnapped):
         wanted = {data: volume.size_mib, meta: mirror.meta_size_mib}
         for name, size_mib in wanted.items():
             if name in found and not found[name].unfinished:
+                checked_own(found[name], volume.owner)
                 checked_size(found[name], size_mib)
         half_made = [name for name in wanted if name in found and found[name].unfinished]
         missing = [name for name in wanted if name in half_made or name not in found]
@@ -105,13 +108,38 @@ class DrbdBackend(Unsnapped):
                 stripes=parameters.data_stripes if name == data else parameters.meta_stripes,
                 wipe=parameters.wipe and name == data,
             )
-        await self._run(volume, (meta_command(mirror, "create-md"),))
+        await self._run(volume, (create_metadata(mirror),))
         await self._lvm.finish(*missing, activate=True)
 
     async def forget(self, volume: Volume) -> None:
         """See ``Backend``."""
         await self.detach(volume)
-        await self._lvm.remove(data_name(volume), meta_name(_mirror(volume)))
+        names = data_name(volume), meta_name(_mirror(volume))
+        await self._lvm.remove_of(volume.owner, *names)
+
+    async def grow(self, volume: Volume) -> None:
+        """See ``Backend``. The metadata are large enough for any size."""
+        name = data_name(volume)
+        await self._lvm.extend(complete(await self._lvm.find(name), name), volume.size_mib)
+
+    async def adopt(self, volume: Volume, name: str) -> None:
+        """See ``Backend``. Metadata first: data that bear the final name are complete."""
+        mirror, parameters = _described(volume)
+        data, meta = data_name(volume), meta_name(mirror)
+        tags = tags_for(volume.owner, volume.label)
+        found = await self._lvm.find(data, meta)
+        if meta not in found or found[meta].unfinished:
+            await self._lvm.remove_of(volume.owner, meta)
+            await self._lvm.create(
+                meta,
+                mirror.meta_size_mib,
+                tags=tags,
+                stripes=parameters.meta_stripes,
+                wipe=False,
+            )
+            await self._run(volume, (create_metadata(mirror),))
+            await self._lvm.finish(meta, activate=True)
+        await self._lvm.rename(volume.pool, name, volume.name, tags)
 
     # -- attachment ------------------------------------------------------------------------------
 
@@ -182,6 +210,38 @@ class DrbdBackend(Unsnapped):
                 subject=volume.name,
             )
         await self._run(volume, connect(mirror, parameters, found, discard_local=discard_local))
+
+    async def resize(self, volume: Volume) -> None:
+        """See ``Backend``."""
+        found, state = await self._attached(volume)
+        if found.size_mib is not None and found.size_mib >= volume.size_mib:
+            return
+        if state.link not in (Link.CONNECTED, Link.SYNCING):
+            raise NotUpToDate(
+                f"{volume.name}: the peer is not connected, so it cannot grow; wait for it",
+                subject=volume.name,
+            )
+        minor = str(_mirror(volume).minor)
+        argv = ("drbdsetup", "resize", minor, f"--size={volume.size_mib}M")
+        await self._run(volume, (argv,))
+
+    async def swap(self, volume: Volume, old: Volume) -> None:
+        """See ``Backend``."""
+        mirror, parameters = _described(volume)
+        state = parse_minors(await self._commands.read(PROC)).get(mirror.minor)
+        found = await self._shown(volume) if state is not None else None
+        if found is None or state is None or found.bare:
+            raise not_attached(volume)
+        if found.data == device_path(volume.pool, volume.name):
+            return
+        refusal = occupant(old, found) or refuse_swap(volume, state)
+        if refusal is not None:
+            raise refusal
+        stored = await self._lvm.find(data_name(volume), meta_name(mirror))
+        for name in (data_name(volume), meta_name(mirror)):
+            complete(stored, name)
+        await self._lvm.activate(data_name(volume), meta_name(mirror))
+        await self._run(volume, exchange(volume, mirror, parameters, found))
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -258,22 +318,24 @@ class DrbdBackend(Unsnapped):
         """As ``_found``; raises VolumeMissing when the volume is not attached."""
         found, state = await self._found(volume)
         if found is None or found.bare:
-            raise VolumeMissing(
-                f"{volume.name} is not attached on this node; attach it", subject=volume.name
-            )
+            raise not_attached(volume)
         return found, state
 
     async def _resource(self, volume: Volume) -> Resource | None:
         """What is configured under the volume's minor. Raises VolumeBusy if it is another's."""
-        argv = ("drbdsetup", "show", str(_mirror(volume).minor))
-        output = await self._commands.run(*argv, check=False)
-        if output.code != 0 and "minor not allocated" not in output.stderr:
-            raise command_failed(argv, output, subject=volume.name)
-        found = parse_resource(output.stdout) if output.code == 0 else None
+        found = await self._shown(volume)
         refusal = occupant(volume, found)
         if refusal is not None:
             raise refusal
         return found
+
+    async def _shown(self, volume: Volume) -> Resource | None:
+        """What is configured under the volume's minor, whosever it is."""
+        argv = ("drbdsetup", "show", str(_mirror(volume).minor))
+        output = await self._commands.run(*argv, check=False)
+        if output.code != 0 and "minor not allocated" not in output.stderr:
+            raise command_failed(argv, output, subject=volume.name)
+        return parse_resource(output.stdout) if output.code == 0 else None
 
     async def _generation(self, *argv: str) -> Generation | None:
         output = await self._commands.run(*argv, check=False)
@@ -304,26 +366,7 @@ class DrbdBackend(Unsnapped):
         for argv in commands:
             output = await self._commands.run(*argv, check=False)
             if output.code != 0:
-                raise _refusal(argv, output, volume.name)
-
-
-_REFUSALS: tuple[tuple[str, type[StorageError], str], ...] = (
-    ("(-1) Multiple primaries", SecondPrimary, "the peer is primary; close it there first"),
-    ("(-2) Need access to UpToDate", NotUpToDate, "no up-to-date copy can be reached"),
-    ("(-12) Device is held open", VolumeBusy, "something has it open; stop that first"),
-    ("(-10) State change was refused", VolumeBusy, "the peer refused the change; try again"),
-    ("is configured!", VolumeBusy, "its minor is in use by another; detach that first"),
-    ("(-18) In transient state", VolumeBusy, "its state is changing; try again"),
-)
-
-
-def _refusal(argv: Argv, output: Output, subject: str) -> StorageError:
-    """The error that DRBD's complaint stands for."""
-    failed = command_failed(argv, output, subject=subject)
-    for sign, error, meaning in _REFUSALS:
-        if sign in output.stderr:
-            return error(f"{subject}: {meaning} ({failed.message})", subject=subject)
-    return failed
+                raise refusal_of(argv, output, volume.name)
 
 
 def _mirror(volume: Volume) -> Mirror:

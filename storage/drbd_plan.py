@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import math
 
+import msgspec
+
 from storage.drbd_options import DrbdParameters, disk_options, endpoints, net_options
 from storage.drbd_state import JUST_CREATED, SECTORS_PER_MIB, Generation, Minor, Resource
 from storage.errors import (
@@ -57,6 +59,13 @@ def meta_command(mirror: Mirror, *words: str) -> Argv:
     return ("drbdmeta", "--force", str(mirror.minor), "v08", path, "flex-external", *words)
 
 
+def create_metadata(mirror: Mirror) -> Argv:
+    """The command that makes metadata in a volume that nobody uses yet; ``-``: also while the minor
+    serves the data that these are to replace."""
+    path = device_path(mirror.meta_pool, mirror.meta_name)
+    return ("drbdmeta", "--force", "-", "v08", path, "flex-external", "create-md")
+
+
 def occupant(volume: Volume, found: Resource | None) -> StorageError | None:
     """Why the minor cannot be used for ``volume``: another disk is attached to it."""
     if found is None or found.data in (None, device_path(volume.pool, volume.name)):
@@ -94,6 +103,20 @@ def bring_up(
             ),
         ]
     return (*commands, *connect(mirror, parameters, found))
+
+
+def exchange(
+    volume: Volume, mirror: Mirror, parameters: DrbdParameters, found: Resource
+) -> tuple[Argv, ...]:
+    """The commands that give the attached device these local data instead of those it has.
+
+    Without its peer it has no whole copy for a while: it had better stand still then than fail.
+    """
+    freeze = ("drbdsetup", "resource-options", found.name, "--on-no-data-accessible=suspend-io")
+    detach = ("drbdsetup", "detach", str(mirror.minor))
+    bare = msgspec.structs.replace(found, data=None)
+    leave = (freeze, detach) if found.data is not None else (freeze,)
+    return (*leave, *bring_up(volume, mirror, parameters, bare))
 
 
 def connect(
@@ -170,6 +193,18 @@ def _refuse_lonely(
     return NotUpToDate(
         f"{volume.name}: the peer is not connected and may have newer data; wait for it, or force"
         " if it is known to be dead",
+        subject=volume.name,
+    )
+
+
+def refuse_swap(volume: Volume, state: Minor) -> StorageError | None:
+    """Why the local data must not be given up for new ones, or None: the peer has the only copy
+    then."""
+    if state.link in (Link.CONNECTED, Link.SYNCING) and state.peer_health is Health.OK:
+        return None
+    return NotUpToDate(
+        f"{volume.name}: the peer's copy is not connected and up to date, and it would be the only"
+        " one; wait for it",
         subject=volume.name,
     )
 

@@ -53,6 +53,12 @@ class SizeDiffers(StorageError):
     code = "size_differs"
 
 
+class NameTaken(StorageError):
+    """Data of somebody else have the name that the volume would get."""
+
+    code = "name_taken"
+
+
 class SecondPrimary(StorageError):
     """The mirror's peer is primary and two primaries are not allowed."""
 

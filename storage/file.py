@@ -30,6 +30,7 @@ from storage.errors import (
 )
 from storage.interface import Backend, Commands, Threads
 from storage.plugin import Mirrored, NoParameters, Plugin, StorageSettings, checked_parameters
+from storage.unmirrored import Unmirrored
 from storage.unsnapped import Unsnapped
 from storage.volume import Capacity, Health, Stored, Template, Volume, VolumeStatus
 
@@ -43,7 +44,7 @@ FLOCK = "hhqqi0q"
 T = TypeVar("T")
 
 
-class FileBackend(Unsnapped):
+class FileBackend(Unmirrored, Unsnapped):
     """Files of one node. Holds no state of its own."""
 
     template = Template.FILE
@@ -62,6 +63,10 @@ class FileBackend(Unsnapped):
         """See ``Backend``."""
         await self._blocking(volume, forget_file, self._path(volume))
 
+    async def grow(self, volume: Volume) -> None:
+        """See ``Backend``. The file stays sparse."""
+        await self._blocking(volume, grow_file, self._path(volume), volume.size_mib)
+
     async def attach(self, volume: Volume, *, clean: bool = False) -> str:
         """See ``Backend``. Nothing to do but to find it."""
         path = self._path(volume)
@@ -79,12 +84,6 @@ class FileBackend(Unsnapped):
     async def close(self, volume: Volume) -> None:
         """See ``Backend``."""
         await self._blocking(volume, unused_file, self._path(volume))
-
-    async def share(self, volume: Volume, *, allowed: bool) -> None:
-        """No mirror: nothing to do."""
-
-    async def reconnect(self, volume: Volume, *, discard_local: bool = False) -> None:
-        """No mirror: nothing to do."""
 
     async def look(self, volume: Volume) -> VolumeStatus:
         """See ``Backend``."""
@@ -164,6 +163,18 @@ def forget_file(path: Path) -> None:
     path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # other files are in it, or it is gone
         path.parent.rmdir()
+
+
+def grow_file(path: Path, size_mib: int) -> None:
+    """The file at ``path`` has at least this size. Raises VolumeMissing, OSError."""
+    present_file(path)
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        if os.fstat(descriptor).st_size < size_mib * MIB:
+            os.ftruncate(descriptor, size_mib * MIB)
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def present_file(path: Path) -> None:

@@ -81,6 +81,26 @@ class Backend(abc.ABC):
         other volumes read from its snapshots, naming them.
         """
 
+    @abc.abstractmethod
+    async def grow(self, volume: Volume) -> None:
+        """The stored data of ``volume`` have at least its size, which is the new one, also while
+        something has it open; the addition reads as zeros or whatever was there. What is larger
+        already is left alone: nothing is ever made smaller.
+
+        The device of a mirror keeps its size until ``resize``. Raises VolumeMissing, NoSpace,
+        BadParameter where the template cannot grow.
+        """
+
+    @abc.abstractmethod
+    async def adopt(self, volume: Volume, name: str) -> None:
+        """The data called ``name`` in the volume's pool are ``volume`` from now on, by its own
+        name and tags; done already is success. A mirror gets fresh metadata that do not vouch for
+        them.
+
+        Raises VolumeMissing when there are neither, VolumeBusy while something has it open,
+        BadParameter where the template cannot.
+        """
+
     # -- attachment: gone after restart of the node ---------------------------------------------
 
     @abc.abstractmethod
@@ -132,6 +152,23 @@ class Backend(abc.ABC):
     async def reconnect(self, volume: Volume, *, discard_local: bool = False) -> None:
         """A mirror that stands alone tries its peer again. ``discard_local`` gives up local
         changes made during a split. Connected already, or not a mirror: success.
+        """
+
+    @abc.abstractmethod
+    async def resize(self, volume: Volume) -> None:
+        """The attached device of a mirror has the volume's size, on both nodes; ask where it is
+        open, after ``grow`` on both. Not a mirror: nothing to do.
+
+        Raises VolumeMissing when not attached, NotUpToDate while the peer is not connected.
+        """
+
+    @abc.abstractmethod
+    async def swap(self, volume: Volume, old: Volume) -> None:
+        """The local data under an attached mirror are ``volume``'s instead of ``old``'s, also while
+        it is open: they are copied from the peer. The data of ``old`` stay, unused.
+
+        Half done (no local data any more): the rest is done. Raises NotUpToDate unless the peer is
+        connected and up to date, VolumeMissing when not attached, BadParameter without a mirror.
         """
 
     # -- snapshots and contents ---------------------------------------------------------------

@@ -14,6 +14,7 @@ from storage.commands import command_failed
 from storage.errors import (
     BadParameter,
     CommandFailed,
+    NameTaken,
     NoSpace,
     PoolMissing,
     SizeDiffers,
@@ -113,6 +114,41 @@ class LogicalVolumes:
                 "blkdiscard", "--zeroout", device_path(group, short), timeout_s=timeout_s
             )
 
+    async def extend(self, found: LogicalVolume, size_mib: int) -> None:
+        """``found`` has at least this size. Raises NoSpace."""
+        if found.size_bytes >= size_mib * MIB:
+            return
+        name = full_name(found.group, found.name)
+        argv = ("lvextend", "--yes", "-L", f"{size_mib}m", name)
+        output = await self._commands.run(*argv, check=False)
+        if output.code != 0:
+            raise refusal(argv, output, name)
+
+    async def rename(self, group: str, old: str, new: str, tags: tuple[str, ...]) -> None:
+        """What was ``old`` in ``group`` is ``new``, with these tags; done already is success.
+
+        Raises VolumeMissing when neither is there, VolumeBusy while it is open.
+        """
+        names = full_name(group, old), full_name(group, new)
+        found = await self.find(*names)
+        if names[1] not in found:
+            volume = complete(found, names[0])
+            if volume.opened:
+                raise VolumeBusy(
+                    f"logical volume {names[0]} is open; stop what uses it", subject=names[0]
+                )
+            await self._commands.run("lvrename", group, old, new)
+        elif names[0] in found and old != new:
+            raise NameTaken(
+                f"both {names[0]} and {names[1]} exist; remove the one that is not wanted",
+                subject=names[1],
+            )
+        kept = found.get(names[1], found.get(names[0]))
+        missing = [tag for tag in tags if kept is not None and tag not in kept.tags]
+        if missing:
+            added = [word for tag in missing for word in ("--addtag", tag)]
+            await self._commands.run("lvchange", *added, names[1])
+
     async def finish(self, *names: str, activate: bool) -> None:
         """``names`` are complete: usable when ``activate``, else out of the way."""
         active = "-ay" if activate else "-an"
@@ -136,6 +172,33 @@ class LogicalVolumes:
         if output.code == 0 or _only_absence(output):
             return
         raise refusal(argv, output, names[0])
+
+    async def remove_of(self, owner: str, *names: str) -> None:
+        """As ``remove``, but what is marked as another's, or not at all, is left alone."""
+        try:
+            found = await self.find(*names)
+        except PoolMissing:
+            return
+        own = [name for name in names if name in found and belongs(found[name], owner)]
+        if own:
+            await self.remove(*own)
+
+
+def belongs(found: LogicalVolume, owner: str) -> bool:
+    """Whether the logical volume was made for ``owner``. Ganeti marks its own with the instance's
+    name, which may have changed; nothing of ours is without any mark."""
+    return found.unfinished or (found.labelled if found.owner is None else found.owner == owner)
+
+
+def checked_own(found: LogicalVolume, owner: str) -> None:
+    """Raises NameTaken unless ``found`` was made for ``owner``."""
+    if not belongs(found, owner):
+        name = full_name(found.group, found.name)
+        raise NameTaken(
+            f"logical volume {name} exists already and belongs to {found.owner or 'nobody known'};"
+            " rename or remove it",
+            subject=name,
+        )
 
 
 def checked_size(found: LogicalVolume, size_mib: int) -> None:

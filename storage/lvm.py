@@ -14,6 +14,7 @@ from storage.errors import PoolMissing, VolumeBusy, VolumeMissing
 from storage.interface import Backend, Commands, Threads
 from storage.logical_volumes import (
     LogicalVolumes,
+    checked_own,
     checked_size,
     complete,
     device_path,
@@ -21,6 +22,7 @@ from storage.logical_volumes import (
 )
 from storage.lvm_report import LogicalVolume, tags_for
 from storage.plugin import Plugin, StorageSettings, checked_parameters
+from storage.unmirrored import Unmirrored
 from storage.unsnapped import Unsnapped, fill_at
 from storage.volume import Capacity, Health, Stored, Template, Volume, VolumeStatus
 
@@ -37,7 +39,7 @@ class PlainParameters(
     """Fill a new volume with zeros, so that nothing of its former owner can be read."""
 
 
-class PlainBackend(Unsnapped):
+class PlainBackend(Unmirrored, Unsnapped):
     """Logical volumes of one node. Holds no state of its own."""
 
     template = Template.PLAIN
@@ -53,6 +55,7 @@ class PlainBackend(Unsnapped):
         name = full_name(volume.pool, volume.name)
         found = (await self._lvm.find(name)).get(name)
         if found is not None and not found.unfinished:
+            checked_own(found, volume.owner)
             checked_size(found, volume.size_mib)
             return
         if found is not None:
@@ -68,7 +71,16 @@ class PlainBackend(Unsnapped):
 
     async def forget(self, volume: Volume) -> None:
         """See ``Backend``."""
-        await self._lvm.remove(full_name(volume.pool, volume.name))
+        await self._lvm.remove_of(volume.owner, full_name(volume.pool, volume.name))
+
+    async def grow(self, volume: Volume) -> None:
+        """See ``Backend``."""
+        name = full_name(volume.pool, volume.name)
+        await self._lvm.extend(complete(await self._lvm.find(name), name), volume.size_mib)
+
+    async def adopt(self, volume: Volume, name: str) -> None:
+        """See ``Backend``."""
+        await self._lvm.rename(volume.pool, name, volume.name, tags_for(volume.owner, volume.label))
 
     async def attach(self, volume: Volume, *, clean: bool = False) -> str:
         """See ``Backend``."""
@@ -93,12 +105,6 @@ class PlainBackend(Unsnapped):
     async def close(self, volume: Volume) -> None:
         """See ``Backend``."""
         await self._unused(volume)
-
-    async def share(self, volume: Volume, *, allowed: bool) -> None:
-        """No mirror: nothing to do."""
-
-    async def reconnect(self, volume: Volume, *, discard_local: bool = False) -> None:
-        """No mirror: nothing to do."""
 
     async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> None:
         """See ``Backend``."""

@@ -52,6 +52,11 @@ class LogicalVolume(msgspec.Struct, frozen=True, kw_only=True):
         owners = [tag[len(OWNER_TAG) :] for tag in self.tags if tag.startswith(OWNER_TAG)]
         return owners[0] if owners else None
 
+    @property
+    def labelled(self) -> bool:
+        """True when it bears the name of an instance."""
+        return any(tag.startswith(LABEL_TAG) for tag in self.tags)
+
 
 class VolumeGroup(msgspec.Struct, frozen=True, kw_only=True):
     """One volume group as ``vgs`` reports it."""

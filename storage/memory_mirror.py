@@ -11,7 +11,6 @@ from storage.errors import (
     SecondPrimary,
     SplitBrain,
     VolumeBusy,
-    VolumeMissing,
 )
 from storage.memory_volumes import MemoryBackend
 from storage.shelf import Attachment, Piece, key_of
@@ -28,14 +27,14 @@ class MirrorTwin(MemoryBackend):
     async def attach(self, volume: Volume, *, clean: bool = False) -> str:
         """See ``Backend``."""
         mirror = _mirror(volume)
-        piece = self._pieces.get(key_of(volume))
-        if piece is None:
-            raise VolumeMissing(f"{volume.name} is not on this node", subject=volume.name)
+        piece = self._piece(volume)
         if key_of(volume) not in self._shelf.attached and clean and piece.copy.current == FRESH:
             first = f"clean:{clean_generation(volume, mirror):016x}"
             piece.copy = Copy(current=first, good=True, content=piece.copy.content)
         attachment = self._attach(volume, f"/dev/drbd{mirror.minor}")
         if attachment.mirror != mirror:
+            if attachment.primary and attachment.connected:
+                self._begin_alone(piece)  # the old peer will be behind
             attachment.connected = False
             attachment.mirror = mirror
         self._want_peer(attachment)
@@ -98,6 +97,38 @@ class MirrorTwin(MemoryBackend):
         attachment.gives_up = discard_local
         self._shelf.wire.settle()
 
+    async def resize(self, volume: Volume) -> None:
+        """See ``Backend``. The addition is synchronised, as by real DRBD."""
+        attachment = self._attachment(volume)
+        if attachment.size_mib >= volume.size_mib:
+            return
+        there = self._shelf.wire.peer_of(self._shelf, attachment)
+        if there is None or not attachment.connected:
+            raise NotUpToDate(f"{volume.name}: the peer is not connected", subject=volume.name)
+        peer = there[0].attached[there[1]]
+        pieces = self._piece(volume), there[0].own[there[1]]
+        if min(piece.size_mib for piece in pieces) < volume.size_mib:
+            raise BadParameter(f"{volume.name}: a copy is too small", subject=volume.name)
+        attachment.size_mib = peer.size_mib = volume.size_mib
+        self._shelf.wire.start_sync((self._shelf, key_of(volume)), there)
+
+    async def swap(self, volume: Volume, old: Volume) -> None:
+        """See ``Backend``."""
+        if key_of(volume) in self._shelf.attached:
+            return
+        attachment = self._attachment(old)
+        self._piece(volume)
+        there = self._shelf.wire.peer_of(self._shelf, attachment)
+        if there is None or not attachment.connected or not there[0].own[there[1]].copy.good:
+            raise NotUpToDate(f"{volume.name}: the peer is not up to date", subject=volume.name)
+        self._shelf.attached[key_of(volume)] = self._shelf.attached.pop(key_of(old))
+        attachment.freezes = True
+        other = there[0].own[there[1]]
+        if not other.copy.base:  # what is set aside is old from now on
+            self._shelf.writes += 1
+            other.copy = other.copy.alone(f"{self._shelf.node}#{self._shelf.writes}")
+        self._shelf.wire.start_sync(there, (self._shelf, key_of(volume)))
+
     async def look(self, volume: Volume) -> VolumeStatus:
         """See ``Backend``."""
         self._shelf.wire.settle()
@@ -114,6 +145,7 @@ class MirrorTwin(MemoryBackend):
             link=_link(attachment, peer),
             health=self._health(volume, attachment),
             peer_health=self._peer_health(attachment),
+            size_mib=attachment.size_mib,
             two_primaries_allowed=attachment.two_primaries,
             sync_percent=progress[0] if progress else None,
             sync_seconds_left=progress[1] if progress else None,

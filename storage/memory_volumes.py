@@ -19,13 +19,16 @@ from storage.errors import (
     VolumeBusy,
     VolumeMissing,
 )
-from storage.interface import Backend
 from storage.shelf import Attachment, Piece, Shelf, Taken, key_of
 from storage.twin_mirror import Copy
+from storage.unmirrored import Unmirrored
 from storage.volume import Capacity, Health, Snapshot, Stored, Template, Volume, VolumeStatus
 
+ON_GROUPS = (Template.PLAIN, Template.DRBD)
+"""Templates whose data are logical volumes."""
 
-class MemoryBackend(Backend):
+
+class MemoryBackend(Unmirrored):
     """Volumes without a mirror on a shelf. Holds no state of its own."""
 
     template = Template.MEMORY
@@ -66,10 +69,41 @@ class MemoryBackend(Backend):
         await self.detach(volume)
         self._pieces.pop(key_of(volume), None)
 
+    async def grow(self, volume: Volume) -> None:
+        """See ``Backend``."""
+        piece = self._piece(volume)
+        more_mib = volume.size_mib - piece.size_mib
+        if more_mib <= 0:
+            return
+        if more_mib > self._free_mib(volume.pool):
+            raise NoSpace(f"pool {volume.pool} has too little free space", subject=volume.name)
+        piece.size_mib += more_mib
+        piece.taken_mib += more_mib
+
+    async def adopt(self, volume: Volume, name: str) -> None:
+        """See ``Backend``. Data of the other logical volumes on the shelf are found."""
+        if self.template not in ON_GROUPS:
+            await super().adopt(volume, name)
+        if key_of(volume) in self._pieces:
+            return
+        for template in ON_GROUPS:
+            key = (template, volume.pool, name)
+            if key in self._shelf.attached:
+                raise VolumeBusy(f"{name} is in use; detach it", subject=name)
+            found = self._pieces.pop(key, None)
+            if found is not None:
+                self._pieces[key_of(volume)] = Piece(
+                    size_mib=found.size_mib,
+                    taken_mib=found.size_mib + _overhead_mib(volume),
+                    owner=volume.owner,
+                    copy=Copy(content=found.copy.content),
+                )
+                return
+        raise VolumeMissing(f"{name} is not on this node", subject=name)
+
     async def attach(self, volume: Volume, *, clean: bool = False) -> str:
         """See ``Backend``."""
-        if key_of(volume) not in self._pieces:
-            raise VolumeMissing(f"{volume.name} is not on this node", subject=volume.name)
+        self._piece(volume)
         path = self.path.format(pool=volume.pool, name=volume.name, label=volume.label)
         return self._attach(volume, path).path
 
@@ -88,12 +122,6 @@ class MemoryBackend(Backend):
         attachment = self._shelf.attached.get(key_of(volume))
         if attachment is not None and self._shelf.busy(attachment):
             raise VolumeBusy(f"{volume.name} is open; stop what uses it", subject=volume.name)
-
-    async def share(self, volume: Volume, *, allowed: bool) -> None:
-        """No mirror: nothing to do."""
-
-    async def reconnect(self, volume: Volume, *, discard_local: bool = False) -> None:
-        """No mirror: nothing to do."""
 
     async def snapshot(self, volume: Volume, name: str) -> None:
         """See ``Backend``."""
@@ -220,7 +248,7 @@ class MemoryBackend(Backend):
         return self._shelf.pools[pool] - taken
 
     def _attach(self, volume: Volume, path: str) -> Attachment:
-        fresh = Attachment(path=path, mirror=volume.mirror)
+        fresh = Attachment(path=path, mirror=volume.mirror, size_mib=volume.size_mib)
         return self._shelf.attached.setdefault(key_of(volume), fresh)
 
     def _attachment(self, volume: Volume) -> Attachment:

@@ -22,6 +22,7 @@ from storage.copying import Target, copy_image
 from storage.errors import PoolMissing, StorageError, VolumeBusy, VolumeMissing
 from storage.interface import Backend, Commands, Threads
 from storage.plugin import Mirrored, Plugin, StorageSettings, checked_parameters
+from storage.unmirrored import Unmirrored
 from storage.volume import Capacity, NetworkSource, Stored, Template, Volume, VolumeStatus
 
 MIB = 1024 * 1024
@@ -56,7 +57,7 @@ class Mapped(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str = ""
 
 
-class RbdBackend(Backend):
+class RbdBackend(Unmirrored):
     """Images as one node reaches them. Holds no state of its own."""
 
     template = Template.RBD
@@ -77,6 +78,14 @@ class RbdBackend(Backend):
         if checked_parameters(volume, RbdParameters).access == "kernelspace":
             await self.detach(volume)
         await self._in_pool(volume, lambda _, io: rbd_images.remove(io, volume))
+
+    async def grow(self, volume: Volume) -> None:
+        """See ``Backend``."""
+        if not (await self.look(volume)).present:
+            raise VolumeMissing(
+                f"image {volume.name} does not exist; create it first", subject=volume.name
+            )
+        await self._in_pool(volume, lambda _, io: rbd_images.resize(io, volume, volume.size_mib))
 
     # -- attachment ----------------------------------------------------------------------------
 
@@ -126,9 +135,6 @@ class RbdBackend(Backend):
     async def share(self, volume: Volume, *, allowed: bool) -> None:
         """See ``Backend``. Recorded in the image, as both nodes must know it."""
         await self._in_pool(volume, lambda _, io: rbd_images.share(io, volume, allowed=allowed))
-
-    async def reconnect(self, volume: Volume, *, discard_local: bool = False) -> None:
-        """No mirror: nothing to do."""
 
     # -- snapshots and contents ----------------------------------------------------------------
 

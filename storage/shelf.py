@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from storage.errors import NotUpToDate, VolumeMissing
+from storage.errors import NotUpToDate, StorageError, VolumeMissing
 from storage.twin_mirror import Copy, Meeting, Side, meet
 from storage.volume import Mirror, Template, Volume
 
@@ -45,12 +45,16 @@ class Attachment(msgspec.Struct, kw_only=True):
 
     path: str
     mirror: Mirror | None = None
+    size_mib: int = 0
+    """Of a mirror's device: it follows its data only when told to."""
     primary: bool = False
     wants_peer: bool = True
     """False when it stands alone."""
     connected: bool = False
     two_primaries: bool = False
     gives_up: bool = False
+    freezes: bool = False
+    """Stands still, rather than fails, while it has no whole copy at hand."""
     held: bool = False
     """Something has it open."""
     sync_from: float | None = None
@@ -60,6 +64,12 @@ class Attachment(msgspec.Struct, kw_only=True):
 def key_of(volume: Volume) -> Key:
     """Under what a volume is found on a shelf."""
     return (volume.template, volume.pool, volume.name)
+
+
+class StandsStill(StorageError):
+    """The device answers no request until its peer is back."""
+
+    code = "stands_still"
 
 
 class Shelf:
@@ -137,9 +147,14 @@ class Shelf:
 
     def read(self, path: str) -> str:
         """What a guest finds: the last write. Raises when nothing is attached."""
-        key, _ = self._at(path)
+        key, attachment = self._at(path)
         self.wire.settle()
-        return self.pieces(key[0])[key].copy.content
+        piece = self.pieces(key[0])[key]
+        peer = self.wire.peer_of(self, attachment) if not piece.copy.good else None
+        if attachment.primary and attachment.connected and peer is not None:
+            return peer[0].own[peer[1]].copy.content  # what is not copied yet is read there
+        self._check_whole(attachment, piece)
+        return piece.copy.content
 
     def write(self, path: str) -> str:
         """A guest writes once; answers the name of the write. Raises when it must not."""
@@ -152,6 +167,7 @@ class Shelf:
         self.writes += 1
         stamp = f"{self.node}#{self.writes}"
         piece = self.pieces(key[0])[key]
+        self._check_whole(attachment, piece)
         if attachment.mirror is not None and not attachment.connected:
             piece.copy = _changed_alone(piece.copy, stamp)
         piece.copy = msgspec.structs.replace(piece.copy, content=stamp)
@@ -160,6 +176,13 @@ class Shelf:
             other = peer[0].pieces(peer[1][0])[peer[1]]
             other.copy = msgspec.structs.replace(other.copy, content=stamp)
         return stamp
+
+    def _check_whole(self, attachment: Attachment, piece: Piece) -> None:
+        """Raises while the primary has no whole copy at hand."""
+        lonely = attachment.primary and not attachment.connected
+        if lonely and not piece.copy.good:
+            error = StandsStill if attachment.freezes else NotUpToDate
+            raise error(f"{attachment.path} on {self.node} has no whole copy at hand")
 
     def content(self, volume: Volume) -> str:
         """The last write that this node's copy of the volume has."""

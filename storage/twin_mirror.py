@@ -68,13 +68,13 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def meet(first: Side, second: Side) -> Meeting:
-    """What comes of it. Invariant: a primary's data are never replaced."""
+    """What comes of it. Invariant: the good data of a primary are never replaced."""
     outcome = _compare(first.copy, second.copy)
     if outcome is None:
         outcome = _split(first, second)
-    if outcome is Meeting.FIRST and second.primary:
+    if outcome is Meeting.FIRST and second.primary and not second.copy.begun:
         return Meeting.REFUSED
-    if outcome is Meeting.SECOND and first.primary:
+    if outcome is Meeting.SECOND and first.primary and not first.copy.begun:
         return Meeting.REFUSED
     return outcome
 

@@ -16,7 +16,7 @@ import structlog
 from clusterd.model import Disk, Instance
 from clusterd.opcodes.instance_activate_disks import InstanceActivateDisks
 from clusterd.view import View
-from clusterd.volumes import has_mirror
+from clusterd.volumes import has_mirror, holders
 from clusterd.world import Clock
 from jobqueue.job import Priority
 from jobqueue.opcode import Opcode
@@ -39,6 +39,14 @@ Submit = Callable[[Sequence[Sequence[Opcode]]], None]
 def broken(view: View, instance: Instance) -> str:
     """What is wrong with the mirrors of an instance, as far as both its nodes answer; or empty."""
     nodes = view.nodes_of(instance)
+    if instance.drafted:
+        holding = [
+            view.configuration.node(uuid)
+            for disk in instance.drafted
+            for uuid in holders(instance, disk)
+        ]
+        known = all(node.offline or view.reachable(node) for node in holding)
+        return "data of former disks are left" if known else ""
     if not instance.disks_active or instance.moving_to is not None or len(nodes) < 2:
         return ""
     if not all(view.reachable(node) for node in nodes):

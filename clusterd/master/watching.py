@@ -19,7 +19,7 @@ from clusterd.master.sights import Sightings
 from clusterd.master.surroundings import Links
 from clusterd.model import Node
 from clusterd.view import View
-from clusterd.volumes import has_mirror, volume_on
+from clusterd.volumes import has_mirror, holders, volume_on
 from clusterd.world import Clock
 from storage.volume import Volume
 
@@ -55,7 +55,7 @@ def to_tell(view: View, node: Node) -> Told:
         for instance in view.configuration.instances_on(node.uuid)
         if instance.disks_active
         for disk in instance.disks
-        if has_mirror(disk.template)
+        if has_mirror(disk.template) and node.uuid in holders(instance, disk)
     )
     return Told(volumes, {other.name: other.secondary_ip for other in view.configuration.nodes()})
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from clusterd.model import Instance, Node
+from collections.abc import Sequence
+
+from clusterd.model import Disk, Instance, Node
+from clusterd.steps.cluster import Say
+from clusterd.steps.disk_changes import LetGo
 from clusterd.steps.disks import (
     AttachVolume,
     AwaitMirror,
     CloseVolume,
     DetachVolume,
+    EnsureVolume,
+    ForgetVolume,
     OpenVolume,
     ShareVolume,
     UnshareVolume,
 )
-from clusterd.volumes import has_mirror, is_shared
+from clusterd.view import View
+from clusterd.volumes import has_mirror, holders, is_shared, label_on
 from jobqueue.step import Step
+
+LEFT_BEHIND = "disks may be left on it"
+"""What is said where data of former disks cannot be removed."""
 
 
 def activate(
@@ -105,3 +115,64 @@ def close_source(instance: Instance, source: Node, target: Node) -> list[Step]:
         if is_shared(disk.template):
             steps.append(UnshareVolume(instance=name, disk=index, node=target.name, optional=True))
     return steps
+
+
+def make(
+    name: str, index: int, disk: Disk, nodes: tuple[Node, ...], *, drafted: bool = False
+) -> list[Step]:
+    """Storage of one disk on its nodes (primary first), attached; a new mirror is complete by
+    definition."""
+    clean = has_mirror(disk.template)
+    steps: list[Step] = []
+    order = [node.name for node in reversed(nodes)]
+    steps += [EnsureVolume(instance=name, disk=index, node=node, drafted=drafted) for node in order]
+    steps += [
+        AttachVolume(instance=name, disk=index, node=node, clean=clean, drafted=drafted)
+        for node in order
+    ]
+    primary = nodes[0].name
+    if clean:
+        steps.append(AwaitMirror(instance=name, disk=index, node=primary, drafted=drafted))
+    steps.append(OpenVolume(instance=name, disk=index, node=primary, force=True, drafted=drafted))
+    if clean:
+        steps.append(
+            AwaitMirror(instance=name, disk=index, node=primary, synced=True, drafted=drafted)
+        )
+    return steps
+
+
+def sides(instance: Instance, disk: Disk) -> list[str]:
+    """The nodes (uuid) with data that are this disk's alone, and no longer or not yet those of one
+    that the instance has."""
+    own = {(node, label_on(one, node)) for one in instance.disks for node in holders(instance, one)}
+    return [node for node in holders(instance, disk) if (node, label_on(disk, node)) not in own]
+
+
+def tidy(view: View, instance: Instance) -> list[Step]:
+    """What earlier jobs left of disks is removed, once each node with it answers or is offline."""
+    left = [
+        (at, view.configuration.node(uuid))
+        for at, one in enumerate(instance.drafted)
+        for uuid in sides(instance, one)
+    ]
+    if not instance.drafted or not all(n.offline or view.reachable(n) for _, n in left):
+        return []
+    name = instance.uuid
+    steps: list[Step] = []
+    for at, node in left:
+        if node.offline:
+            steps.append(Say(text=f"node {node.name} is offline: {LEFT_BEHIND}"))
+        else:
+            steps.append(ForgetVolume(instance=name, disk=at, node=node.name, drafted=True))
+    return [*steps, LetGo(instance=name)]
+
+
+def forget_old(instance: Instance, holders_of: Sequence[Sequence[Node]]) -> list[Step]:
+    """After ``CommitDisks``: for each disk that went, in order, it goes from these nodes."""
+    name = instance.uuid
+    steps: list[Step] = [
+        ForgetVolume(instance=name, disk=at, node=node.name, drafted=True)
+        for at, nodes in enumerate(holders_of)
+        for node in nodes
+    ]
+    return [*steps, LetGo(instance=name)]

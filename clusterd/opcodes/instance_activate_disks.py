@@ -39,12 +39,13 @@ def check(opcode: InstanceActivateDisks, view: View) -> None:
 def plan(opcode: InstanceActivateDisks, view: View) -> Sequence[Step]:
     """Attach on both nodes, open on the primary."""
     instance = view.configuration.instance(opcode.instance_name)
+    tidy = disk_steps.tidy(view, instance)
     if opcode.only_active and not instance.disks_active:
-        return []
+        return tidy
     node, secondary = view.primary(instance), view.secondary(instance)
     mirror = secondary if secondary is not None and view.reachable(secondary) else None
     steps = disk_steps.activate(instance, node, mirror, synced=opcode.wait_for_sync)
-    return [decide(instance, disks_active=True), *steps]
+    return [*tidy, decide(instance, disks_active=True), *steps]
 
 
 def result(opcode: InstanceActivateDisks, view: View, outputs: Sequence[Any]) -> Any:

@@ -14,7 +14,7 @@ from clusterd.iallocator.answers import Answer
 from clusterd.iallocator.choice import Choice, Taken, allocator_name
 from clusterd.iallocator.requests import Allocate
 from clusterd.model import AdminState, Instance, Node
-from clusterd.opcodes import drafts, locking, placing, requirements
+from clusterd.opcodes import disk_steps, drafts, locking, placing, requirements
 from clusterd.opcodes.fields import (
     SHUTDOWN_TIMEOUT_S,
     Beparams,
@@ -28,7 +28,7 @@ from clusterd.opcodes.fields import (
     Osparams,
 )
 from clusterd.steps.cluster import Say
-from clusterd.steps.disks import AttachVolume, AwaitMirror, DetachVolume, EnsureVolume, OpenVolume
+from clusterd.steps.disks import DetachVolume
 from clusterd.steps.guests import RunOs, StartGuest
 from clusterd.steps.instances import CommitInstance, DrawInstance
 from clusterd.view import View
@@ -310,7 +310,9 @@ def plan(opcode: InstanceCreate, view: View) -> Sequence[Step]:
         steps.append(Say(text=placing.selected(opcode)))
     if instance.disks:
         steps.append(Say(text="* creating instance disks..."))
-        steps += _make_disks(instance, primary, secondary)
+        nodes = (primary,) if secondary is None else (primary, secondary)
+        for index, disk in enumerate(instance.disks):
+            steps += disk_steps.make(instance.name, index, disk, nodes)
     if instance.disks and not opcode.no_install:
         steps.append(Say(text="* running the instance OS create scripts..."))
         hidden = {**(opcode.osparams_private or {}), **(opcode.osparams_secret or {})}
@@ -331,25 +333,6 @@ def plan(opcode: InstanceCreate, view: View) -> Sequence[Step]:
     if opcode.start:
         steps.append(Say(text="* starting instance..."))
         steps.append(StartGuest(instance=instance.name, node=primary.name))
-    return steps
-
-
-def _make_disks(instance: Instance, primary: Node, secondary: Node | None) -> list[Step]:
-    """Storage on each node, attached; a new mirror is complete by definition."""
-    name = instance.name
-    steps: list[Step] = []
-    nodes = [node for node in (secondary, primary) if node is not None]
-    for index, disk in enumerate(instance.disks):
-        clean = has_mirror(disk.template)
-        steps += [EnsureVolume(instance=name, disk=index, node=node.name) for node in nodes]
-        steps += [
-            AttachVolume(instance=name, disk=index, node=node.name, clean=clean) for node in nodes
-        ]
-        if clean:
-            steps.append(AwaitMirror(instance=name, disk=index, node=primary.name))
-        steps.append(OpenVolume(instance=name, disk=index, node=primary.name, force=True))
-        if clean:
-            steps.append(AwaitMirror(instance=name, disk=index, node=primary.name, synced=True))
     return steps
 
 

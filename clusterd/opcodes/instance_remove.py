@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from clusterd.hooks import HookPoint, instance_environment, instance_nodes, master_node
 from clusterd.model import AdminState
-from clusterd.opcodes import locking, requirements
+from clusterd.opcodes import disk_steps, locking, requirements
 from clusterd.opcodes.fields import (
     SHUTDOWN_TIMEOUT_S,
     InstanceName,
@@ -58,6 +58,7 @@ def plan(opcode: InstanceRemove, view: View) -> Sequence[Step]:
         steps += stop(view, instance, opcode.shutdown_timeout)
         steps.append(UnlinkDisks(instance=instance.uuid, node=primary.name))
     steps.append(decide(instance, admin_state=AdminState.DOWN, disks_active=False))
+    steps += disk_steps.tidy(view, instance)
     for node in (*view.nodes_of(instance)[1:], primary):
         if not view.reachable(node):
             text = f" - WARNING: node {node.name} does not answer, disks may be left on it"

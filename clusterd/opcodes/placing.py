@@ -97,7 +97,7 @@ def _bridges(view: View, draft: Instance, node: Node) -> None:
 def _other_pools(view: View, draft: Instance, node: Node) -> None:
     """An allocator knows one pool a node; room in others is judged here."""
     main = main_pool(view, node)
-    for (template, pool), needed in sorted(capacity.disk_need_mib(draft).items()):
+    for (template, pool), needed in sorted(capacity.disk_need_mib(draft.disks).items()):
         family = LVM if template in LVM else (template,)
         if main is not None and main.pool == pool and str(main.template) in family:
             continue

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from clusterd import capacity
 from clusterd.model import AdminState, Instance, Node
 from clusterd.view import View
-from clusterd.volumes import has_any_pool, has_mirror, is_shared
+from clusterd.volumes import has_any_pool, has_mirror, holders, is_shared
 from jobqueue.errors import Refused
 
 TAG = re.compile(r"^[\w.+*/:@-]{1,128}\Z")
@@ -75,7 +75,12 @@ def memory_free(view: View, node: Node, instance: Instance, reason: str) -> None
 
 def disk_free(view: View, node: Node, instance: Instance) -> None:
     """The node has room for all disks of a new instance."""
-    for (template, pool), needed in sorted(capacity.disk_need_mib(instance).items()):
+    room_for(view, node, capacity.disk_need_mib(instance.disks))
+
+
+def room_for(view: View, node: Node, need: Mapping[tuple[str, str], int]) -> None:
+    """The node has room: (template, pool) -> MiB."""
+    for (template, pool), needed in sorted(need.items()):
         free = capacity.free_disk_mib(view, node, template, pool)
         if free is None and has_any_pool(template):
             continue
@@ -115,6 +120,30 @@ def os_found(view: View, node: Node, name: str, *, force_variant: bool) -> None:
         raise Refused(f"OS '{base}' does not support variants ('{variant}' passed)", "wrong_input")
     if variant and variant not in found.variants and not force_variant:
         raise Refused(f"Unsupported OS variant '{variant}' of '{base}'", "wrong_input")
+
+
+def disk_at(instance: Instance, which: int | str) -> int:
+    """The place of the disk with this index, name or uuid."""
+    for index, disk in enumerate(instance.disks):
+        if which in (disk.name, disk.uuid) or str(which) == str(index):
+            return index
+    raise Refused(
+        f"Instance '{instance.name}' has no disk '{which}': it has {len(instance.disks)}",
+        "wrong_input",
+    )
+
+
+def disks_settled(view: View, instance: Instance) -> None:
+    """What jobs left of the instance's former disks can be removed first."""
+    for disk in instance.drafted:
+        for uuid in holders(instance, disk):
+            node = view.configuration.node(uuid)
+            if not (node.offline or view.reachable(node)):
+                raise Refused(
+                    f"Instance '{instance.name}' has former disks on node "
+                    f"{node.name}, which does not answer: wait for it, or mark it offline",
+                    "wrong_state",
+                )
 
 
 def not_offline(instance: Instance) -> None:

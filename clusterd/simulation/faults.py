@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from clusterd.calls.wire import Call, Reply
 from clusterd.calls.wire import Fault as Refusal
 from clusterd.simulation.cluster import SimulatedCluster
-from clusterd.simulation.scenarios import NAME
+from clusterd.simulation.scenario import NAME
 from hypervisors.machine_room import Course
 from jobqueue.errors import StoreAway, StoreFull
 from jobqueue.store.interface import Transaction

@@ -11,6 +11,7 @@ from clusterd.simulation.hosts import SimulatedHost
 from hypervisors.guest import GuestDisk
 from hypervisors.machine_room import Presence
 from storage.errors import StorageError
+from storage.shelf import StandsStill
 
 EVERY_S = 1.0
 
@@ -49,6 +50,8 @@ class GuestLife:
         try:
             found = host.shelf.read(device)
             wrote = host.shelf.write(device)
+        except StandsStill:
+            return  # so does the guest
         except StorageError as error:
             self._note(f"{where} cannot write: {error}")
             return

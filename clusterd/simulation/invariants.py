@@ -22,6 +22,7 @@ from clusterd.opcodes.instance_migrate import InstanceMigrate
 from clusterd.simulation.cluster import REGISTRY, SimulatedCluster
 from clusterd.simulation.guest_life import GuestLife
 from clusterd.simulation.hosts import SURFACE, SimulatedHost
+from clusterd.volumes import holders, label_on, labels_on
 from jobqueue.errors import JournalBroken
 from jobqueue.job import FINAL, Status, Submission
 from jobqueue.journal import Event, Known, Phase, fold
@@ -242,7 +243,7 @@ class Invariants:
         for instance in self._configuration.instances(unfinished=True):
             if instance.made_by is not None:
                 self.note(f"instance {instance.name} was never finished")
-            if instance.moving_to is not None:
+            if instance.moving_to is not None and not instance.drafted:
                 self.note(f"instance {instance.name} is marked as moving and no job moves it")
         for host, key, attachment in self._attached():
             if attachment.two_primaries and attachment.connected:
@@ -258,9 +259,12 @@ class Invariants:
                         self.note(f"disk {disk} of {instance.name} differs on its two nodes")
 
     def degraded(self) -> list[str]:
-        """Mirrored disks of active instances that lack a complete, connected copy."""
+        """Mirrored disks of active instances that lack a complete, connected copy, and former disks
+        that nobody has removed."""
         found = []
         for instance in self._configuration.instances():
+            if instance.drafted:
+                found.append(f"data of former disks of {instance.name} are left")
             for disk, pair in self.pairs(instance):
                 whole = len(pair) == 2 and all(
                     one.connected and self._good(host, one) for host, one in pair
@@ -271,7 +275,8 @@ class Invariants:
 
     def attached_to(self, instance: Instance) -> list[str]:
         """Nodes on which a disk of the instance is attached."""
-        labels = {disk.label for disk in instance.disks}
+        nodes = [node.uuid for node in self._configuration.nodes()]
+        labels = {label for node in nodes for label in labels_on(instance, node)}
         found = {host.name for host, key, _ in self._attached() if key[2].split(".")[0] in labels}
         return sorted(found)
 
@@ -282,10 +287,11 @@ class Invariants:
         for index, disk in enumerate(instance.disks):
             if disk.template != Template.DRBD:
                 continue
-            name = f"{disk.label}.disk{index}_data"
+            labels = {label_on(disk, node) for node in holders(instance, disk)}
+            names = {f"{label}.disk{instance.number_of(disk)}_data" for label in labels}
             yield (
                 index,
-                [(host, one) for host, key, one in self._attached() if key[2] == name],
+                [(host, one) for host, key, one in self._attached() if key[2] in names],
             )
 
     def _good(self, host: SimulatedHost, attachment: Attachment) -> bool:

@@ -92,11 +92,13 @@ def _names(configuration: Configuration) -> Iterator[tuple[str, str]]:
 
 
 def _parts(instance: Instance) -> Iterator[tuple[str, str]]:
-    for index, disk in enumerate(instance.disks):
+    for index, disk in enumerate((*instance.disks, *instance.drafted)):
         yield disk.uuid, f"<{instance.name} disk {index}>"
         yield disk.label, f"<{instance.name} label {index}>"
         if disk.drbd is not None:
             yield disk.drbd.secret, f"<{instance.name} secret {index}>"
+            for side, label in enumerate(disk.drbd.labels or ()):
+                yield label, f"<{instance.name} label {index} of {side}>"
     for index, nic in enumerate(instance.nics):
         yield nic.uuid, f"<{instance.name} card {index}>"
         yield nic.mac, f"<{instance.name} mac {index}>"

@@ -5,10 +5,6 @@ One row a scenario. ``given`` are jobs that make the starting state, one opcode 
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
 from clusterd.opcodes.cluster_destroy import ClusterDestroy
 from clusterd.opcodes.cluster_post_init import ClusterPostInit
 from clusterd.opcodes.cluster_query import ClusterQuery
@@ -18,7 +14,6 @@ from clusterd.opcodes.cluster_verify_config import ClusterVerifyConfig
 from clusterd.opcodes.cluster_verify_group import ClusterVerifyGroup
 from clusterd.opcodes.instance_activate_disks import InstanceActivateDisks
 from clusterd.opcodes.instance_console import InstanceConsole
-from clusterd.opcodes.instance_create import InstanceCreate
 from clusterd.opcodes.instance_deactivate_disks import InstanceDeactivateDisks
 from clusterd.opcodes.instance_failover import InstanceFailover
 from clusterd.opcodes.instance_migrate import InstanceMigrate
@@ -33,93 +28,21 @@ from clusterd.opcodes.node_remove import NodeRemove
 from clusterd.opcodes.node_set_params import NodeSetParams
 from clusterd.opcodes.query import Query
 from clusterd.opcodes.test_delay import TestDelay
-from clusterd.simulation.cluster import SimulatedCluster
-from clusterd.simulation.founded import Blueprint, Founded
-from clusterd.simulation.hosts import OS_NAME
+from clusterd.simulation.disk_scenarios import DISKS
+from clusterd.simulation.scenario import (
+    DISK_MIB,
+    DOWN,
+    LOST,
+    NAME,
+    NETWORKED,
+    PLAIN,
+    RUNS,
+    SHARED,
+    Scenario,
+    create,
+)
 from hypervisors.machine_room import Course
 from jobqueue.job import Status
-from jobqueue.opcode import Opcode
-
-NAME = "web1"
-DISK_MIB = 1024
-
-
-class Scenario(msgspec.Struct, frozen=True, kw_only=True):
-    """A starting state and a job."""
-
-    name: str
-    act: tuple[Opcode, ...]
-    """The opcodes of the job that is tested."""
-    beside: tuple[Opcode, ...] = ()
-    """Further jobs that are asked for at the same moment, one opcode each."""
-    given: tuple[Opcode, ...] = ()
-    """Jobs before it; each must succeed."""
-    nodes: int = 3
-    outside: int = 0
-    """Hosts that are up and not in the cluster."""
-    dark: str = ""
-    """A node that has lost power for good before the job begins."""
-    course: Course | None = None
-    """How migrations of the instance go."""
-    ends: Status = Status.SUCCESS
-
-    @property
-    def usual_course(self) -> Course:
-        """How migrations go when nothing is wrong."""
-        return self.course or Course()
-
-    def blueprint(self, founded: Founded | None) -> Blueprint:
-        """The cluster, from nothing or from the starting state."""
-        hosts = [f"node{number}" for number in range(1, self.nodes + self.outside + 1)]
-        return Blueprint(
-            nodes=tuple(hosts[: self.nodes]), outside=tuple(hosts[self.nodes :]), founded=founded
-        )
-
-    def prepare(self, cluster: SimulatedCluster) -> None:
-        """Make the starting state; raises RuntimeError when that fails."""
-        cluster.wait_for_nodes()
-        for opcode in self.given:
-            if isinstance(opcode, NodeSetParams) and opcode.node_name == self.dark:
-                cluster.hosts[self.dark].power_off()
-                cluster.clock.run(30.0)
-            job = cluster.run(opcode)
-            if job.status is not Status.SUCCESS:
-                raise RuntimeError(f"{self.name}: {job.summary} failed: {job.known[-1].result}")
-        cluster.clock.run(3.0)
-
-    def begin(self, cluster: SimulatedCluster) -> None:
-        """All daemons of a cluster in the starting state were just started."""
-        cluster.wait_for_nodes()
-        if self.course is not None:
-            cluster.room.plan_migration(NAME, self.course)
-        cluster.clock.run(0.2)
-
-
-def create(template: str, **fields: Any) -> InstanceCreate:
-    """The instance that the scenarios are about, running unless told otherwise."""
-    disks = () if template == "diskless" else ({"size": DISK_MIB},)
-    mirror = {"snode": "node2"} if template == "drbd" else {}
-    return InstanceCreate(
-        **{
-            "instance_name": NAME,
-            "disk_template": template,
-            "disks": disks,
-            "nics": ({},),
-            "pnode": "node1",
-            "os_type": OS_NAME,
-            "hypervisor": "memory",
-            **mirror,
-            **fields,
-        }
-    )
-
-
-RUNS = (create("drbd"),)
-DOWN = (create("drbd", start=False),)
-PLAIN = (create("plain"),)
-SHARED = (create("sharedfile"),)
-NETWORKED = (create("rbd"),)
-LOST = (*RUNS, NodeSetParams(node_name="node2", offline=True))
 
 CREATING = (
     Scenario(name="create-drbd", act=(create("drbd"),)),
@@ -302,6 +225,7 @@ CLUSTER = (
     ),
 )
 SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario for scenario in (*CREATING, *LIVING, *MOVING, *CROWDED, *CLUSTER)
+    scenario.name: scenario
+    for scenario in (*CREATING, *LIVING, *MOVING, *DISKS, *CROWDED, *CLUSTER)
 }
 """All scenarios by name."""

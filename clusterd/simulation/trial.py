@@ -31,7 +31,8 @@ from clusterd.simulation.faults import KINDS, Fault, Misfortune, cancel_all
 from clusterd.simulation.founded import Founded
 from clusterd.simulation.invariants import Invariants
 from clusterd.simulation.portrait import Portrait, difference, portrait
-from clusterd.simulation.scenarios import SCENARIOS, Scenario
+from clusterd.simulation.scenario import Scenario
+from clusterd.simulation.scenarios import SCENARIOS
 from jobqueue.job import Status
 from jobqueue.live import Job
 from jobqueue.opcode import Opcode

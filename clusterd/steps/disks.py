@@ -21,7 +21,7 @@ SYNC_PATIENCE_S = 7 * 24 * 3600.0
 """A full synchronisation of a large disk takes days; the job can be canceled meanwhile."""
 
 
-class _OnVolume(Step, frozen=True, kw_only=True):
+class OnVolume(Step, frozen=True, kw_only=True):
     """What the steps below share: whose disk, where."""
 
     instance: str
@@ -30,9 +30,13 @@ class _OnVolume(Step, frozen=True, kw_only=True):
     """Index of the disk."""
     node: str
     """Host name."""
+    drafted: bool = False
+    """``disk`` counts the disks that the job drafted, not those that the instance has."""
+    was: Disk | None = None
+    """The disk itself, where the instance no longer has it."""
 
     def target(self, world: World) -> tuple[Backend, Volume] | None:
-        """The backend and the volume, or None when the instance is gone."""
+        """The backend and the volume, or None when the instance or the disk is gone."""
         found = self.find(world)
         if found is None:
             return None
@@ -51,12 +55,15 @@ class _OnVolume(Step, frozen=True, kw_only=True):
     def find(self, world: World) -> tuple[Instance, Disk] | None:
         """The instance and the disk in the configuration."""
         instance = world.configuration.find_instance(self.instance)
-        if instance is None or self.disk >= len(instance.disks):
+        if instance is None:
             return None
-        return instance, instance.disks[self.disk]
+        if self.was is not None:
+            return instance, self.was
+        disks = instance.drafted if self.drafted else instance.disks
+        return (instance, disks[self.disk]) if self.disk < len(disks) else None
 
 
-class EnsureVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.ensure"):
+class EnsureVolume(OnVolume, frozen=True, kw_only=True, tag="disk.ensure"):
     """Storage for the disk exists on the node."""
 
     async def do(self, context: Any) -> Outcome:
@@ -71,7 +78,7 @@ class EnsureVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.ensure"):
         return NOTHING
 
 
-class ForgetVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.forget"):
+class ForgetVolume(OnVolume, frozen=True, kw_only=True, tag="disk.forget"):
     """Nothing of the disk is left on the node."""
 
     no_undo: ClassVar[str] = "the disk's data are gone"
@@ -88,7 +95,7 @@ class ForgetVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.forget"):
         return NOTHING
 
 
-class AttachVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.attach"):
+class AttachVolume(OnVolume, frozen=True, kw_only=True, tag="disk.attach"):
     """The disk is usable on the node, not yet writable if it is a mirror."""
 
     clean: bool = False
@@ -116,7 +123,7 @@ class AttachVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.attach"):
         return NOTHING
 
 
-class DetachVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.detach"):
+class DetachVolume(OnVolume, frozen=True, kw_only=True, tag="disk.detach"):
     """The disk is not usable on the node. Undone by attaching, and opening where it was open."""
 
     was_open: bool = False
@@ -152,7 +159,7 @@ class DetachVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.detach"):
         return NOTHING
 
 
-class OpenVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.open"):
+class OpenVolume(OnVolume, frozen=True, kw_only=True, tag="disk.open"):
     """The disk may be written on the node."""
 
     force: bool = False
@@ -169,7 +176,7 @@ class OpenVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.open"):
         return NOTHING
 
 
-class CloseVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.close"):
+class CloseVolume(OnVolume, frozen=True, kw_only=True, tag="disk.close"):
     """The disk may not be written on the node. Not opened on the way back: nobody uses what could
     be closed, and whether it was open is not known."""
 
@@ -191,7 +198,7 @@ class CloseVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.close"):
         return NOTHING
 
 
-class ShareVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.share"):
+class ShareVolume(OnVolume, frozen=True, kw_only=True, tag="disk.share"):
     """Two nodes may write the disk: the window of a live migration. Undone by closing it."""
 
     async def do(self, context: Any) -> Outcome:
@@ -206,7 +213,7 @@ class ShareVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.share"):
         return NOTHING
 
 
-class UnshareVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.unshare"):
+class UnshareVolume(OnVolume, frozen=True, kw_only=True, tag="disk.unshare"):
     """Only one node may write the disk again."""
 
     optional: bool = False
@@ -222,9 +229,10 @@ class UnshareVolume(_OnVolume, frozen=True, kw_only=True, tag="disk.unshare"):
         return NOTHING
 
 
-class AwaitMirror(_OnVolume, frozen=True, kw_only=True, tag="disk.await-mirror"):
+class AwaitMirror(OnVolume, frozen=True, kw_only=True, tag="disk.await-mirror"):
     """The mirror is connected, or complete (``synced``). Seen from ``node``."""
 
+    waits: ClassVar[bool] = True
     synced: bool = False
     optional: bool = False
 
@@ -264,7 +272,7 @@ def waiting_for(status: VolumeStatus, *, synced: bool) -> str:
     return ""
 
 
-class CheckMirror(_OnVolume, frozen=True, kw_only=True, tag="disk.check"):
+class CheckMirror(OnVolume, frozen=True, kw_only=True, tag="disk.check"):
     """The node's copy is good enough to become the only one."""
 
     async def do(self, context: Any) -> Outcome:

@@ -47,7 +47,10 @@ class OnGuest(Step, frozen=True, kw_only=True):
 
 
 async def linked_paths(world: World, instance: Instance, node: str) -> tuple[str, ...]:
-    """The links to the instance's attached disks on a node, made if missing."""
+    """The links to the instance's attached disks on a node, made if missing.
+
+    They bear the disks' numbers, which stay when a disk before them goes.
+    """
     return (await linked_disks(world, instance, node))[0]
 
 
@@ -55,7 +58,7 @@ async def linked_disks(
     world: World, instance: Instance, node: str
 ) -> tuple[tuple[str, ...], tuple[VolumeStatus, ...]]:
     """The same, and what the node found of each disk."""
-    paths = []
+    paths: dict[int, str] = {}
     statuses = []
     host = world.configuration.node(node)
     for index, disk in enumerate(instance.disks):
@@ -68,12 +71,13 @@ async def linked_disks(
                 node=node,
                 subject=disk.uuid,
             )
-        paths.append(status.path)
+        paths[instance.number_of(disk)] = status.path
         statuses.append(status)
     if not paths:
         return (), ()
-    links = await world.node(node).link_disks(instance.name, tuple(paths))
-    return links, tuple(statuses)
+    wanted = tuple(paths.get(number, "") for number in range(max(paths) + 1))
+    links = await world.node(node).link_disks(instance.name, wanted)
+    return tuple(links[number] for number in paths), tuple(statuses)
 
 
 async def described(

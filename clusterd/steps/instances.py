@@ -83,8 +83,8 @@ _DRAWS = b'{"step":"instance.draw"'
 
 
 def draw_disks(world: World, drafts: tuple[Disk, ...], taken_ports: set[int]) -> tuple[Disk, ...]:
-    """Disks with uuid, label and, for mirrors, port, minors and secret. A mirror's draft has its
-    nodes and nothing else. Adds to ``taken_ports``."""
+    """The disks with all that they lack: uuid, label and, for mirrors, port, minors (-1), secret.
+    Adds to ``taken_ports``."""
     minors: dict[str, set[int]] = {}
     disks = []
     for draft in drafts:
@@ -92,16 +92,26 @@ def draw_disks(world: World, drafts: tuple[Disk, ...], taken_ports: set[int]) ->
         if pair is not None:
             for node in pair.nodes:
                 minors.setdefault(node, set(world.configuration.minors(node)))
-            first, second = (next_minor(minors[node], node) for node in pair.nodes)
+            first, second = (
+                minor if minor >= 0 else next_minor(minors[node], node)
+                for node, minor in zip(pair.nodes, pair.minors, strict=True)
+            )
+            labels = pair.labels
+            if labels is not None:
+                labels = (labels[0] or world.random.uuid(), labels[1] or world.random.uuid())
             pair = DrbdPair(
                 nodes=pair.nodes,
                 minors=(first, second),
-                port=next_port(taken_ports),
-                secret=world.random.token(20),
+                port=pair.port or next_port(taken_ports),
+                secret=pair.secret or world.random.token(20),
+                labels=labels,
             )
         disks.append(
             msgspec.structs.replace(
-                draft, uuid=world.random.uuid(), label=world.random.uuid(), drbd=pair
+                draft,
+                uuid=draft.uuid or world.random.uuid(),
+                label=draft.label or world.random.uuid(),
+                drbd=pair,
             )
         )
     return tuple(disks)

@@ -19,7 +19,8 @@ _INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 async def link_disks(host: Host, instance: str, paths: tuple[str, ...]) -> tuple[str, ...]:
     """Symbolic links ``<run>/instance-disks/<instance>:<n>`` to ``paths`` (none: removed).
 
-    Answers the links in order. Links of disks that are no more go away.
+    Answers the links in order; an empty path is a number without a disk, and has no link. Links of
+    disks that are no more go away.
     """
     if not _INSTANCE.match(instance):
         raise WrongInput(f"'{instance}' is not the name of an instance", subject=instance)
@@ -29,8 +30,12 @@ async def link_disks(host: Host, instance: str, paths: tuple[str, ...]) -> tuple
 def place_links(directory: Path, instance: str, paths: tuple[str, ...]) -> tuple[str, ...]:
     """Blocking part; half done is finished, each link is replaced at once."""
     make_directory(directory)
-    links = [directory / f"{instance}:{index}" for index in range(len(paths))]
+    links = [
+        directory / f"{instance}:{index}" if path else None for index, path in enumerate(paths)
+    ]
     for link, path in zip(links, paths, strict=True):
+        if link is None:
+            continue
         if not (link.is_symlink() and str(link.readlink()) == path):
             aside = directory / f".{link.name}.new"
             aside.unlink(missing_ok=True)
@@ -39,4 +44,4 @@ def place_links(directory: Path, instance: str, paths: tuple[str, ...]) -> tuple
     for found in sorted(directory.glob(f"{instance}:*")):
         if found not in links:
             found.unlink()
-    return tuple(map(str, links))
+    return tuple("" if link is None else str(link) for link in links)

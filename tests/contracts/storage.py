@@ -223,6 +223,23 @@ class BackendContract:
             assert taken == volume.size_mib + overhead
         assert all(0 <= room.free_mib <= room.total_mib for room in after.values())
 
+    def test_grown_while_attached_and_never_made_smaller(self, world: StorageWorld) -> None:
+        volume = world.volume()
+        with pytest.raises(errors.VolumeMissing):
+            finish(world.backend.grow(volume))
+        finish(world.backend.ensure(volume))
+        finish(world.backend.attach(volume))
+        finish(world.backend.open(volume, force=world.force_to_open))
+        larger = msgspec.structs.replace(volume, size_mib=64)
+        for wanted in (larger, larger, volume):
+            finish(world.backend.grow(wanted))
+        finish(world.backend.detach(volume))
+        assert finish(world.backend.look(larger)).size_mib == 64
+        if world.bounded:
+            with pytest.raises(errors.NoSpace):
+                finish(world.backend.grow(msgspec.structs.replace(volume, size_mib=100 * 1024**2)))
+            assert finish(world.backend.look(larger)).size_mib == 64
+
     def test_restart_keeps_data_and_ends_attachment(self, world: StorageWorld) -> None:
         volume = world.volume()
         finish(world.backend.ensure(volume))

@@ -10,11 +10,20 @@ from functools import partial
 from typing import ClassVar
 
 import pytest
+from msgspec.structs import replace
 
 from storage import errors
 from storage.interface import Backend
 from storage.volume import Health, Link, Role, Volume, VolumeStatus
 from tests.contracts.storage import finish
+
+
+def renamed(volume: Volume) -> Volume:
+    """The same disk in other data, as a node that exchanges them holds it."""
+    assert volume.mirror is not None
+    other = "e" + volume.name[1:]
+    mirror = replace(volume.mirror, meta_name=other.removesuffix("_data") + "_meta")
+    return replace(volume, name=other, mirror=mirror)
 
 
 class MirrorWorld(abc.ABC):
@@ -272,6 +281,88 @@ class MirrorContract:
         disk.until_synced()
         assert disk.equal()
         assert world.content(1, disk.volumes[1]) == kept
+
+    def test_grown_on_both_nodes_while_open(self, world: MirrorWorld) -> None:
+        disk = Mirrored(world)
+        disk.up(clean=True)
+        disk.until_link(Link.CONNECTED, Link.CONNECTED)
+        disk.verb("open", 0)
+        disk.write(0)
+        first, second = disk.volumes
+        disk.volumes = (replace(first, size_mib=48), replace(second, size_mib=48))
+        for node in (1, 0):
+            disk.verb("grow", node)
+        assert disk.look(0).size_mib == 32
+        for _ in range(2):
+            disk.verb("resize", 0)
+        disk.until("larger", lambda: disk.look(0).size_mib == disk.look(1).size_mib == 48)
+        disk.until_synced()
+        disk.write(0)
+        assert disk.equal()
+        disk.verb("detach", 1)
+        larger = replace(disk.volumes[0], size_mib=64)
+        with pytest.raises(errors.NotUpToDate):
+            finish(world.backends[0].resize(larger))
+
+    @pytest.mark.parametrize("primary", [0, 1])
+    def test_data_of_one_node_are_exchanged_while_open(
+        self, world: MirrorWorld, primary: int
+    ) -> None:
+        disk = Mirrored(world)
+        disk.up(clean=True)
+        disk.until_link(Link.CONNECTED, Link.CONNECTED)
+        disk.verb("open", primary)
+        disk.write(primary)
+        backend, old = disk.on(0)
+        new = renamed(old)
+        with pytest.raises(errors.VolumeMissing):
+            finish(backend.swap(new, old))
+        finish(backend.ensure(new))
+        for _ in range(2):
+            finish(backend.swap(new, old))
+        disk.volumes = (new, disk.volumes[1])
+        disk.write(primary)
+        disk.until_synced()
+        assert disk.equal()
+        assert disk.look(primary).role is Role.PRIMARY
+        finish(backend.forget(old))
+        disk.write(primary)
+        assert disk.equal()
+
+    def test_exchange_is_taken_back(self, world: MirrorWorld) -> None:
+        disk = Mirrored(world)
+        disk.up(clean=True)
+        disk.until_link(Link.CONNECTED, Link.CONNECTED)
+        disk.verb("open", 0)
+        disk.write(0)
+        backend, old = disk.on(0)
+        new = renamed(old)
+        finish(backend.ensure(new))
+        finish(backend.swap(new, old))
+        disk.volumes = (new, disk.volumes[1])
+        disk.write(0)
+        disk.until_synced()
+        for _ in range(2):
+            finish(backend.swap(old, new))
+        disk.volumes = (old, disk.volumes[1])
+        finish(backend.forget(new))
+        disk.until_synced()
+        assert disk.equal()
+
+    def test_only_good_copy_is_not_exchanged(self, world: MirrorWorld) -> None:
+        disk = Mirrored(world)
+        disk.up(clean=True)
+        disk.until_link(Link.CONNECTED, Link.CONNECTED)
+        disk.verb("open", 0)
+        backend, old = disk.on(0)
+        new = renamed(old)
+        finish(backend.ensure(new))
+        disk.verb("detach", 1)
+        disk.until("noticed", lambda: disk.look(0).link is Link.CONNECTING)
+        with pytest.raises(errors.NotUpToDate):
+            finish(backend.swap(new, old))
+        assert disk.look(0).health is Health.OK
+        finish(backend.forget(new))
 
     def test_half_synchronised_copy_is_never_opened(self, world: MirrorWorld) -> None:
         disk = Mirrored(world, slow=True)

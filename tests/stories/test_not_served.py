@@ -15,7 +15,7 @@ from clusterd.opcodes.instance_set_params import InstanceSetParams
 from clusterd.opcodes.node_add import NodeAdd
 from clusterd.opcodes.node_set_params import NodeSetParams
 from clusterd.simulation.portrait import portrait
-from clusterd.simulation.scenarios import create
+from clusterd.simulation.scenario import create
 from jobqueue.job import Status
 from jobqueue.opcode import Opcode
 from tests.stories.operator import Operator

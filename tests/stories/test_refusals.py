@@ -26,7 +26,7 @@ from clusterd.opcodes.query import Query
 from clusterd.simulation.complaints import Complaints
 from clusterd.simulation.hosts import OS_NAME
 from clusterd.simulation.portrait import portrait
-from clusterd.simulation.scenarios import create
+from clusterd.simulation.scenario import create
 from jobqueue.job import Status
 from jobqueue.opcode import Opcode
 from tests.stories.operator import Operator

@@ -93,7 +93,7 @@ def test_verbs_take_few_programs(hosts: Testbed) -> None:
         "look": [1, 1],
         "close": [2],
         "detach": [2],
-        "forget": [3],
+        "forget": [4],
     }
 
 

@@ -1,0 +1,97 @@
+"""The scenarios of operations on disks; see ``scenarios``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from clusterd.opcodes.instance_grow_disk import InstanceGrowDisk
+from clusterd.opcodes.instance_recreate_disks import InstanceRecreateDisks
+from clusterd.opcodes.instance_replace_disks import InstanceReplaceDisks
+from clusterd.opcodes.node_set_params import NodeSetParams
+from clusterd.simulation.scenario import DOWN, LOST, NAME, PLAIN, RUNS, Scenario, create
+
+SAME_NODE: tuple[Literal["replace_on_primary", "replace_on_secondary"], ...] = (
+    "replace_on_primary",
+    "replace_on_secondary",
+)
+
+DISKS = (
+    Scenario(
+        name="grow-drbd",
+        given=RUNS,
+        act=(InstanceGrowDisk(instance_name=NAME, disk=0, amount=512),),
+    ),
+    Scenario(
+        name="grow-stopped",
+        given=DOWN,
+        act=(InstanceGrowDisk(instance_name=NAME, disk=0, amount=2048, absolute=True),),
+    ),
+    Scenario(
+        name="grow-plain",
+        given=PLAIN,
+        act=(InstanceGrowDisk(instance_name=NAME, disk=0, amount=512),),
+    ),
+    *(
+        Scenario(
+            name=mode.replace("_", "-"),
+            given=RUNS,
+            act=(InstanceReplaceDisks(instance_name=NAME, mode=mode),),
+        )
+        for mode in SAME_NODE
+    ),
+    Scenario(
+        name="replace-early-release",
+        given=(create("drbd", disks=({"size": 1024}, {"size": 2048})),),
+        act=(
+            InstanceReplaceDisks(
+                instance_name=NAME, mode="replace_on_secondary", disks=(1,), early_release=True
+            ),
+        ),
+    ),
+    Scenario(
+        name="replace-secondary",
+        given=RUNS,
+        act=(
+            InstanceReplaceDisks(
+                instance_name=NAME, mode="replace_new_secondary", remote_node="node3"
+            ),
+        ),
+    ),
+    Scenario(
+        name="replace-secondary-stopped",
+        given=DOWN,
+        act=(
+            InstanceReplaceDisks(
+                instance_name=NAME, mode="replace_new_secondary", remote_node="node3"
+            ),
+        ),
+    ),
+    Scenario(
+        name="replace-lost-secondary",
+        given=LOST,
+        dark="node2",
+        act=(
+            InstanceReplaceDisks(
+                instance_name=NAME, mode="replace_new_secondary", remote_node="node3"
+            ),
+        ),
+    ),
+    Scenario(
+        name="recreate",
+        given=(
+            create("plain", start=False, pnode="node2"),
+            NodeSetParams(node_name="node2", offline=True),
+        ),
+        dark="node2",
+        act=(
+            InstanceRecreateDisks(
+                instance_name=NAME, nodes=("node3",), disks=((0, {"size": 2048}),)
+            ),
+        ),
+    ),
+    Scenario(
+        name="replace-nothing",
+        given=RUNS,
+        act=(InstanceReplaceDisks(instance_name=NAME, mode="replace_auto"),),
+    ),
+)
