@@ -92,13 +92,15 @@ class Instances(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     mirrored: Flags
     shared: Flags
     movable: Flags
-    """By template, auto-balance and not split over two groups."""
+    """By template; auto-balanced, in one group, there already."""
     running: Flags
     forthcoming: Flags
     exclusion: tuple[tuple[int, ...], ...]
     """Numbers into ``Cluster.exclusion_tags``."""
     desired: tuple[tuple[int, ...], ...]
     """Numbers into ``Cluster.location_labels``; -1 is a label that no node has."""
+    worded: Rows
+    """Those with exclusion tags or desired locations: most clusters have few."""
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -273,11 +275,16 @@ def _instances(
         [node_number[one.secondary] if one.secondary else NOWHERE for one in rows], dtype=np.int64
     )
     whole = (secondary == NOWHERE) | (nodes.group[primary] == nodes.group[secondary])
+    desired = tuple(
+        tuple(sorted(label_number.get(tag, -1) for tag in wanted))
+        for wanted in (tag_rules.desired_locations(facts.tags, one.tags) for one in rows)
+    )
+    worded = [row for row in range(len(rows)) if exclusion[row] or desired[row]]
     reserves = flags["mirrored"] & flags["present"] & flags["auto"] & ~flags["forthcoming"]
     return Instances(
         names=tuple(one.name for one in rows),
         memory=memory,
-        memory_used=np.where(flags["takes_memory"], memory, 0.0),
+        memory_used=np.where(flags["takes_memory"] & ~flags["forthcoming"], memory, 0.0),
         memory_reserved=np.where(reserves, memory, 0.0),
         disk=np.where(flags["local"], column(rows, "disk_mib"), 0.0),
         vcpus=np.where(flags["present"], column(rows, "vcpus"), 0.0),
@@ -290,14 +297,12 @@ def _instances(
         secondary=secondary,
         mirrored=flags["mirrored"],
         shared=flags["shared"],
-        movable=flags["movable"] & flags["auto"] & whole,
+        movable=flags["movable"] & flags["auto"] & whole & ~flags["forthcoming"],
         running=flags["running"],
         forthcoming=flags["forthcoming"],
         exclusion=tuple(tuple(tag_number[tag] for tag in mine) for mine in exclusion),
-        desired=tuple(
-            tuple(sorted(label_number.get(tag, -1) for tag in wanted))
-            for wanted in (tag_rules.desired_locations(facts.tags, one.tags) for one in rows)
-        ),
+        desired=desired,
+        worded=np.array(worded, dtype=np.int64),
     )
 
 

@@ -150,6 +150,10 @@ class Evacuation(msgspec.Struct, frozen=True, kw_only=True):
     score_after: float = 0.0
 
 
+Ended = Literal["no_gain", "max_moves", "time", "good_enough"]
+"""Why a search for moves ended; ``no_gain``: no move helps (enough) any more."""
+
+
 class BalancePlan(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to balance."""
 
@@ -161,8 +165,7 @@ class BalancePlan(msgspec.Struct, frozen=True, kw_only=True):
     components_before: dict[str, float]
     components_after: dict[str, float]
     copied_mib: int
-    ended: Literal["no_gain", "max_moves", "time", "good_enough"]
-    """``no_gain``: no single move helps any more."""
+    ended: Ended
 
 
 class Fitted(msgspec.Struct, frozen=True):
