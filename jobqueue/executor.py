@@ -35,6 +35,7 @@ STORE_PATIENCE = Patience(for_s=float("inf"), first_pause_s=0.2, longest_pause_s
 """A full or absent store is waited for: what was done must be remembered."""
 
 UNLIMITED = 1_000_000
+CANCELED_WAITING = "Canceled while it waited; what was done stays"
 MAX_CONFLICTS = 20
 MAX_ENDED = MAX_WRITES // 2
 
@@ -213,27 +214,13 @@ class Executor:
             await self._settle(job, index, at, step, "do")
         except (StoreError, JournalBroken):
             raise
-        except GivenUp as given_up:
-            await self._give_up(job, index, at, given_up)
-        except Exception as error:  # noqa: BLE001 - any failure of a step is the journal's business
-            await self._failed(job, index, at, step, error)
-
-    async def _give_up(self, job: Job, index: int, at: int, given_up: GivenUp) -> None:
-        if self._way_back(job, index, at):
+        except GivenUp:
+            if not self._way_back(job, index, at):
+                return await self._failed(job, index, at, step, Refused(CANCELED_WAITING))
             self._queue.say(job, index, "Canceled: undoing what was done")
             await self._store(job, [self._undo_event(job, index, at, canceled=True)])
-            return
-        why = sentence(given_up.__cause__) if given_up.__cause__ is not None else ""
-        error = Refused(f"Canceled while it waited; what was done stays: {why}", "wrong_state")
-        event = Event(
-            kind=Kind.FAILED,
-            opcode=index,
-            time=self._clock.seconds(),
-            step=at,
-            message=sentence(error),
-            output=encoded(error),
-        )
-        await self._store(job, [event])
+        except Exception as error:  # noqa: BLE001 - any failure of a step is the journal's business
+            await self._failed(job, index, at, step, error)
 
     async def _failed(self, job: Job, index: int, at: int, step: Step, error: Exception) -> None:
         text = sentence(error)
@@ -242,15 +229,8 @@ class Executor:
             self._queue.say(job, index, f" - WARNING: {text}")
             await self._store(job, [self._event(Kind.OK, index, at)])
             return
-        event = Event(
-            kind=Kind.FAILED,
-            opcode=index,
-            time=self._clock.seconds(),
-            step=at,
-            message=text,
-            output=encoded(error),
-        )
-        await self._store(job, [event])
+        failed = self._event(Kind.FAILED, index, at, output=encoded(error), message=text)
+        await self._store(job, [failed])
 
     async def _settle(self, job: Job, index: int, at: int, step: Step, word: str) -> None:
         """Run ``do`` or ``undo`` with patience and store its outcome with its writes."""
@@ -258,9 +238,8 @@ class Executor:
         attempt = Attempt(job, index, at, step, word)
 
         def may_end() -> bool:
-            if word != "do" or not job.cancel_wanted:
-                return False
-            return step.waits or self._way_back(job, index, at)
+            may = word == "do" and job.cancel_wanted
+            return may and (step.waits or self._way_back(job, index, at))
 
         for conflict in range(MAX_CONFLICTS):
             outcome = await self._trying.until_done(
