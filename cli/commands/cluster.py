@@ -127,6 +127,19 @@ def _destroy(call: Call, body: Body) -> int:
     return destroy(call, body)
 
 
+def _simulate(call: Call) -> int:
+    # late: it needs the whole master
+    from cli.simulating import simulate
+
+    return simulate(call)
+
+
+SIMULATE_DETAILS = """An event is one of: power-off NODE, power-on NODE, cut NODE NODE,
+mend NODE NODE, fail disk NODE, kill master, kill daemon NODE, start master, start daemon NODE,
+wait TIME, or a gnt command in quotes ('gnt-instance migrate web1'). 'at 30s EVENT' names a time
+from the beginning, 'after 1m EVENT' one from the event before. Several events are several
+arguments."""
+
 EFFECTS = {
     "init": Effect(instead=_init, summary="Make this machine the first node of a new cluster"),
     "destroy": Effect(instead=_destroy),
@@ -159,5 +172,22 @@ COMMANDS: tuple[Command, ...] = (
         summary="Pause the watcher, let it go on, or show which",
         run=_watcher,
         arguments=Arguments(shown="pause <time>|continue|info", minimum=1, maximum=2),
+    ),
+    Command(
+        name="simulate",
+        summary="Say what would happen, played on a copy of this cluster; nothing is changed",
+        run=_simulate,
+        arguments=Arguments(shown="<event> [event...]", minimum=1, maximum=None),
+        options=(
+            Option(
+                names=("--for",),
+                metavar="TIME",
+                reads=time_s,
+                default=600,
+                words="how long to look on after the last event; default 10m",
+            ),
+            Option(names=("--json",), flag=True, words="answer as one JSON object"),
+        ),
+        details=SIMULATE_DETAILS,
     ),
 )

@@ -107,6 +107,9 @@ class Answers(Protocol):
     def config_values(self, names: Sequence[str]) -> list[Any]:
         """Single values of the configuration."""
 
+    def likeness(self) -> Any:
+        """What a simulation must know of the cluster; no secrets."""
+
     def tags(self, kind: str, name: str | None) -> list[str]:
         """Tags of an object."""
 

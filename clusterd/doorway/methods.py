@@ -1,8 +1,8 @@
 """The methods of the door: a table of name, shape of the arguments, and what is done.
 
-Ganeti's methods keep Ganeti's names, arguments and results. ``SubmitJobFor`` is ours: it takes
-``[opcodes, submitter]`` and lets the RAPI say on whose behalf it asks. All that submit take one
-argument more, the name of the request: the same name submits once.
+Ganeti's methods keep Ganeti's names, arguments and results. Ours are ``SubmitJobFor``, which
+takes ``[opcodes, submitter]`` and lets the RAPI say on whose behalf it asks, and ``QueryLikeness``.
+All that submit take one argument more, the name of the request: the same name submits once.
 """
 
 from __future__ import annotations
@@ -196,6 +196,10 @@ async def _cluster_info(caller: Caller) -> Any:
     return caller.desk.answers.cluster_info()
 
 
+async def _likeness(caller: Caller) -> Any:
+    return caller.desk.answers.likeness()
+
+
 async def _config_values(caller: Caller, names: Names) -> Any:
     return caller.desk.answers.config_values(names)
 
@@ -237,6 +241,7 @@ METHODS: dict[str, Method] = {
     "QueryFilters": Method(shapes=(tuple[Names | None, Names],), call=_query_filters),
     "QueryClusterInfo": Method(shapes=(tuple[()],), call=_cluster_info),
     "QueryConfigValues": Method(shapes=(tuple[Names],), call=_config_values),
+    "QueryLikeness": Method(shapes=(tuple[()],), call=_likeness),
     "QueryTags": Method(shapes=(tuple[str, str | None], tuple[str]), call=_tags),
 }
 

@@ -10,7 +10,10 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from clusterd import queries
+from clusterd.likeness import likeness
 from clusterd.model import Stored
 from clusterd.queries import cluster, evaluate, job
 from clusterd.queries.field import Resource
@@ -82,6 +85,10 @@ class ClusterAnswers:
         """Single values of the configuration."""
         sources = self._sources()
         return [cluster.config_value(sources, name) for name in names]
+
+    def likeness(self) -> Any:
+        """See ``clusterd.likeness``."""
+        return msgspec.to_builtins(likeness(self._view()))
 
     def tags(self, kind: str, name: str | None) -> list[str]:
         """Tags of an object."""

@@ -119,7 +119,7 @@ class MasterProcess:
         self._links = Links(
             Commander(cluster.names[0], self.master.epoch),
             lambda name, address: cluster.network.endpoint(
-                cluster.master_card, address, lambda: not self.clock.dead
+                cluster.master_card, name, lambda: not self.clock.dead
             ),
             self.clock,
             cluster.random,
@@ -207,6 +207,8 @@ class SimulatedCluster:
         ticks = self.clock if self.leased else None
         self.disk = MemoryDisk(ticks) if founded is None else founded.disk()
         place_os(directory / "os")
+        for name, variants in blueprint.oses.items():
+            place_os(directory / "os", name, variants)
         ground = Ground(
             clock=self.clock,
             network=self.network,
@@ -215,6 +217,7 @@ class SimulatedCluster:
             directory=directory,
             attention=self.attention,
             files=SettledFiles(),
+            hypervisors=blueprint.hypervisors,
         )
         self.hosts = {
             name: SimulatedHost(name, ground) for name in (*self.names, *blueprint.outside)

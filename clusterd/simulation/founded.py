@@ -39,6 +39,12 @@ class FoundedHost(msgspec.Struct, frozen=True, kw_only=True):
     attached: dict[Key, Attachment] = {}
     writes: int = 0
     lodgers: tuple[Lodger, ...] = ()
+    pools: dict[str, int] | None = None
+    """Pool -> total MiB; None: the usual ones."""
+    memory_mib: int | None = None
+    cpus: int | None = None
+    bridges: tuple[str, ...] = ()
+    """Beside the usual one."""
 
 
 class Founded(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +74,10 @@ class Blueprint(msgspec.Struct, frozen=True, kw_only=True):
     """The first is the master."""
     outside: tuple[str, ...] = ()
     """Further hosts that are up but not in the configuration."""
+    hypervisors: tuple[str, ...] = ("memory",)
+    """All are pretended."""
+    oses: dict[str, tuple[str, ...]] = {}
+    """OS definitions beside the usual one -> variants."""
     seed: int = 0
     founded: Founded | None = None
     """What it begins with, of the same hosts; None: an empty cluster."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import structlog
 
 from clusterd.calls.server import Peer
@@ -31,7 +32,9 @@ from clusterd.verbs.checks import bridges
 from clusterd.verbs.host import Places, Script, ScriptEnd
 from clusterd.verbs.instance_disks import DIRECTORY as DISK_LINKS
 from clusterd.verbs.os_definitions import find_all
-from hypervisors.machine_room import MachineRoom, Presence
+from hypervisors.guest import Guest
+from hypervisors.interface import Driver
+from hypervisors.machine_room import Machine, MachineRoom, Presence
 from hypervisors.memory import MemoryDriver
 from storage.diskless import DisklessBackend
 from storage.interface import Backend, Output
@@ -108,6 +111,13 @@ class PretendedCommands:
         return ""
 
 
+class PretendedHypervisor(MemoryDriver):
+    """Stands for any driver: what that one's parameters mean is not simulated."""
+
+    def _check(self, machine: Machine, guest: Guest) -> None:
+        super()._check(machine, msgspec.structs.replace(guest, params={}))
+
+
 class PretendedPeers:
     """Relays are not needed: memory travels by itself."""
 
@@ -115,16 +125,18 @@ class PretendedPeers:
         """Nothing to remember."""
 
 
-def place_os(directory: Path) -> None:
+def place_os(directory: Path, name: str = OS_NAME, variants: tuple[str, ...] = ()) -> None:
     """A valid OS definition that does nothing."""
-    home = directory / OS_NAME
+    home = directory / name
     if (home / "verify").exists():
         return
     home.mkdir(parents=True, exist_ok=True)
     (home / "ganeti_api_version").write_text("20\n", "utf-8")
     (home / "parameters.list").write_text("", "utf-8")
-    for name in ("create", "import", "export", "rename", "verify"):
-        script = home / name
+    if variants:
+        (home / "variants.list").write_text("\n".join(variants) + "\n", "utf-8")
+    for step in ("create", "import", "export", "rename", "verify"):
+        script = home / step
         script.write_text("#!/bin/sh\nexit 0\n", "utf-8")
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
 
@@ -140,6 +152,7 @@ class Ground:
     directory: Path
     attention: Attention
     files: SettledFiles
+    hypervisors: tuple[str, ...]
 
 
 class SimulatedHost:
@@ -162,13 +175,14 @@ class SimulatedHost:
         self._process: ProcessClock | None = None
         self._directory = ground.directory / name
         self._files = ground.files
-        bridge = self._directory / "net" / BRIDGE / "bridge"
-        bridge.mkdir(parents=True, exist_ok=True)
+        self._hypervisors = ground.hypervisors
+        self._bridges = {BRIDGE}
+        self._place_bridge(BRIDGE)
         self._lose_links()
         self.shelf.in_use = self._in_use
         machine = ground.room.machine(name)
         machine.device_exists = self._can_be_opened
-        machine.bridge_exists = lambda bridge: bridge == BRIDGE
+        machine.bridge_exists = self._bridges.__contains__
 
     @property
     def alive(self) -> bool:
@@ -207,6 +221,7 @@ class SimulatedHost:
         self.shelf.powered = found.powered
         machine = self._room.machine(self.name)
         machine.powered = found.powered
+        self._equip(found, machine)
         moved_in(machine.residents, found.lodgers)
         self._network.power(self.name, on=found.powered)
         if found.links:
@@ -216,6 +231,19 @@ class SimulatedHost:
                 (directory / name).symlink_to(device)
         if found.powered:
             self.start_daemon()
+
+    def _equip(self, found: FoundedHost, machine: Machine) -> None:
+        """Its size, where it is not the usual one."""
+        if found.pools is not None:
+            self.shelf.pools = dict(found.pools)
+        machine.memory_mib = found.memory_mib or machine.memory_mib
+        machine.cpus = found.cpus or machine.cpus
+        for bridge in found.bridges:
+            self._place_bridge(bridge)
+
+    def _place_bridge(self, name: str) -> None:
+        self._bridges.add(name)
+        (self._directory / "net" / name / "bridge").mkdir(parents=True, exist_ok=True)
 
     def power_off(self) -> None:
         """Everything but the disks is gone at once."""
@@ -238,7 +266,7 @@ class SimulatedHost:
         service = build_node(
             self._equipment(process),
             self._backends(),
-            {"memory": MemoryDriver(self._room, self.name)},
+            self._drivers(),
             surface=SURFACE,
             rhythm=RHYTHM,
         )
@@ -290,6 +318,14 @@ class SimulatedHost:
             str(template): memory_backend(template, self.shelf) for template in TEMPLATES
         }
         return {**twins, str(Template.DISKLESS): DisklessBackend()}
+
+    def _drivers(self) -> dict[str, Driver]:
+        return {
+            name: MemoryDriver(self._room, self.name)
+            if name == MemoryDriver.name
+            else PretendedHypervisor(self._room, self.name)
+            for name in self._hypervisors
+        }
 
     def _equipment(self, process: ProcessClock) -> Equipment:
         home = self._directory
