@@ -67,6 +67,7 @@ setup(
             "clusterd-master = cli.daemons:master",
             "clusterd-node = cli.daemons:node",
             "clusterd-rapi = cli.daemons:rapi",
+            "clusterd-store = cli.daemons:store",
         ]
     },
 )

@@ -1,4 +1,4 @@
-"""The three daemons: the only file that picks the real reactor, threads and random source.
+"""The daemons: the only file that picks the real reactor, threads and random source.
 
 Everything below is handed what it needs from here. Imports are late, so that ``--version`` and
 ``--status`` answer at once and a daemon loads only what it serves.
@@ -43,6 +43,11 @@ def node() -> None:
 def master() -> None:
     """Entry point of clusterd-master."""
     command(Program(name="clusterd-master", build=_build_master))()
+
+
+def store() -> None:
+    """Entry point of clusterd-store."""
+    command(Program(name="clusterd-store", build=_build_store))()
 
 
 def rapi() -> None:
@@ -175,6 +180,12 @@ def _build_master(around: Surroundings) -> Service:
     from cli.master_daemon import CheckedMaster
 
     return CheckedMaster(around)
+
+
+def _build_store(around: Surroundings) -> Service:
+    from cli.store_daemon import StoreDaemon
+
+    return StoreDaemon(around)
 
 
 def _build_rapi(around: Surroundings) -> Service:

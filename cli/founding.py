@@ -114,8 +114,11 @@ def destroy(call: Call, body: Mapping[str, Any]) -> int:
     settings.require_cluster()
     jobs.run(call, body)
     session.door.close()
+    # it takes the cluster's address down; one that was killed has left it
     services(settings).stop("clusterd-master")
-    bootstrap.destroy(settings, tools, finished(_address(settings)))
+    alone = settings.store.engine == "sqlite"
+    address = finished(_address(settings)) if alone else MasterAddress()
+    bootstrap.destroy(settings, tools, address)
     session.out(f"The cluster {settings.cluster.name} is destroyed")
     return Exit.SUCCESS
 

@@ -6,6 +6,7 @@ from cli.founding import open_store
 from cli.machine import Machine
 from cli.process import Surroundings
 from clusterd.bootstrap import check_master
+from clusterd.certificates import MASTER_CANDIDATE
 from clusterd.errors import NotMaster
 from clusterd.master.compose import MasterDaemon
 
@@ -19,6 +20,13 @@ class CheckedMaster:
 
     async def start(self) -> None:
         """Raises NotMaster where this machine cannot be, having changed nothing."""
+        if self._settings.node.role != MASTER_CANDIDATE:
+            raise NotMaster(f"{self._settings.node.name} is no master candidate")
+        if self._settings.store.engine == "sqlite":
+            await self._check_store()
+        await self._daemon.start()
+
+    async def _check_store(self) -> None:
         path = self._settings.store_path
         if not path.exists():
             raise NotMaster(f"{self._settings.node.name} is not the master: there is no {path}")
@@ -27,7 +35,6 @@ class CheckedMaster:
             await check_master(store, self._settings)
         finally:
             await store.close()
-        await self._daemon.start()
 
     async def stop(self) -> None:
         """Orderly."""

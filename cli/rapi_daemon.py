@@ -1,4 +1,4 @@
-"""What clusterd-rapi serves: HTTPS in front, the master's local door behind."""
+"""What clusterd-rapi serves: HTTPS in front; behind it this node's door, or the master's API."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from clusterd.doorway.protocol import MASTER_SOCKET
 from clusterd.errors import NotMaster
 from rapi.application import Listening, listen, make_site
 from rapi.auth import UsersFile
+from rapi.following import OverTls
 
 _endpoints: Any = endpoints
 
@@ -34,17 +35,19 @@ class RapiDaemon:
         """Listen. The master daemon may come later: until then clients are told 502."""
         settings = self._settings
         if settings.node.role != MASTER_CANDIDATE:
-            raise NotMaster(f"{settings.node.name} is not the master")
+            raise NotMaster(f"{settings.node.name} is no master candidate")
+        chain = settings.state_directory / certificates.RAPI_FILE
         site = make_site(
             self._door,
             UsersFile(settings.users_path),
             self._reactor,
             require_authentication=settings.rapi.require_authentication,
+            away=OverTls(self._reactor, chain.read_bytes, settings.rapi.port),
         )
         where = Listening(
             port=settings.rapi.port,
             address=settings.rapi.bind_address,
-            certificate=settings.state_directory / certificates.RAPI_FILE,
+            certificate=chain,
         )
         self._port = listen(self._reactor, site, where)
 

@@ -28,11 +28,15 @@ from clusterd.master_address import MasterAddress
 from clusterd.model import Cluster, Node
 from clusterd.services import Machine, Services
 from clusterd.settings import ClusterSection, NodeSection, Settings, StorageSection
+from clusterd.store_members import BEGIN_FILE, FIRST_OBJECTS, Begin, Member, write_members
 from jobqueue.errors import Refused
-from jobqueue.store.interface import Store
+from jobqueue.store.interface import Store, Transaction
 
 MARKER = "initialising"
-STATE_PATTERNS = ("ca.*", "node.*", "node-*", "rapi.pem", "rapi/users", "known_hosts")
+STATE_PATTERNS = (
+    *("ca.*", "node.*", "node-*", "rapi.pem", "rapi/users", "known_hosts"),
+    *("store-ca.*", "store.pem", "store.key", "store-begin", "store-members", FIRST_OBJECTS),
+)
 """What a cluster leaves in the state directory; other files there are the operator's."""
 
 PING_TIMEOUT_S = 2.0
@@ -157,7 +161,7 @@ async def check_master(store: Store, settings: Settings) -> tuple[Cluster, Node]
 
 
 async def _make(decided: Decided, settings: Settings, tools: Tools) -> Settings:
-    machine, now = tools.machine, tools.machine.now()
+    machine, now, asked = tools.machine, tools.machine.now(), decided.founding
     make_directory(settings.config_directory)
     # others find there only what they know by name and may read (the remote API's key)
     make_directory(settings.state_directory, 0o711)
@@ -175,15 +179,39 @@ async def _make(decided: Decided, settings: Settings, tools: Tools) -> Settings:
     cluster, group, node = first_objects(decided, machine.uuid, now, print_)
     made = _settings(decided, settings, cluster.uuid)
     tools.told("writing the configuration")
-    store = tools.open_store(made.store_path)
-    try:
-        await store.commit(added(cluster) + added(group) + added(node))
-    finally:
-        await store.close()
+    if asked.store == "etcd":
+        _begin_etcd(made, added(cluster) + added(group) + added(node), now)
+    else:
+        store = tools.open_store(made.store_path)
+        try:
+            await store.commit(added(cluster) + added(group) + added(node))
+        finally:
+            await store.close()
     # the settings last: they are what makes this machine part of a cluster
     write_durable(made.path, made.to_toml().encode(), 0o644)
     address.up(machine)
     return made
+
+
+def _begin_etcd(settings: Settings, first: Transaction, now: float) -> None:
+    """An etcd of one member, and the objects that the first master will put into it."""
+    state, node = settings.state_directory, settings.node
+    authority = certificates.make_authority(f"{settings.cluster.name} store", now)
+    own = tuple(dict.fromkeys((node.primary_ip, node.secondary_ip)))
+    subject = Subject(name=node.name, addresses=own, role=MASTER_CANDIDATE)
+    for name, content in certificates.store_files(authority, subject, now).items():
+        write_durable(state / name, content)
+    member = Member(
+        name=node.name,
+        address=node.primary_ip,
+        client_port=settings.store.client_port,
+        peer_port=settings.store.peer_port,
+    )
+    write_members(settings.members_path, (member,))
+    begin = Begin(members=(member,), state="new", token=settings.cluster.uuid)
+    write_durable(state / BEGIN_FILE, msgspec.json.encode(begin))
+    write_durable(state / FIRST_OBJECTS, msgspec.json.encode(first.puts))
+    make_directory(settings.store_data, 0o700)
 
 
 def _make_keys(decided: Decided, settings: Settings, now: float) -> str:
@@ -225,6 +253,7 @@ def _settings(decided: Decided, settings: Settings, cluster_uuid: str) -> Settin
             bind_address=settings.node.bind_address,
             port=settings.node.port,
         ),
+        store=msgspec.structs.replace(settings.store, engine=asked.store),
         storage=StorageSection(
             volume_groups=(decided.vg_name,) if decided.vg_name else (),
             file_directories=tuple(filter(None, (decided.file_storage_dir,))),
@@ -271,6 +300,7 @@ def _wipe_state(settings: Settings) -> None:
         for path in sorted(directory.glob(pattern)):
             if path.is_file():
                 path.unlink()
+    shutil.rmtree(settings.store_data, ignore_errors=True)
 
 
 def _marker(settings: Settings) -> Path:

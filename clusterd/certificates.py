@@ -28,6 +28,12 @@ NODE_FILE = "node.pem"
 NODE_KEY_FILE = "node.key"
 RAPI_FILE = "rapi.pem"
 """Certificate and key in one file, as Ganeti's."""
+STORE_AUTHORITY_FILE = "store-ca.pem"
+STORE_AUTHORITY_KEY_FILE = "store-ca.key"
+STORE_FILE = "store.pem"
+STORE_KEY_FILE = "store.key"
+"""An authority of its own: only who holds a pair of it can read or write the store, and only
+candidates do. With the cluster's authority every node could."""
 
 AUTHORITY_DAYS = 3650
 NODE_DAYS = 365
@@ -129,6 +135,28 @@ def write_authority(directory: Path, pair: KeyPair) -> None:
     """Key first: whoever sees the certificate may count on the key."""
     write_durable(directory / AUTHORITY_KEY_FILE, pair.key)
     write_durable(directory / AUTHORITY_FILE, pair.certificate)
+
+
+def read_store_authority(directory: Path) -> KeyPair:
+    """Whom members of the store and their clients believe."""
+    return _read(directory / STORE_AUTHORITY_FILE, directory / STORE_AUTHORITY_KEY_FILE)
+
+
+def store_files(authority: KeyPair, subject: Subject, now: float) -> dict[str, bytes]:
+    """Name -> content of what a candidate needs to read the store and to be a member of it."""
+    pair = issue_node(authority, subject, now)
+    return {
+        STORE_AUTHORITY_KEY_FILE: authority.key,
+        STORE_AUTHORITY_FILE: authority.certificate,
+        STORE_KEY_FILE: pair.key,
+        STORE_FILE: pair.certificate,
+    }
+
+
+def rapi_file(authority: KeyPair, names: tuple[str, ...], now: float) -> bytes:
+    """The content of ``RAPI_FILE``: certificate, authority (so that clients see the chain), key."""
+    pair = issue_rapi(authority, names, now)
+    return pair.certificate + authority.certificate + pair.key
 
 
 def read_authority(directory: Path) -> KeyPair:

@@ -9,7 +9,7 @@ backends.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -53,6 +53,8 @@ class Founding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """In the shape of ``clusterd.model.Policy``."""
     maintain_node_health: bool = False
     prealloc_wipe_disks: bool = False
+    store: Literal["sqlite", "etcd"] = "sqlite"
+    """Where the cluster's state lives: a file of the master, or etcd on the master candidates."""
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +138,7 @@ def first_objects(
         ipolicy=effective_ipolicy(asked),
         prealloc_wipe_disks=asked.prealloc_wipe_disks,
         maintain_node_health=asked.maintain_node_health,
+        store=asked.store,
     )
     group = Group(uuid=group_uuid, name=names.DEFAULT_GROUP, ctime=now, mtime=now)
     node = Node(
@@ -148,6 +151,7 @@ def first_objects(
         group=group_uuid,
         master_candidate=True,
         certificate=certificate,
+        store_member=asked.store == "etcd",
     )
     return cluster, group, node
 

@@ -83,6 +83,8 @@ class Cluster(Stored, frozen=True, kw_only=True, omit_defaults=True):
     modify_etc_hosts: bool = False
     watcher_pause: float | None = None
     queue_drained: bool = False
+    store: Literal["sqlite", "etcd"] = "sqlite"
+    """The engine that this configuration lives in."""
 
 
 class Group(Stored, frozen=True, kw_only=True, omit_defaults=True):
@@ -109,6 +111,8 @@ class Node(Stored, frozen=True, kw_only=True, omit_defaults=True):
     ndparams: Params = {}
     certificate: str = ""
     """SHA-256 fingerprint of the node's certificate."""
+    store_member: bool = False
+    """It runs a member of the store."""
 
 
 class Nic(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -16,6 +16,9 @@ CALLS_VERSION = 1
 
 NODE_PORT = 1811
 RAPI_PORT = 5080
+STORE_PORT = 1812
+STORE_PEER_PORT = 1813
+"""Of the store's members; not etcd's own ports, so that another etcd may run on the host."""
 
 CONFIG_DIRECTORY = "/etc/clusterd"
 STATE_DIRECTORY = "/var/lib/clusterd"

@@ -109,7 +109,7 @@ class Services:
 
     def start_all(self, told: Callable[[str], None] = lambda daemon: None) -> None:
         """In the order in which they need each other."""
-        for daemon in DAEMONS:
+        for daemon in self._settings.daemons:
             self.start(daemon)
             told(daemon)
 

@@ -23,7 +23,7 @@ from clusterd import names
 from clusterd.errors import ClusterError, NoCluster
 
 ROOT_VARIABLE = "CLUSTERD_ROOT"
-DAEMONS = ("clusterd-node", "clusterd-master", "clusterd-rapi")
+DAEMONS = ("clusterd-node", "clusterd-store", "clusterd-master", "clusterd-rapi")
 """In the order in which they are started; stopped the other way round."""
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -96,10 +96,13 @@ class Directories(Section, frozen=True, kw_only=True):
 
 
 class StoreSection(Section, frozen=True, kw_only=True):
-    """Where the cluster's state lives; a relative ``path`` lies in the state directory."""
+    """Where the cluster's state lives; a relative ``path`` lies in the state directory. The ports
+    are those of this machine's member of the etcd cluster, for clients and for other members."""
 
-    engine: Literal["sqlite"] = "sqlite"
+    engine: Literal["sqlite", "etcd"] = "sqlite"
     path: str = "store.sqlite"
+    client_port: Port = names.STORE_PORT
+    peer_port: Port = names.STORE_PEER_PORT
 
 
 class StorageSection(Section, frozen=True, kw_only=True):
@@ -230,7 +233,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             cluster=ClusterSection(),
             node=NodeSection(bind_address=self.node.bind_address, port=self.node.port),
             storage=StorageSection(),
+            store=msgspec.structs.replace(self.store, engine="sqlite"),
         )
+
+    @property
+    def daemons(self) -> tuple[str, ...]:
+        """Those that run on this machine, by its role and the store's engine."""
+        if self.node.role == "node":
+            return DAEMONS[:1]
+        member = self.store.engine == "etcd" and self.store_data.is_dir()
+        return tuple(one for one in DAEMONS if one != "clusterd-store" or member)
 
     def require_cluster(self) -> Settings:
         """Itself; raises NoCluster when the file says only where things lie."""
@@ -267,6 +279,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def store_path(self) -> Path:
         """The file of the embedded store."""
         return self.state_directory / self.store.path
+
+    @property
+    def store_data(self) -> Path:
+        """What this machine's member of the etcd cluster keeps; absent where it is none."""
+        return self.state_directory / "etcd"
+
+    @property
+    def members_path(self) -> Path:
+        """Where the members of the etcd cluster are written down."""
+        return self.state_directory / "store-members"
 
     @property
     def socket_directory(self) -> Path:

@@ -11,7 +11,10 @@ from typing import Any, Protocol
 import msgspec
 
 from clusterd.configuration import Configuration
+from clusterd.master_address import MasterAddress
+from clusterd.model import Cluster, Node
 from clusterd.observation import Observation
+from clusterd.store_members import Begin, Member
 from clusterd.view import View
 from hypervisors.interface import Driver
 from storage.interface import Backend
@@ -69,11 +72,36 @@ class OsRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     environment: dict[str, str]
 
 
+class Outfit(Protocol):
+    """What the master gives its candidates, and the members of the store. Raises ClusterError."""
+
+    async def of_candidate(self, node: Node, cluster: Cluster) -> dict[str, bytes]:
+        """Name -> content of the files in the state directory of a node that may become master:
+        authorities with their keys, its certificates anew, users of the remote API."""
+
+    async def of_node(self, node: Node) -> dict[str, bytes]:
+        """The same of any other node."""
+
+    def member(self, node: Node) -> Member:
+        """What the node's member of the store is, if it is one."""
+
+    async def add_member(self, node: Node) -> Begin:
+        """Let the node's member in, without a vote; what it begins with. Is in: the same. Raises
+        NotReady while the store cannot take one."""
+
+    async def give_vote(self, node: Node) -> None:
+        """Its data are complete: it counts. Raises NotReady before."""
+
+    async def remove_member(self, node: Node) -> None:
+        """It is no member. None already: success. Raises NotReady while that is not possible."""
+
+
 class World(Protocol):
     """What a step is handed: one attempt's view of everything outside."""
 
     configuration: Configuration
     random: Random
+    outfit: Outfit
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -139,6 +167,21 @@ class NodeWorld(Protocol):
 
     async def leave(self) -> None:
         """Forget the cluster: keys, certificates and state are removed, the daemon ends."""
+
+    async def equip(self, role: str, engine: str, files: dict[str, bytes]) -> None:
+        """The node has these files in its state directory and runs the daemons of its role."""
+
+    async def store_begin(self, begin: bytes) -> None:
+        """The node runs a member of the store, which begins so when it has no data."""
+
+    async def store_end(self) -> None:
+        """The node runs no member of the store and has no data of one."""
+
+    async def store_members(self, members: tuple[Member, ...]) -> None:
+        """The node knows where the store is."""
+
+    async def drop_address(self, address: MasterAddress) -> None:
+        """The cluster's address does not lead to this node."""
 
     async def delay(self, duration_s: float) -> None:
         """Do nothing for a while (test delay on nodes)."""

@@ -18,6 +18,7 @@ from clusterd.opcodes import registry as built_in
 from jobqueue.opcode import Registry
 from rapi.auth import Users
 from rapi.certificate import server_context
+from rapi.following import Away, Following
 from rapi.routes import Door
 from rapi.service import Rapi
 from rapi.web import RapiSite
@@ -43,8 +44,10 @@ def make_site(
     registry: Registry | None = None,
     now: Callable[[], float] | None = None,
     require_authentication: bool = False,
+    away: Away | None = None,
 ) -> RapiSite:
-    """The HTTP server factory. ``reactor`` gives time only; ``now`` seconds since the epoch."""
+    """The HTTP server factory. ``reactor`` gives time only; ``now`` seconds since the epoch.
+    ``away``: the way to the master's remote API, where this node may not be it."""
     rapi = Rapi(
         door,
         users,
@@ -52,7 +55,7 @@ def make_site(
         now or reactor.seconds,
         require_authentication=require_authentication,
     )
-    return RapiSite(rapi, reactor)
+    return RapiSite(rapi if away is None else Following(rapi, door, away), reactor)
 
 
 def listen(reactor: Any, site: RapiSite, where: Listening) -> IListeningPort:

@@ -111,7 +111,7 @@ def body_of(error: RapiError) -> dict[str, Any]:
     }
 
 
-QUEUE_REFUSES = ("JobQueueDrainError", "JobQueueFull")
+QUEUE_REFUSES = ("JobQueueDrainError", "JobQueueFull", "NotMaster")
 
 
 def from_door(error: ClusterError) -> RapiError:

@@ -15,7 +15,8 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from clusterd import names
 from rapi.exchange import JSON_TYPE, Answer
-from rapi.service import Incoming, Rapi
+from rapi.following import Answering
+from rapi.service import Incoming
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 """Ganeti's limit."""
@@ -51,7 +52,7 @@ class RapiResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, rapi: Rapi) -> None:
+    def __init__(self, rapi: Answering) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._rapi = rapi
 
@@ -121,7 +122,7 @@ class TurnedAway(Protocol):
 class RapiSite(Site):
     """The server of the RAPI; more clients than it serves at once are turned away."""
 
-    def __init__(self, rapi: Rapi, reactor: Any, max_clients: int = MAX_CLIENTS) -> None:
+    def __init__(self, rapi: Answering, reactor: Any, max_clients: int = MAX_CLIENTS) -> None:
         super().__init__(  # type: ignore[no-untyped-call]
             RapiResource(rapi), requestFactory=RapiRequest, timeout=IDLE_S, reactor=reactor
         )

@@ -84,6 +84,8 @@ class Candidacy:
         self.place = Place()
         self.changed: Callable[[Standing], None] = lambda standing: None
         """Called when it stands elsewhere."""
+        self.seen: Callable[[], None] = lambda: None
+        """Called when it has looked who is master."""
         self.master: Mastership | None = None
         """Who is master, as far as this candidate knows."""
         self.problem: BaseException | None = None
@@ -330,6 +332,9 @@ class Candidacy:
     async def _see(self) -> None:
         try:
             holder = await self._leadership.holder()
+            if holder is not None and self._is_of_earlier_life(holder):
+                await self._leadership.release(Grant(holder, holder.epoch))
+                holder = None
             wish = await self._leadership.wanted()
         except JobQueueError as error:
             LOG.info("who is master is not known", error=str(error))
@@ -338,10 +343,16 @@ class Candidacy:
             self._seeing = False
         if self.place.standing is Standing.ASIDE:
             self.master = holder
+            self.seen()
             if holder is None and not self._yields_to(wish):
                 self._hear(Heard.VACANT)
         elif wish is not None and wish.node != self.node and self._is_mine(wish.epoch):
             self.step_down(f"an operator wants {wish.node} to be master")
+
+    def _is_of_earlier_life(self, holder: Mastership) -> bool:
+        """This node has one master daemon at a time: what is not held by this one is by none."""
+        idle = self._grant is None and self.place.standing is Standing.ASIDE
+        return holder.node == self.node and idle
 
     def _is_mine(self, epoch: int) -> bool:
         return self._grant is not None and self._grant.mastership.epoch == epoch

@@ -6,11 +6,12 @@ master from start to end; on etcd each candidate runs this daemon, stands by, an
 
 from __future__ import annotations
 
-import math
+import contextlib
 import pwd
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
+import msgspec
 import structlog
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -20,22 +21,27 @@ from clusterd.calls.links import Commander, Links
 from clusterd.calls.tls import node_endpoints, read_identity
 from clusterd.doorway.porter import Mastery
 from clusterd.doorway.server import DoorFactory, listen
-from clusterd.errors import NotMaster
+from clusterd.errors import NotMaster, NotReady
 from clusterd.master.candidacy import Candidacy
-from clusterd.master.mastership import Claimant, Leadership, LoneLeadership
+from clusterd.master.mastership import Claimant, Grant
+from clusterd.master.origins import EtcdOrigin, Origin, SqliteOrigin
+from clusterd.master.outfit import RealOutfit
 from clusterd.master.reign import MasterReign
 from clusterd.master.service import Master
-from clusterd.master.standing import Standing, Timing
+from clusterd.master.standing import Standing
 from clusterd.master_address import MasterAddress
 from clusterd.services import Machine
 from clusterd.settings import Settings
-from clusterd.world import Clock, Random
+from clusterd.store_members import FIRST_OBJECTS
+from clusterd.world import Clock, Outfit, Random
 from hypervisors.interface import Threads
-from jobqueue.store.interface import Store
-from jobqueue.store.sqlite import SqliteStore
+from jobqueue.errors import Conflict
+from jobqueue.store.interface import ABSENT, Store, Transaction
 
 STORE_THREADS = 2
 """One writes, one reads."""
+LOG = structlog.get_logger("master")
+
 COMPUTING_THREADS = 2
 """Where placement is computed: a choice need not wait for a balance plan."""
 T = TypeVar("T")
@@ -54,9 +60,11 @@ class _Pooled:
         return await waiting
 
 
-ALONE = Timing(term_s=math.inf)
+LEADING_EVERY_S = 15.0
+"""How often a master looks that another host leads the store."""
 
-LOG = structlog.get_logger("master")
+EARLY_S = 5.0
+"""So much before its starter gives up a candidate says itself why it does not stand by."""
 
 
 class Host(Machine, Random, Protocol):
@@ -64,46 +72,6 @@ class Host(Machine, Random, Protocol):
 
     def steady(self) -> float:
         """Seconds of a clock that nobody sets."""
-
-
-class Origin(Protocol):
-    """Where masterships and stores of one engine come from."""
-
-    timing: Timing
-    leadership: Leadership
-
-    def store(self) -> Store:
-        """The store for one mastership."""
-
-    async def put_away(self, store: Store) -> None:
-        """That mastership is over."""
-
-    async def close(self) -> None:
-        """Let go of everything."""
-
-
-class SqliteOrigin:
-    """The embedded store: whoever has it open is master."""
-
-    timing = ALONE
-
-    def __init__(self, settings: Settings, threads: ThreadPool, reactor: Any) -> None:
-        path = settings.store_path
-        if not path.exists():
-            raise NotMaster(f"{settings.node.name} is not the master: there is no {path}")
-        self._store = SqliteStore(path, threads, reactor.callFromThread)
-        self.leadership: Leadership = LoneLeadership(self._store)
-
-    def store(self) -> Store:
-        """See ``Origin``."""
-        return self._store
-
-    async def put_away(self, store: Store) -> None:
-        """It stays open: nobody else may have it."""
-
-    async def close(self) -> None:
-        """See ``Origin``."""
-        await self._store.close()
 
 
 class MasterDaemon:
@@ -127,13 +95,14 @@ class MasterDaemon:
         self.computing: Threads = _Pooled(reactor, self._computing_pool)
         self._ports: list[Any] = []
         self._started: Deferred[None] | None = None
+        self._outfit: RealOutfit | None = None
 
     async def start(self) -> None:
         """Returns once it serves or stands by; raises when neither is possible."""
         settings = self._settings
         self._threads.start()
         self._computing_pool.start()
-        origin = self._origin = SqliteOrigin(settings, self._threads, self._reactor)
+        origin = self._origin = self._make_origin()
         candidacy = self.candidacy = Candidacy(
             Claimant(self.name, settings.node.primary_ip),
             origin.leadership,
@@ -143,6 +112,7 @@ class MasterDaemon:
             origin.timing,
         )
         candidacy.changed = self._changed
+        candidacy.seen = self._seen
         started = self._started = Deferred()
         candidacy.start()
         self._ports = listen(
@@ -151,11 +121,31 @@ class MasterDaemon:
             str(settings.socket_directory),
             _group_of(settings.rapi.user),
         )
-        await started
+        wait_s = max(settings.timeouts.start_s - EARLY_S, EARLY_S)
+        late = self._reactor.callLater(wait_s, self._late)
+        try:
+            await started
+        finally:
+            if late.active():
+                late.cancel()
+
+    def _late(self) -> None:
+        started, candidacy = self._started, self.candidacy
+        if started is not None and candidacy is not None:
+            self._started = None
+            why = candidacy.problem or f"it is {candidacy.place.standing}"
+            started.errback(NotReady(f"neither master nor standing by: {why}"))
+
+    def _make_origin(self) -> Origin:
+        if self._settings.store.engine == "etcd":
+            return EtcdOrigin(self._settings, self._reactor, self.random)
+        return SqliteOrigin(self._settings, self._threads, self._reactor)
 
     def _changed(self, standing: Standing) -> None:
         candidacy, started = self.candidacy, self._started
         assert candidacy is not None
+        if standing is Standing.MASTER and not candidacy.alone:
+            self.clock.callLater(LEADING_EVERY_S, self._let_others_lead, candidacy)
         if started is None:
             if standing is Standing.FALLING and candidacy.alone:
                 # nobody else can take over: init starts the daemon again, or tells why not
@@ -163,9 +153,25 @@ class MasterDaemon:
         elif standing is Standing.MASTER:
             self._started = None
             started.callback(None)
-        elif standing is Standing.ASIDE:
+        elif standing is Standing.ASIDE and candidacy.alone:
             self._started = None
             started.errback(candidacy.problem or NotMaster(candidacy.why))
+
+    def _let_others_lead(self, candidacy: Candidacy) -> None:
+        if candidacy.may_answer() and self._outfit is not None:
+            self.clock.callLater(LEADING_EVERY_S, self._let_others_lead, candidacy)
+            letting = Deferred.fromCoroutine(self._outfit.leave_leading(self.name))
+            # it is as good without, only slower to notice
+            letting.addErrback(lambda failure: LOG.info("leading", error=str(failure.value)))
+
+    def _seen(self) -> None:
+        """A candidate has started once it knows who is master."""
+        started, candidacy = self._started, self.candidacy
+        if started is None or candidacy is None or candidacy.master is None:
+            return
+        if candidacy.place.standing is Standing.ASIDE and candidacy.master.node != self.name:
+            self._started = None
+            started.callback(None)
 
     async def stop(self) -> None:
         """Close the door, let go of the nodes, close the store."""
@@ -187,10 +193,28 @@ class MasterDaemon:
         assert self._origin is not None
         return self._origin.store()
 
+    async def prepare(self, store: Store, grant: Grant) -> None:
+        """See ``Lodging``. A cluster that was just founded has its objects in a file."""
+        path = self._settings.state_directory / FIRST_OBJECTS
+        if not path.exists():
+            return
+        puts = msgspec.json.decode(path.read_bytes(), type=tuple[tuple[str, bytes], ...])
+        new = Transaction(expects=tuple((key, ABSENT) for key, _ in puts), puts=puts)
+        with contextlib.suppress(Conflict):  # an earlier life of this daemon has done it
+            await store.commit(grant.fence() + new)
+        path.unlink()
+
     async def put_away(self, store: Store) -> None:
         """See ``Lodging``."""
         assert self._origin is not None
         await self._origin.put_away(store)
+
+    def outfit(self, store: Store) -> Outfit:
+        """See ``Lodging``."""
+        origin = self._origin
+        gateway = origin.gateway(store) if isinstance(origin, EtcdOrigin) else None
+        self._outfit = RealOutfit(self._settings, gateway, self.clock.seconds)
+        return self._outfit
 
     def links(self, master: Master) -> Links:
         """See ``Lodging``."""

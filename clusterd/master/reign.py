@@ -21,7 +21,7 @@ from clusterd.master.surroundings import Links
 from clusterd.master_address import MasterAddress, address_of
 from clusterd.opcodes import registry
 from clusterd.steps import all_steps
-from clusterd.world import Clock, Random
+from clusterd.world import Clock, Outfit, Random
 from hypervisors.interface import Threads
 from jobqueue.opcode import Registry
 from jobqueue.step import Steps
@@ -68,8 +68,14 @@ class Lodging(Protocol):
     def store(self) -> Store:
         """The store for one mastership."""
 
+    async def prepare(self, store: Store, grant: Grant) -> None:
+        """Put into the store what must be there before it is read."""
+
     async def put_away(self, store: Store) -> None:
         """That mastership is over."""
+
+    def outfit(self, store: Store) -> Outfit:
+        """What candidates are given."""
 
     def links(self, master: Master) -> Links:
         """Links to the nodes."""
@@ -108,12 +114,14 @@ class MasterReign:
             lodging.random,
         )
         self.master.threads = lodging.computing
+        self.master.outfit = lodging.outfit(self._store)
         self.master.may_write = tenancy.may_write
         self.master.ended = tenancy.over
 
     async def rise(self) -> None:
         """See ``candidacy.Reign``."""
         master = self.master
+        await self._lodging.prepare(self._store, self._grant)
         await master.start(self._lodging.links(master), self._grant)
         self._address = address_of(master.configuration.cluster)
         # guests and jobs need no such address; a missing device must not stop them

@@ -21,6 +21,7 @@ from clusterd.doorway.desk import Desk
 from clusterd.errors import NoCluster, NotMaster
 from clusterd.master.choosing import AtOnce
 from clusterd.master.mastership import Claimant, Grant, take
+from clusterd.master.outfit import NoOutfit
 from clusterd.master.reconcile import Reconciler
 from clusterd.master.sights import Sightings
 from clusterd.master.surroundings import ClusterSurroundings, Links
@@ -28,7 +29,7 @@ from clusterd.master.watching import Watching
 from clusterd.model import Node
 from clusterd.queries.answers import ClusterAnswers
 from clusterd.view import View
-from clusterd.world import Clock, Random
+from clusterd.world import Clock, Outfit, Random
 from hypervisors.interface import Threads
 from jobqueue.errors import Deposed, JobQueueError
 from jobqueue.executor import Executor
@@ -68,6 +69,8 @@ class Master:
         self.sights.deposed_by = self._deposed
         self.links: Links
         self.tenure: Grant | None = None
+        self.outfit: Outfit = NoOutfit()
+        """What candidates are given; set before ``start``."""
         self.may_write: Callable[[], bool] = lambda: True
         """Whether the term lasts; asked before each write."""
         self.threads: Threads = AtOnce()

@@ -63,11 +63,11 @@ class Act(enum.StrEnum):
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """How long a term lasts and how early a master stops."""
 
-    term_s: float = 4.0
+    term_s: float = 6.0
     """The store's lease. A shorter one is noticed sooner, and lost sooner by a slow store."""
-    margin_s: float = 0.5
+    margin_s: float = 0.6
     """So much before the end of the lease a master that could not renew has stopped."""
-    renew_s: float = 0.7
+    renew_s: float = 1.0
     """Between two renewals."""
     look_s: float = 1.0
     """How often one that stands aside looks whether the mastership is vacant."""

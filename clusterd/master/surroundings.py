@@ -17,7 +17,7 @@ from clusterd.master.choosing import Choosing
 from clusterd.master.sights import Sightings
 from clusterd.steps.instances import promised
 from clusterd.view import View
-from clusterd.world import Clock, NodeWorld, Random, ScriptResult
+from clusterd.world import Clock, NodeWorld, Outfit, Random, ScriptResult
 from hypervisors.interface import Threads
 from jobqueue.errors import Vetoed
 from jobqueue.opcode import Opcode, OpcodeKind, Registry
@@ -51,6 +51,7 @@ class Parts(Protocol):
     clock: Clock
     random: Random
     registry: Registry
+    outfit: Outfit
     queue: JobQueue
     threads: Threads
 
@@ -72,6 +73,7 @@ class ClusterWorld:
         self._scope = scope
         self.configuration = parts.configuration
         self.random = parts.random
+        self.outfit = parts.outfit
 
     def now(self) -> float:
         """Seconds since the epoch."""

@@ -17,10 +17,12 @@ from clusterd.configuration import Configuration
 from clusterd.errors import CallFailed
 from clusterd.master.sights import Sightings
 from clusterd.master.surroundings import Links
+from clusterd.master_address import MasterAddress, address_of
 from clusterd.model import Node
+from clusterd.store_members import Member
 from clusterd.view import View
 from clusterd.volumes import has_mirror, holders, volume_on
-from clusterd.world import Clock
+from clusterd.world import Clock, Outfit
 from storage.volume import Volume
 
 LOG = structlog.get_logger("master")
@@ -34,6 +36,10 @@ class Told(msgspec.Struct, frozen=True):
 
     volumes: tuple[Volume, ...]
     peers: dict[str, str]
+    members: tuple[Member, ...] = ()
+    """Of the store, for candidates."""
+    not_here: MasterAddress = MasterAddress()
+    """The cluster's address, for everybody but the master."""
 
 
 class Parts(Protocol):
@@ -43,13 +49,14 @@ class Parts(Protocol):
     sights: Sightings
     links: Links
     clock: Clock
+    outfit: Outfit
 
     def view(self) -> View:
         """The snapshot of this moment."""
 
 
-def to_tell(view: View, node: Node) -> Told:
-    """The mirrors in use on the node, and the addresses of all nodes."""
+def to_tell(view: View, node: Node, outfit: Outfit) -> Told:
+    """The mirrors in use on the node, the addresses of all nodes, where the store is."""
     volumes = tuple(
         volume_on(view, instance, disk, node)
         for instance in view.configuration.instances_on(node.uuid)
@@ -57,7 +64,15 @@ def to_tell(view: View, node: Node) -> Told:
         for disk in instance.disks
         if has_mirror(disk.template) and node.uuid in holders(instance, disk)
     )
-    return Told(volumes, {other.name: other.secondary_ip for other in view.configuration.nodes()})
+    nodes, cluster = list(view.configuration.nodes()), view.configuration.cluster
+    members = [outfit.member(one) for one in nodes if one.store_member and node.master_candidate]
+    own = node.uuid == cluster.master_node
+    return Told(
+        volumes,
+        {other.name: other.secondary_ip for other in nodes},
+        tuple(members),
+        MasterAddress() if own else address_of(cluster),
+    )
 
 
 class Watching:
@@ -89,7 +104,7 @@ class Watching:
     def _tell_all(self) -> None:
         view = self._parts.view()
         for node in view.configuration.nodes():
-            wanted = to_tell(view, node)
+            wanted = to_tell(view, node, self._parts.outfit)
             if view.reachable(node) and self._told.get(node.name) != wanted:
                 Deferred.fromCoroutine(self._tell(node.name, wanted))
 
@@ -99,6 +114,10 @@ class Watching:
         try:
             await node.watch(wanted.volumes)
             await node.peers(wanted.peers)
+            if wanted.members:
+                await node.store_members(wanted.members)
+            if wanted.not_here.ip:
+                await node.drop_address(wanted.not_here)
         except CallFailed as error:
             self._told.pop(name, None)
             LOG.warning("node was not told what to watch", node=name, error=error.message)

@@ -8,7 +8,7 @@ import pkgutil
 from jobqueue.opcode import OpcodeKind, Registry
 
 SHARED_MODULES = frozenset(
-    {"fields", "locking", "requirements", "disk_steps", "drafts", "roles", "placing"}
+    {"fields", "locking", "requirements", "disk_steps", "drafts", "roles", "placing", "candidates"}
 )
 """Modules of this package that hold pieces which several opcodes share."""
 

@@ -10,7 +10,7 @@ from msgspec import Meta
 from clusterd import parameters
 from clusterd.hooks import HookPoint, all_nodes
 from clusterd.model import Node
-from clusterd.opcodes import locking, requirements
+from clusterd.opcodes import candidates, locking, requirements
 from clusterd.opcodes.fields import (
     NodeName,
     Params,
@@ -87,9 +87,11 @@ def plan(opcode: NodeAdd, view: View) -> Sequence[Step]:
             secondary_ip=opcode.secondary_ip or opcode.primary_ip,
             certificate=opcode.certificate,
         )
-        return [greet, renewed, *peers, SeeNode(node=opcode.node_name)]
+        again = (known,) if known.master_candidate else ()
+        equipped = candidates.steps(view, gains=again, loses=again)
+        return [greet, renewed, *peers, *equipped, SeeNode(node=opcode.node_name)]
     cluster = view.configuration.cluster
-    candidates = sum(1 for node in view.configuration.nodes() if node.master_candidate)
+    present = sum(1 for node in view.configuration.nodes() if node.master_candidate)
     capable = opcode.master_capable is not False
     group = view.configuration.group(opcode.group) if opcode.group else _first_group(view)
     draft = Node(
@@ -98,7 +100,7 @@ def plan(opcode: NodeAdd, view: View) -> Sequence[Step]:
         primary_ip=str(opcode.primary_ip),
         secondary_ip=str(opcode.secondary_ip or opcode.primary_ip),
         group=group.uuid,
-        master_candidate=capable and candidates < cluster.candidate_pool_size,
+        master_candidate=capable and present < cluster.candidate_pool_size,
         master_capable=capable,
         vm_capable=opcode.vm_capable is not False,
         ndparams=parameters.node(opcode.ndparams, {}),
@@ -109,6 +111,7 @@ def plan(opcode: NodeAdd, view: View) -> Sequence[Step]:
         AddNode(draft=draft),
         *peers,
         TellPeers(node=opcode.node_name),
+        *candidates.steps(view, gains=(draft,) if draft.master_candidate else ()),
         SeeNode(node=opcode.node_name),
     ]
 

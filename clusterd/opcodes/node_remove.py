@@ -8,7 +8,7 @@ from clusterd.hooks import (
     HookPoint,
     all_nodes,
 )
-from clusterd.opcodes import locking
+from clusterd.opcodes import candidates, locking
 from clusterd.opcodes.fields import (
     NodeName,
 )
@@ -45,6 +45,8 @@ def plan(opcode: NodeRemove, view: View) -> Sequence[Step]:
     """The node forgets the cluster, the cluster forgets the node."""
     node = view.configuration.node(opcode.node_name)
     steps: list[Step] = []
+    if node.master_candidate:
+        steps += candidates.steps(view, loses=(node,))
     if view.reachable(node):
         steps.append(LeaveNode(node=node.name))
     else:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 
 from clusterd.hooks import HookPoint, master_node
-from clusterd.opcodes import locking, requirements, roles
+from clusterd.opcodes import candidates, locking, requirements, roles
 from clusterd.opcodes.fields import (
     Force,
     NodeName,
@@ -69,12 +70,17 @@ def plan(opcode: NodeSetParams, view: View) -> Sequence[Step]:
     """One write for the node, one for a node that is promoted in its place."""
     node = view.configuration.node(opcode.node_name)
     changes = roles.changes(opcode, view)
+    becomes = bool(changes.get("master_candidate", node.master_candidate))
+    after = msgspec.structs.replace(node, **changes)
+    gains = [after] if becomes and not node.master_candidate else []
+    loses = [after] if node.master_candidate and not becomes else []
     steps: list[Step] = [record_node(node, **changes)]
     promoted = roles.to_promote(opcode, view)
     if promoted is not None:
         steps.append(Say(text=f" - INFO: Promoting node {promoted.name} to master candidate"))
         steps.append(record_node(promoted, master_candidate=True))
-    return steps
+        gains.append(promoted)
+    return [*steps, *candidates.steps(view, gains=gains, loses=loses)]
 
 
 def result(opcode: NodeSetParams, view: View, _outputs: Sequence[Any]) -> Any:

@@ -17,6 +17,7 @@ from clusterd.doorway.desk import Desk
 from clusterd.master.candidacy import Candidacy, Reign, Tenancy
 from clusterd.master.choosing import AtOnce
 from clusterd.master.mastership import KEY, Claimant, Grant, LeasedLeadership
+from clusterd.master.outfit import NoOutfit
 from clusterd.master.reign import MasterReign, Product
 from clusterd.master.service import Master
 from clusterd.master.standing import HOLDS, Timing
@@ -27,7 +28,7 @@ from clusterd.simulation.far_store import FarStore, Uplink
 from clusterd.simulation.founded import Blueprint
 from clusterd.simulation.hosts import MASTER_SUFFIX
 from clusterd.steps import all_steps
-from clusterd.world import Random
+from clusterd.world import Outfit, Random
 from hypervisors.interface import Threads
 from jobqueue.live import Job
 from jobqueue.opcode import Opcode
@@ -123,6 +124,13 @@ class CandidateProcess:
         store = FarStore(near, self.uplink)
         self._stores.append(store)
         return store
+
+    async def prepare(self, store: Store, grant: Grant) -> None:
+        """See ``Lodging``; the cluster was founded already."""
+
+    def outfit(self, store: Store) -> Outfit:
+        """See ``Lodging``."""
+        return NoOutfit()
 
     async def put_away(self, store: Store) -> None:
         """See ``Lodging``."""

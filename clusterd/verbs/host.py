@@ -6,6 +6,7 @@ A simulated node hands in pretended parts; what is only read from plain files is
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,7 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     iallocators: tuple[Path, ...] = tuple(map(Path, names.IALLOCATOR_SEARCH_PATH))
     networks: Path = Path("/sys/class/net")
     drbd: Path = Path("/sys/module/drbd")
+    programs: Path = Path(sys.prefix) / "bin"
 
 
 @dataclass(frozen=True, kw_only=True)

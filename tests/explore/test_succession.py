@@ -82,7 +82,7 @@ def test_a_master_without_power_is_followed_and_its_jobs_go_on(tmp_path: Path) -
     check(cluster, [*numbers, number])
 
 
-@pytest.mark.parametrize("for_s", [1.0, 3.0, 30.0])
+@pytest.mark.parametrize("for_s", [1.0, 7.0, 30.0])
 def test_a_master_that_is_cut_off_stops_before_another_begins(tmp_path: Path, for_s: float) -> None:
     cluster = CandidateCluster(tmp_path)
     first = cluster.chosen()
@@ -93,7 +93,7 @@ def test_a_master_that_is_cut_off_stops_before_another_begins(tmp_path: Path, fo
     cluster.rejoin(first)
     settle(cluster)
     check(cluster, numbers)
-    assert (cluster.chosen() == first) == (for_s < 3.0)
+    assert (cluster.chosen() == first) == (for_s < 5.0)
 
 
 def test_a_master_that_reaches_nodes_but_not_the_store_changes_nothing(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from clusterd.pidfile import holder
-from clusterd.settings import DAEMONS, NodeSection, RapiSection, Settings
+from clusterd.settings import DAEMONS, NodeSection, RapiSection, Settings, StoreSection
 from tests.unit.places import free_port
 
 PROGRAMS = Path(sys.executable).parent
@@ -31,6 +31,7 @@ class Host:
         own = Settings(
             node=NodeSection(port=free_port(), bind_address="127.0.0.1"),
             rapi=RapiSection(port=free_port(), bind_address="127.0.0.1"),
+            store=StoreSection(client_port=free_port(), peer_port=free_port()),
             root=str(root),
         )
         own.path.parent.mkdir(parents=True)
@@ -52,11 +53,12 @@ class Host:
         assert done.returncode == code, f"{words} ended with {done.returncode}: {done.stdout}"
         return done.stdout
 
-    def init(self, code: int = 0) -> str:
+    def init(self, *more: str, code: int = 0) -> str:
         """gnt-cluster init"""
         return self.run(
             "gnt-cluster",
             "init",
+            *more,
             "--enabled-disk-templates=file,diskless",
             "--enabled-hypervisors=kvm",
             f"--file-storage-dir={self.root}/files",
@@ -102,7 +104,7 @@ def test_from_nothing_to_a_cluster_and_back(host: Host) -> None:
     assert isinstance(info, dict)
     assert (info["name"], info["master"]) == ("c.example.com", NODE)
     host.run("gnt-cluster", "destroy", "--yes-do-it")
-    assert [host.pid(daemon) for daemon in DAEMONS] == [None, None, None]
+    assert [host.pid(daemon) for daemon in DAEMONS] == [None] * 4
     assert list(host.own.state_directory.rglob("*.pem")) == []
     host.run("gnt-cluster", "getmaster", code=5)
     assert host.own.path.read_text() == host.own.to_toml()
@@ -126,3 +128,26 @@ def test_a_killed_master_comes_back_and_only_here(host: Host) -> None:
     host.own.path.write_text(text.replace(NODE, "n9.example.com"))
     said = host.run("clusterd-master", code=11)
     assert said == f"clusterd-master cannot start: the master is {NODE}, this is n9.example.com\n"
+
+
+def test_a_cluster_on_etcd_from_nothing_and_back(host: Host) -> None:
+    host.init("--store=etcd")
+    assert host.run("gnt-cluster", "getmaster") == f"{NODE}\n"
+    assert "CLUSTER_POST_INIT" in host.run("gnt-job", "list")
+    assert all(host.pid(daemon) for daemon in DAEMONS)
+    pid = host.pid("clusterd-master")
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    host.run("clusterd-master", "--start")
+    assert NODE in host.run("gnt-node", "list")
+    host.run("gnt-debug", "delay", "0.1")
+    # what the store knows outlives all daemons
+    for daemon in reversed(DAEMONS):
+        host.run(daemon, "--stop")
+    for daemon in DAEMONS:
+        host.run(daemon, "--start")
+    assert "TEST_DELAY" in host.run("gnt-job", "list")
+    host.run("gnt-cluster", "destroy", "--yes-do-it")
+    assert [host.pid(daemon) for daemon in DAEMONS] == [None] * 4
+    assert list(host.own.state_directory.rglob("*.pem")) == []
+    assert not (host.own.state_directory / "etcd").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clusterd.services import Ended, ServiceFailed, Services
-from clusterd.settings import Directories, Settings
+from clusterd.settings import Directories, NodeSection, Settings
 
 
 class PretendedMachine:
@@ -34,7 +34,11 @@ def services(
     place = directory / "systemd"
     if systemd:
         place.mkdir()
-    settings = Settings(directories=Directories(run=str(directory / "run")), root=root)
+    settings = Settings(
+        directories=Directories(run=str(directory / "run"), state=str(directory / "state")),
+        node=NodeSection(role="master-candidate"),
+        root=root,
+    )
     return Services(settings, Path("/opt/clusterd/bin"), machine, systemd=place)
 
 
@@ -84,4 +88,9 @@ def test_all_are_started_and_stopped_in_order(tmp_path: Path) -> None:
     machine.ran.clear()
     every.stop_all()
     stopped = [line.split()[-1] for line in machine.ran if "disable" in line]
-    assert stopped == ["clusterd-rapi.service", "clusterd-master.service", "clusterd-node.service"]
+    assert stopped == [
+        "clusterd-rapi.service",
+        "clusterd-master.service",
+        "clusterd-store.service",
+        "clusterd-node.service",
+    ]
