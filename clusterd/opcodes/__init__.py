@@ -8,7 +8,10 @@ import pkgutil
 from jobqueue.opcode import OpcodeKind, Registry
 
 SHARED_MODULES = frozenset(
-    {"fields", "locking", "requirements", "disk_steps", "drafts", "roles", "placing", "candidates"}
+    (
+        *("fields", "locking", "requirements", "drafts", "roles", "placing", "candidates"),
+        *("disk_plans", "disk_steps", "item_changes"),
+    )
 )
 """Modules of this package that hold pieces which several opcodes share."""
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from clusterd import parameters
+from clusterd import capacity, ipolicy, parameters
 from clusterd.hooks import HookPoint, instance_environment, instance_nodes
-from clusterd.model import AdminState, Instance, Nic
-from clusterd.names import MAX_NICS
-from clusterd.opcodes import drafts, locking, requirements
+from clusterd.model import AdminState, Instance
+from clusterd.opcodes import disk_plans, item_changes, locking, requirements
 from clusterd.opcodes.fields import (
     Beparams,
     Force,
@@ -24,9 +22,11 @@ from clusterd.opcodes.fields import (
     OsName,
     Osparams,
 )
+from clusterd.steps.guest_devices import ReshapeGuest
 from clusterd.steps.instances import SetNics, record
 from clusterd.view import View
 from jobqueue.errors import Refused
+from jobqueue.lock import Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
 
@@ -56,32 +56,38 @@ class InstanceSetParams(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_SET_
     wait_for_sync: bool = True
     offline: Annotated[bool | None, Meta(description="mark offline, or online (down) again")] = None
     conflicts_check: bool = True
-    hotplug: Annotated[
-        bool, Meta(description="accepted for compatibility: it changes at its next start")
-    ] = True
+    hotplug: Annotated[bool, Meta(description="give a running guest its new devices at once")] = (
+        True
+    )
     instance_communication: bool | None = None
 
 
 def sights(opcode: InstanceSetParams, view: View) -> Iterable[str]:
-    """The primary node, where it matters whether the guest runs."""
-    if not opcode.offline:
-        return []
-    return [view.primary(view.configuration.instance(opcode.instance_name)).name]
+    """The nodes on which something is to be changed, or must not run."""
+    instance = view.configuration.instance(opcode.instance_name)
+    nodes = list(view.nodes_of(instance)) if opcode.disks or opcode.disk_template else []
+    if opcode.offline or opcode.nics or opcode.os_name:
+        nodes.append(view.primary(instance))
+    if opcode.remote_node:
+        nodes.append(view.configuration.node(opcode.remote_node))
+    return sorted({node.name for node in nodes if not node.offline})
+
+
+def locks(opcode: InstanceSetParams, view: View) -> tuple[Lock, ...]:
+    """The instance, its nodes and a new secondary."""
+    instance = view.configuration.instance(opcode.instance_name)
+    others = [view.configuration.node(opcode.remote_node)] if opcode.remote_node else []
+    return locking.on_instance(view, instance, *others)
 
 
 def check(opcode: InstanceSetParams, view: View) -> None:
     """Something is to be changed, and each change makes sense."""
     instance = view.configuration.instance(opcode.instance_name)
-    if opcode.disks or opcode.disk_template or opcode.pnode or opcode.remote_node:
-        raise Refused("This version does not change disks or nodes of an instance", "wrong_input")
-    if opcode.runtime_mem is not None:
-        raise Refused("This version does not change the memory of a running guest", "wrong_input")
-    if opcode.offline and requirements.runs(view, instance):
-        raise Refused(f"Instance '{instance.name}' is running, cannot mark offline", "wrong_state")
-    if opcode.offline is False and instance.admin_state is not AdminState.OFFLINE:
-        raise Refused(f"Instance '{instance.name}' is not marked offline", "wrong_state")
     requirements.served(
         {
+            "a change of the primary node": bool(opcode.pnode),
+            "choosing a node by an allocator; name it (option -n)": bool(opcode.iallocator),
+            "a change of the memory of a running guest": opcode.runtime_mem is not None,
             "private OS parameters of an instance that exists": bool(opcode.osparams_private),
             "parameters of external storage": bool(opcode.ext_params),
             "other drivers or directories for disks in files": bool(
@@ -90,11 +96,81 @@ def check(opcode: InstanceSetParams, view: View) -> None:
             "instance communication": bool(opcode.instance_communication),
         }
     )
+    if opcode.offline and requirements.runs(view, instance):
+        raise Refused(f"Instance '{instance.name}' is running, cannot mark offline", "wrong_state")
+    if opcode.offline is False and instance.admin_state is not AdminState.OFFLINE:
+        raise Refused(f"Instance '{instance.name}' is not marked offline", "wrong_state")
+    if opcode.os_name:
+        primary = view.primary(instance)
+        requirements.os_found(view, primary, opcode.os_name, force_variant=opcode.force_variant)
     new = changes(opcode, view)
-    if not new:
+    if not new and not opcode.disks and not opcode.disk_template:
         raise Refused("No changes submitted", "wrong_input")
-    if "nics" in new:
-        _cards_fit(view, instance, new["nics"])
+    if opcode.disk_template:
+        _check_conversion(opcode, view, instance)
+    elif opcode.remote_node:
+        raise Refused(
+            "A secondary node is only named when the disk template becomes a mirrored one; use "
+            "replace-disks",
+            "wrong_input",
+        )
+    if opcode.disks:
+        _check_disks(opcode, view, instance)
+
+
+def _check_disks(opcode: InstanceSetParams, view: View, instance: Instance) -> None:
+    nodes = view.nodes_of(instance)
+    wanted = item_changes.disks(opcode.disks, view, instance, nodes)
+    requirements.disks_settled(view, instance)
+    for node in nodes if wanted.added or wanted.removed else ():
+        requirements.node_online(view, node)
+        added = [disk for _, disk in wanted.added]
+        requirements.room_for(view, node, capacity.disk_need_mib(added))
+    if wanted.removed and not opcode.hotplug and requirements.runs(view, instance):
+        raise Refused(
+            f"Instance '{instance.name}' is running: stop it to remove disks without hotplug",
+            "wrong_state",
+        )
+    if not opcode.ignore_ipolicy and (wanted.added or wanted.removed):
+        left = [disk for at, disk in enumerate(instance.disks) if at not in wanted.removed]
+        disks = (*left, *(disk for _, disk in wanted.added))
+        ipolicy.require(view, msgspec.structs.replace(instance, disks=disks))
+
+
+def _check_conversion(opcode: InstanceSetParams, view: View, instance: Instance) -> None:
+    old, new = instance.disk_template, opcode.disk_template
+    if opcode.disks:
+        raise Refused(
+            "Disk template conversion and other disk changes are not supported at the same time",
+            "wrong_input",
+        )
+    if old == new:
+        raise Refused(f"Instance already has the specified disk template {old}", "wrong_state")
+    if (old, new) not in disk_plans.CONVERSIONS:
+        raise Refused(
+            f"This version converts plain to drbd and back, not {old} to {new}", "wrong_input"
+        )
+    if new not in view.configuration.cluster.enabled_disk_templates:
+        raise Refused(f"Disk template '{new}' is not enabled in cluster", "wrong_input")
+    if instance.admin_state is AdminState.UP or requirements.runs(view, instance):
+        raise Refused(
+            f"Instance '{instance.name}' is marked to be up: shut it down to convert its disks",
+            "wrong_state",
+        )
+    requirements.disks_settled(view, instance)
+    requirements.node_online(view, view.primary(instance))
+    if new != "drbd":
+        if opcode.remote_node:
+            raise Refused(f"Disk template {new} has no secondary node", "wrong_input")
+        return
+    if not opcode.remote_node:
+        raise Refused("A mirrored disk template needs a secondary node (option -n)", "wrong_input")
+    secondary = view.configuration.node(opcode.remote_node)
+    if secondary.uuid == instance.primary_node:
+        raise Refused("The secondary node cannot be the primary node", "wrong_input")
+    requirements.node_takes_instances(view, secondary)
+    disks = disk_plans.mirrored(view, instance, secondary)
+    requirements.room_for(view, secondary, capacity.disk_need_mib(disks))
 
 
 def changes(opcode: InstanceSetParams, view: View) -> dict[str, Any]:
@@ -116,67 +192,32 @@ def changes(opcode: InstanceSetParams, view: View) -> dict[str, Any]:
     if opcode.offline is not None:
         new["admin_state"] = AdminState.OFFLINE if opcode.offline else AdminState.DOWN
     if opcode.nics:
-        new["nics"] = _nics(opcode, view, instance)
+        new["nics"] = item_changes.nics(opcode.nics, view, instance)
     return new
 
 
-def _nics(opcode: InstanceSetParams, view: View, instance: Instance) -> tuple[Any, ...]:
-    cards = list(instance.nics)
-    for item in opcode.nics:
-        operation, which, spec = item if len(item) == 3 else (item[0], -1, item[1])
-        if isinstance(operation, int):
-            operation, which = "modify", operation
-        if operation == "add":
-            cards.append(drafts.nic(view, len(cards), spec))
-            continue
-        at = _position(cards, which, "Network card")
-        if operation in ("remove", "detach"):
-            del cards[at]
-        elif operation == "modify":
-            old = cards[at]
-            base = {"mac": old.mac, "ip": old.ip, "name": old.name, **old.params}
-            new = drafts.nic(view, at, {**base, **spec})
-            cards[at] = msgspec.structs.replace(new, uuid=old.uuid)
-        else:
-            raise Refused(f"Unknown operation '{operation}' on a network card", "wrong_input")
-    return tuple(cards)
-
-
-def _cards_fit(view: View, instance: Instance, cards: Sequence[Nic]) -> None:
-    """Not too many, and no address twice in the cluster."""
-    if len(cards) > MAX_NICS:
-        raise Refused(f"{len(cards)} network cards asked for, at most {MAX_NICS}", "wrong_input")
-    taken = set(view.configuration.macs()) - {card.mac for card in instance.nics}
-    for card in cards:
-        if card.mac and card.mac in taken:
-            raise Refused(
-                f"MAC address {card.mac} already in use in cluster", "resource_not_unique"
-            )
-        taken.add(card.mac)
-
-
-def _position(items: list[Any], which: Any, word: str) -> int:
-    """An item by index (-1: the last), name or uuid."""
-    if isinstance(which, str) and re.fullmatch(r"-?[0-9]{1,9}", which):
-        which = int(which)
-    if isinstance(which, int):
-        at = len(items) - 1 if which == -1 else which
-        if 0 <= at < len(items):
-            return at
-    for at, item in enumerate(items):
-        if which in (item.name, item.uuid):
-            return at
-    raise Refused(f"{word} '{which}' not found", "unknown_entity")
-
-
 def plan(opcode: InstanceSetParams, view: View) -> Sequence[Step]:
-    """One write."""
+    """One write for fields, then cards, disks, the template; a running guest is told."""
     instance = view.configuration.instance(opcode.instance_name)
     new = changes(opcode, view)
     cards = new.pop("nics", None)
+    hot = opcode.hotplug and requirements.runs(view, instance)
     steps: list[Step] = [record(instance, **new)] if new else []
     if cards is not None:
         steps.append(SetNics(instance=instance.uuid, nics=cards, before=instance.nics))
+        if hot:
+            node = view.primary(instance).name
+            steps.append(ReshapeGuest(instance=instance.uuid, node=node, optional=True))
+    if opcode.disks:
+        nodes = view.nodes_of(instance)
+        wanted = item_changes.disks(opcode.disks, view, instance, nodes)
+        steps += disk_plans.change(view, instance, wanted, hot=hot)
+    if opcode.disk_template:
+        node_name = opcode.remote_node
+        secondary = view.configuration.node(node_name) if node_name else None
+        steps += disk_plans.convert(
+            view, instance, opcode.disk_template, secondary, wait=opcode.wait_for_sync
+        )
     return steps
 
 
@@ -187,6 +228,9 @@ def result(opcode: InstanceSetParams, view: View, _outputs: Sequence[Any]) -> An
     rows += [[f"hv/{key}", value] for key, value in sorted(opcode.hvparams.items())]
     rows += [[f"os/{key}", value] for key, value in sorted((opcode.osparams or {}).items())]
     rows += [[f"nic.{item[0]}/{item[1]}", item[-1]] for item in opcode.nics]
+    rows += [[f"disk.{item[0]}/{item[1]}", item[-1]] for item in opcode.disks]
+    if opcode.disk_template:
+        rows.append(["disk_template", opcode.disk_template])
     if opcode.offline is not None:
         rows.append(["admin_state", "offline" if opcode.offline else "down"])
     if opcode.os_name:
@@ -198,12 +242,15 @@ def environment(opcode: InstanceSetParams, view: View) -> dict[str, str]:
     """The instance block with the new values."""
     instance = view.configuration.instance(opcode.instance_name)
     new = {key: value for key, value in changes(opcode, view).items() if key != "nics"}
-    return instance_environment(view, msgspec.structs.replace(instance, **new))
+    shown = instance_environment(view, msgspec.structs.replace(instance, **new))
+    if opcode.disk_template:
+        shown["NEW_DISK_TEMPLATE"] = opcode.disk_template
+    return shown
 
 
 KIND = OpcodeKind(
     opcode=InstanceSetParams,
-    locks=locking.the_instance,
+    locks=locks,
     sights=sights,
     check=check,
     plan=plan,

@@ -7,6 +7,7 @@ from typing import Literal
 from clusterd.opcodes.instance_grow_disk import InstanceGrowDisk
 from clusterd.opcodes.instance_recreate_disks import InstanceRecreateDisks
 from clusterd.opcodes.instance_replace_disks import InstanceReplaceDisks
+from clusterd.opcodes.instance_set_params import InstanceSetParams
 from clusterd.opcodes.node_set_params import NodeSetParams
 from clusterd.simulation.scenario import DOWN, LOST, NAME, PLAIN, RUNS, Scenario, create
 
@@ -14,6 +15,14 @@ SAME_NODE: tuple[Literal["replace_on_primary", "replace_on_secondary"], ...] = (
     "replace_on_primary",
     "replace_on_secondary",
 )
+
+TWO = (create("drbd", disks=({"size": 1024}, {"size": 2048})),)
+
+
+def modify(*disks: tuple[str, int, dict[str, object]]) -> InstanceSetParams:
+    """Changes of the instance's disks."""
+    return InstanceSetParams(instance_name=NAME, disks=disks)
+
 
 DISKS = (
     Scenario(
@@ -41,7 +50,7 @@ DISKS = (
     ),
     Scenario(
         name="replace-early-release",
-        given=(create("drbd", disks=({"size": 1024}, {"size": 2048})),),
+        given=TWO,
         act=(
             InstanceReplaceDisks(
                 instance_name=NAME, mode="replace_on_secondary", disks=(1,), early_release=True
@@ -86,6 +95,40 @@ DISKS = (
         act=(
             InstanceRecreateDisks(
                 instance_name=NAME, nodes=("node3",), disks=((0, {"size": 2048}),)
+            ),
+        ),
+    ),
+    Scenario(name="disk-add", given=RUNS, act=(modify(("add", -1, {"size": 1024})),)),
+    Scenario(name="disk-add-stopped", given=DOWN, act=(modify(("add", 0, {"size": 1024})),)),
+    Scenario(name="disk-remove", given=TWO, act=(modify(("remove", 0, {})),)),
+    Scenario(
+        name="disks-exchange",
+        given=(create("plain", disks=({"size": 1024}, {"size": 2048})),),
+        act=(
+            modify(
+                ("remove", 0, {}),
+                ("add", -1, {"size": 1024, "name": "data"}),
+                ("modify", 1, {"mode": "ro"}),
+            ),
+        ),
+    ),
+    Scenario(
+        name="convert-to-drbd",
+        given=(create("plain", start=False),),
+        act=(InstanceSetParams(instance_name=NAME, disk_template="drbd", remote_node="node2"),),
+    ),
+    Scenario(
+        name="convert-to-plain",
+        given=DOWN,
+        act=(InstanceSetParams(instance_name=NAME, disk_template="plain"),),
+    ),
+    Scenario(
+        name="cards",
+        given=RUNS,
+        act=(
+            InstanceSetParams(
+                instance_name=NAME,
+                nics=(("modify", 0, {"name": "lan"}), ("add", 0, {}), ("add", -1, {})),
             ),
         ),
     ),

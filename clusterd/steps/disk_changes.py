@@ -18,6 +18,7 @@ from clusterd.volumes import numbered, volume_on
 from clusterd.world import World
 from jobqueue.step import NOTHING, Outcome, Patience, Step
 from storage.errors import VolumeMissing
+from storage.interface import Backend
 from storage.volume import Volume
 
 AWAY_PATIENCE_S = 60.0
@@ -172,6 +173,34 @@ class SwapVolume(OnVolume, frozen=True, kw_only=True, tag="disk.swap"):
             return None
         node = world.configuration.node(self.node)
         return volume_on(world.view(), instance, instance.drafted[self.draft], node)
+
+
+class AdoptVolume(OnVolume, frozen=True, kw_only=True, tag="disk.adopt"):
+    """The data of ``disk`` are the drafted disk's, by its name. Undone by giving them back."""
+
+    draft: int
+
+    async def do(self, context: Any) -> Outcome:
+        draft = self._draft(context.world)
+        if draft is not None:
+            _, old = self.wanted(context.world)
+            await draft[0].adopt(draft[1], old.name)
+        return NOTHING
+
+    async def undo(self, context: Any) -> Outcome:
+        target, draft = self.target(context.world), self._draft(context.world)
+        if target is not None and draft is not None:
+            await target[0].adopt(target[1], draft[1].name)
+            await draft[0].forget(draft[1])  # what was made beside them
+        return NOTHING
+
+    def _draft(self, world: World) -> tuple[Backend, Volume] | None:
+        instance = world.configuration.find_instance(self.instance)
+        if instance is None or self.draft >= len(instance.drafted):
+            return None
+        disk = instance.drafted[self.draft]
+        volume = volume_on(world.view(), instance, disk, world.configuration.node(self.node))
+        return world.node(self.node).storage(disk.template), volume
 
 
 class TurnMirror(OnVolume, frozen=True, kw_only=True, tag="disk.turn-mirror"):
