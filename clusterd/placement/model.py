@@ -109,10 +109,13 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     facts: ClusterFacts
     nodes: Nodes
     instances: Instances
+    exclusion_prefixes: tuple[str, ...]
     exclusion_tags: tuple[str, ...]
     location_labels: tuple[str, ...]
     migration_allowed: Flags
     """Classes x classes: from, to."""
+    base_load: Utilisation
+    """Of an instance that nothing is known of."""
     node_number: dict[str, int]
     instance_number: dict[str, int]
 
@@ -180,9 +183,11 @@ def build(facts: ClusterFacts, tuning: Tuning | None = None) -> Cluster:
         facts=facts,
         nodes=nodes,
         instances=_instances(facts, tuning, nodes, exclusion, (tags, labels)),
+        exclusion_prefixes=prefixes,
         exclusion_tags=tags,
         location_labels=labels,
         migration_allowed=allowed,
+        base_load=IDLE if tuning.ignore_utilisation else Utilisation(),
         node_number={name: row for row, name in enumerate(nodes.names)},
         instance_number={one.name: row for row, one in enumerate(facts.instances)},
     )

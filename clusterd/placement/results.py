@@ -88,7 +88,7 @@ class Allocation(msgspec.Struct, frozen=True, kw_only=True):
     """One sentence that sums it up."""
 
 
-class MultiAllocation(msgspec.Struct, frozen=True, kw_only=True):
+class MultiAllocation(msgspec.Struct, frozen=True):
     """The answer to multi-allocate, in the order asked; later ones know of earlier ones."""
 
     allocations: tuple[Allocation, ...]

@@ -41,7 +41,7 @@ class Item(NamedTuple):
     counts: bool
     """False: forthcoming."""
     spindles: float
-    """Of exclusive storage; -1 unknown."""
+    """Of exclusive storage; -1 unknown, 0 without disks of the node's own."""
 
 
 class Items(NamedTuple):
@@ -72,7 +72,8 @@ def items_of(cluster: Cluster) -> Items:
     secondary = np.zeros((count, QUANTITIES))
     for row in (DISK, DISK_F, DISK_LOAD, SPINDLES, SPINDLES_F):
         secondary[:, row] = primary[:, row] * one.mirrored
-    return Items(primary, secondary, one.memory_reserved, one.memory_used, one.spindles)
+    spindles = np.where(one.disk > 0, one.spindles, 0.0)
+    return Items(primary, secondary, one.memory_reserved, one.memory_used, spindles)
 
 
 class Usage:

@@ -1,0 +1,206 @@
+"""The best place of one new instance in a state, and why each other node is none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from clusterd.placement import suit
+from clusterd.placement.model import NOWHERE, Cluster, Flags, Numbers, Rows
+from clusterd.placement.options import Options
+from clusterd.placement.pairs import Scores
+from clusterd.placement.redundancy import Redundancy
+from clusterd.placement.results import NodeVerdict, Refusal
+from clusterd.placement.suit import Test
+from clusterd.placement.usage import MEMORY, Item, Usage
+
+Role = Literal["primary", "secondary", ""]
+FEW = 64
+"""Best places that are looked into one by one when each may leave another node stuck."""
+
+
+class Found(NamedTuple):
+    """The best place in one group."""
+
+    nodes: tuple[int, ...]
+    """Empty: none."""
+    score: float
+    successes: int
+    failures: Counter[str]
+    best: Numbers
+    """Score of the best place by node (in either role), infinite where there is none."""
+    primary_tests: list[Test]
+    secondary_tests: list[Test]
+    n1: Flags
+    """Nodes that fit, but no place on them leaves every node evacuable."""
+
+
+class Placer:
+    """Places items one after the other into a state of its own."""
+
+    def __init__(self, cluster: Cluster, options: Options, usage: Usage | None = None) -> None:
+        self.cluster, self.options = cluster, options
+        self.usage = usage or Usage(cluster)
+        self.nodes = cluster.nodes
+        self.allowed: Flags = cluster.nodes.usable.copy()
+        if options.restrict_to is not None:
+            self.allowed &= np.isin(cluster.nodes.names, options.restrict_to)
+
+    def find(self, item: Item, among: Flags) -> Found:
+        """The best place on the nodes ``among``."""
+        strict = not self.options.ignore_soft_errors
+        primary = suit.as_primary(self.usage, item, strict)
+        here = np.flatnonzero(among & self.allowed)
+        if item.secondary.any():
+            return self._pair(item, here, primary, suit.as_secondary(self.usage, item))
+        return self._single(item, here, primary)
+
+    def _single(self, item: Item, here: Rows, tests: list[Test]) -> Found:
+        fits = suit.allowed(tests, len(self.nodes.names))[here]
+        scores = np.full(len(self.nodes.names), np.inf)
+        scores[here[fits]] = Scores(self.usage, item).singles()[here[fits]]
+        chosen, passing = np.flatnonzero(np.isfinite(scores)), scores.copy()
+        redundancy = self._redundancy()
+        if redundancy is not None:
+            passing[~redundancy.with_primary(item)] = np.inf
+        place = self._first(item, passing[:, None], redundancy)
+        counted = _first_reasons(tests, here)
+        if place is None and len(chosen):
+            counted["global_n1"] += len(chosen)
+        node = () if place is None else (place[0],)
+        score = float(scores[place[0]]) if place is not None else float("inf")
+        stuck = np.isfinite(scores) & (~np.isfinite(passing) | (place is None))
+        return Found(node, score, len(chosen), counted, scores, tests, [], stuck)
+
+    def _pair(self, item: Item, here: Rows, tests: list[Test], second: list[Test]) -> Found:
+        count = len(self.nodes.names)
+        first_fits, second_fits = suit.allowed(tests, count), suit.allowed(second, count)
+        p, s = here[first_fits[here]], here[second_fits[here]]
+        counted: Counter[str] = Counter()
+        for reason, number in _first_reasons(tests, here).items():
+            counted[reason] += number * (len(here) - 1)
+        for reason, number in _first_reasons(second, here).items():
+            counted[reason] += number * len(p)
+        best, stuck = np.full(count, np.inf), np.zeros(count, dtype=np.bool_)
+        if not len(p) or not len(s):
+            return Found((), np.inf, 0, counted, best, tests, second, stuck)
+        scores = Scores(self.usage, item)
+        found = scores.pairs(p, s)
+        kept = scores.kept(p, s)
+        failing = (self.usage.amounts[MEMORY, s] <= kept) & ~self.usage.failing[s]
+        found[failing] = np.inf
+        counted["n1"] += int(failing.sum())
+        found[p[:, None] == s] = np.inf
+        successes = int(np.isfinite(found).sum())
+        best[p] = found.min(axis=1)
+        best[s] = np.minimum(best[s], found.min(axis=0))
+        redundancy = self._redundancy()
+        if redundancy is not None:
+            passes = redundancy.with_primary(item)[p][:, None]
+            passes = passes & redundancy.with_secondary(item)[p][:, s]
+            counted["global_n1"] += int((np.isfinite(found) & ~passes).sum())
+            found[~passes] = np.inf
+            passing = np.full(count, np.inf)
+            passing[p] = found.min(axis=1)
+            passing[s] = np.minimum(passing[s], found.min(axis=0))
+            stuck = np.isfinite(best) & ~np.isfinite(passing)
+        place = self._first(item, found, redundancy, p)
+        if place is None:
+            return Found((), np.inf, successes, counted, best, tests, second, stuck)
+        nodes = int(p[place[0]]), int(s[place[1]])
+        score = float(found[place])
+        return Found(nodes, score, successes, counted, best, tests, second, stuck)
+
+    def _redundancy(self) -> Redundancy | None:
+        if not self.options.capacity_checks:
+            return None
+        return Redundancy(self.usage, self.options.accept_existing_errors)
+
+    def _first(
+        self, item: Item, scores: Numbers, redundancy: Redundancy | None, rows: Rows | None = None
+    ) -> tuple[int, int] | None:
+        """The best cell; where instances without mirrors count, the best that lets them restart."""
+        place = int(scores.argmin())
+        width = scores.shape[1]
+        if not np.isfinite(scores.flat[place]):
+            return None
+        mirrored = bool(item.secondary.any())
+        if redundancy is None or (mirrored and not redundancy.alone.any()):
+            return place // width, place % width
+        few = min(FEW, scores.size) - 1
+        some = np.argpartition(scores, few, axis=None)[: few + 1]
+        for cell in some[np.argsort(scores.flat[some], kind="stable")].tolist():
+            if not np.isfinite(scores.flat[cell]):
+                return None
+            at = (int(cell) // width, int(cell) % width)
+            node = int(at[0] if rows is None else rows[at[0]])
+            if redundancy.restart((item, node)):
+                return at
+        return None
+
+    def put(self, item: Item, nodes: tuple[int, ...]) -> None:
+        """Let the item be there from now on."""
+        self.usage.put(item, nodes[0], nodes[1] if len(nodes) > 1 else NOWHERE, 1)
+
+    def verdicts(self, found: Found, among: Flags) -> list[NodeVerdict]:
+        """For each node of ``among``."""
+        groups = self.cluster.facts.groups
+        answers = []
+        for node in np.flatnonzero(among).tolist():
+            name, group = self.nodes.names[node], groups[int(self.nodes.group[node])].name
+            reasons = self._refusals(found, node)
+            if reasons:
+                answers.append(
+                    NodeVerdict(node=name, group=group, verdict="refused", refusals=reasons)
+                )
+            elif node in found.nodes:
+                role: Role = "primary" if node == found.nodes[0] else "secondary"
+                answers.append(
+                    NodeVerdict(
+                        node=name, group=group, verdict="chosen", role=role, score=found.score
+                    )
+                )
+            else:
+                score = float(found.best[node])
+                answers.append(NodeVerdict(node=name, group=group, verdict="fits", score=score))
+        return answers
+
+    def _refusals(self, found: Found, node: int) -> tuple[Refusal, ...]:
+        if not self.allowed[node]:
+            return (self.not_considered(node),)
+        if np.isfinite(found.best[node]):
+            if not found.n1[node] or node in found.nodes:
+                return ()
+            return (
+                Refusal("global_n1", "the failure of some node could no longer be made up for"),
+            )
+        mirrored = bool(found.secondary_tests)
+        reasons = suit.refusals(found.primary_tests, node, "primary" if mirrored else "")
+        reasons += suit.refusals(found.secondary_tests, node, "secondary")
+        return reasons or (Refusal("alone", "it fits, but with no other node beside it"),)
+
+    def not_considered(self, node: int) -> Refusal:
+        """Why a node was left out from the start."""
+        fact = self.cluster.facts.nodes[node]
+        if fact.offline:
+            return Refusal("offline", "offline")
+        if fact.drained:
+            return Refusal("drained", "drained")
+        if not fact.vm_capable:
+            return Refusal("not_vm_capable", "not able to run instances")
+        if not self.nodes.usable[node]:
+            return Refusal("offline", "taken as offline")
+        return Refusal("restricted", "not among the nodes that were allowed")
+
+
+def _first_reasons(tests: list[Test], here: Rows) -> Counter[str]:
+    """How many nodes each limit refuses first."""
+    open_still = np.ones(len(here), dtype=np.bool_)
+    counted: Counter[str] = Counter()
+    for one in tests:
+        refused = one.refused[here] & open_still
+        counted[one.reason] += int(refused.sum())
+        open_still &= ~refused
+    return +counted

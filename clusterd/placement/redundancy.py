@@ -1,0 +1,88 @@
+"""Global N+1: could each node be emptied, its instances restarting elsewhere?
+
+Mirrored instances restart on their secondary, which needs the memory of all that it would take
+over at once: a comparison of two matrices. Instances on shared storage, and those that would be
+made anew on local storage, restart where most memory is free, largest first. Soft limits do not
+count in an emergency.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clusterd.placement.model import NOWHERE, Flags, Numbers
+from clusterd.placement.usage import DISK, MEMORY, Item, Usage
+
+
+class Redundancy:
+    """Of a state to which one item may be added; taken anew for another state."""
+
+    def __init__(self, usage: Usage, accept_offline: bool = False) -> None:
+        self.usage = usage
+        nodes = usage.cluster.nodes
+        self.free: Numbers = np.where(nodes.usable, usage.amounts[MEMORY], 0.0)
+        needed = usage.takeover
+        if accept_offline:
+            needed = np.where(nodes.usable[None, :], needed, 0.0)
+        self.needed = needed
+        self.most: Numbers = needed.max(axis=1, initial=0.0)
+        self.short: Flags = (self.most > 0) & (self.most >= self.free)
+        alone = (usage.secondary == NOWHERE) & usage.real & (usage.items.takeover > 0)
+        if accept_offline:
+            alone &= nodes.usable[usage.primary]
+        self.alone: Flags = alone
+        """Instances without a mirror."""
+
+    def mirrors(self) -> bool:
+        """Whether all mirrored instances could restart."""
+        return not self.short.any()
+
+    def with_primary(self, item: Item) -> Flags:
+        """Nodes that could take the item as primary and leave all mirrored instances
+        restartable."""
+        others = int(self.short.sum()) - self.short
+        free = self.free - item.takeover
+        return np.asarray((others == 0) & ((self.most == 0) | (self.most < free)))
+
+    def with_secondary(self, item: Item) -> Flags:
+        """Pairs (primary, secondary) whose secondary could start the item, too."""
+        return np.asarray((self.needed + item.takeover < self.free[:, None]).T)
+
+    def restart(self, extra: tuple[Item, int] | None = None) -> bool:
+        """Whether instances without a mirror could restart as well, with an item on a node."""
+        if not self.alone.any() and (extra is None or extra[0].secondary.any()):
+            return True
+        usage, nodes = self.usage, self.usage.cluster.nodes
+        homes = set(np.unique(usage.primary[self.alone]).tolist())
+        if extra is not None:
+            homes.add(extra[1])
+        return all(self._empty(home, extra, nodes.group == nodes.group[home]) for home in homes)
+
+    def _empty(self, home: int, extra: tuple[Item, int] | None, group: Flags) -> bool:
+        usage, nodes = self.usage, self.usage.cluster.nodes
+        free = np.where(group & nodes.usable, self.free - self.needed[:, home], 0.0)
+        disk = usage.amounts[DISK].copy()
+        leaving = np.flatnonzero(self.alone & (usage.primary == home))
+        sizes = [
+            (float(usage.items.takeover[row]), -float(usage.items.primary[row, DISK]))
+            for row in leaving.tolist()
+        ]
+        if extra is not None:
+            item, place = extra
+            free[place] -= item.takeover
+            if place == home and not item.secondary.any():
+                sizes.append((item.takeover, -float(item.primary[DISK])))
+        free[home] = 0.0
+        for memory, room in sorted(sizes, reverse=True):
+            target = int(np.where(disk > room, free, 0.0).argmax())
+            if free[target] <= memory or (room and disk[target] <= room):
+                return False
+            free[target] -= memory
+            disk[target] -= room
+        return True
+
+
+def failing_globally(usage: Usage, accept_offline: bool = False) -> bool:
+    """Whether some node could not be emptied."""
+    redundancy = Redundancy(usage, accept_offline)
+    return not (redundancy.mirrors() and redundancy.restart())
