@@ -13,6 +13,7 @@ from cli.command import Option
 from cli.disk_rows import DISKS
 from cli.instance_rows import INSTANCES
 from cli.notation import boolean, integer
+from cli.placement_rows import MOVES
 from cli.rows import BACKEND, DISK_STATE, FORCE, HV_STATE, NODE_PARAMS, POLICY, not_, row, sets
 from cli.spelling import Spelling
 
@@ -23,8 +24,10 @@ INTERNAL = frozenset(
         "cluster_verify_config",
         "cluster_verify_group",
         "instance_console",
+        "instance_multi_alloc",
         "instance_query_data",
         "query",
+        "test_allocator",
     }
 )
 """Opcodes that are no command of their own; a hand-written command submits them."""
@@ -172,4 +175,4 @@ DEBUG = (
     ),
 )  # fmt: skip
 
-SPELLINGS: tuple[Spelling, ...] = (*INSTANCES, *DISKS, *NODES, *CLUSTER, *DEBUG)
+SPELLINGS: tuple[Spelling, ...] = (*INSTANCES, *DISKS, *NODES, *CLUSTER, *DEBUG, *MOVES)

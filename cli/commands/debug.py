@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cli import jobs
+from cli.batch import IALLOCATOR_COMMAND
 from cli.command import Arguments, Call, Command, Option
 from cli.exits import CommandError, WrongInput
 from cli.listing import Kind, list_options, show
@@ -102,6 +103,7 @@ def _submit_job(call: Call) -> int:
 
 
 COMMANDS = (
+    IALLOCATOR_COMMAND,
     Command(
         name="locks",
         summary="Show locks with their owners and those who wait",

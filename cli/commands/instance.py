@@ -7,6 +7,7 @@ from typing import Any
 
 from cli import jobs
 from cli.asking import list_tags_command, tell_modified
+from cli.batch import BATCH_CREATE, follow_made_jobs
 from cli.catalogue import Body, Effect
 from cli.command import Arguments, Call, Command, Option
 from cli.commands.instance_info import instance_info
@@ -81,6 +82,7 @@ def _explained(call: Call, body: Body) -> int:
 
 EFFECTS = {
     "add": Effect(instead=_explained),
+    "change-group": Effect(after=follow_made_jobs),
     "remove": Effect(before=_ask_remove),
     "failover": Effect(before=_ask_failover),
     "migrate": Effect(before=_ask_migrate),
@@ -159,6 +161,7 @@ COMMANDS = (
             PRIORITY,
         ),
     ),
+    BATCH_CREATE,
     Command(
         name="console",
         summary="Open the console of an instance",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cli.asking import list_tags_command, tell_modified
+from cli.batch import follow_made_jobs
 from cli.catalogue import Body, Effect
 from cli.command import Arguments, Call, Command
 from cli.exits import Exit
@@ -73,7 +74,25 @@ def _add(call: Call, body: Body) -> int:
     return add_node(call, body)
 
 
-EFFECTS = {"modify": Effect(after=_modified), "add": Effect(instead=_add)}
+def _ask_evacuate(call: Call, body: Body) -> bool:
+    """The instances that leave are named; without any there is nothing to ask."""
+    rows = call.session.door.query_names(
+        "QueryNodes", [body["node_name"]], ("name", "pinst_list", "sinst_list")
+    )
+    ((name, primary, secondary),) = rows
+    lists = {"primary-only": (primary,), "secondary-only": (secondary,)}
+    leaving = sorted({one for names in lists.get(body["mode"], (primary, secondary))
+                      for one in names or ()})  # fmt: skip
+    if not leaving or call.given("force"):
+        return True
+    return call.session.ask(f"Relocate instance(s) {', '.join(leaving)} from node {name}?")
+
+
+EFFECTS = {
+    "modify": Effect(after=_modified),
+    "add": Effect(instead=_add),
+    "evacuate": Effect(before=_ask_evacuate, after=follow_made_jobs),
+}
 
 COMMANDS = (
     list_command(KIND),

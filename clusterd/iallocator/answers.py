@@ -66,6 +66,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     jobs: tuple[Job, ...] = ()
     info: str = ""
     considered: tuple[Considered, ...] = ()
+    text: str = ""
+    """What a program wrote."""
 
 
 class _Reply(msgspec.Struct, frozen=True):
@@ -88,7 +90,8 @@ def read(name: str, request: Request, code: int, output: str, errors: str) -> An
             f"Can't compute nodes using iallocator '{name}': {reply.info}",
             "insufficient_resources",
         )
-    return _READERS.get(type(request), _moves)(name, reply)
+    answer = _READERS.get(type(request), _moves)(name, reply)
+    return msgspec.structs.replace(answer, text=output)
 
 
 def _nodes(name: str, reply: _Reply) -> Answer:

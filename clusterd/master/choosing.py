@@ -16,12 +16,13 @@ from clusterd.errors import CallFailed
 from clusterd.iallocator import answers, choice, data
 from clusterd.iallocator.answers import Answer, Considered, Verdict
 from clusterd.iallocator.requests import Request
+from clusterd.steps.cluster import SubmitJobs
 from clusterd.view import View
 from hypervisors.interface import Threads
 from jobqueue.errors import Refused
 from jobqueue.lock import Level, Lock
 from jobqueue.lock_level import ALL
-from jobqueue.opcode import Opcode, OpcodeKind
+from jobqueue.opcode import Opcode, OpcodeKind, Registry
 from jobqueue.surroundings import Chosen, Occupied
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ class Parts(Protocol):
     configuration: Configuration
     links: Any
     threads: Threads
+    registry: Registry
 
 
 class AtOnce:
@@ -65,7 +67,9 @@ class Choosing:
         try:
             answer = await self._ask(view, name, request)
             considered = kept(answer, name, request)
-            return _explained(declared, opcode, self._view(), answer, considered)
+            chosen = _explained(declared, opcode, self._view(), answer, considered)
+            _served(self._parts.registry, chosen)
+            return chosen
         except Refused as refused:
             if busy and not getattr(opcode, "opportunistic_locking", False):
                 locks = tuple(Lock(Level.NODE, uuid, True) for uuid in sorted(busy))
@@ -95,6 +99,15 @@ def _explained(
         refused.verdicts = considered
         raise
     return msgspec.structs.replace(chosen, verdicts=considered)
+
+
+def _served(registry: Registry, chosen: Chosen) -> None:
+    """Refuse a plan whose jobs this version could not run; nothing is submitted then."""
+    for step in chosen.steps or ():
+        if isinstance(step, SubmitJobs):
+            for job in step.jobs:
+                for raw in job:
+                    registry.read(bytes(raw))
 
 
 def _nodes(view: View, taken: dict[str, str]) -> dict[str, str]:

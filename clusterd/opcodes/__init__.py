@@ -9,7 +9,16 @@ from jobqueue.opcode import OpcodeKind, Registry
 
 SHARED_MODULES = frozenset(
     (
-        *("fields", "locking", "requirements", "drafts", "roles", "placing", "candidates"),
+        *(
+            "fields",
+            "locking",
+            "requirements",
+            "drafts",
+            "roles",
+            "placing",
+            "moving",
+            "candidates",
+        ),
         *("disk_plans", "disk_steps", "item_changes"),
     )
 )

@@ -10,7 +10,7 @@ from msgspec import Meta
 from clusterd import ipolicy
 from clusterd.hooks import HookPoint, instance_environment, instance_nodes
 from clusterd.model import Instance, Node
-from clusterd.opcodes import disk_steps, locking, requirements
+from clusterd.opcodes import disk_steps, locking, moving, requirements
 from clusterd.opcodes.fields import (
     Iallocator,
     IgnoreIpolicy,
@@ -28,7 +28,7 @@ from clusterd.steps.instances import (
 from clusterd.steps.migration import AwaitMigration, BeginMigration, SettleGuest
 from clusterd.view import View
 from jobqueue.errors import Refused
-from jobqueue.lock import Lock
+from jobqueue.lock import BIG_LOCK_SHARED, Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
 
@@ -51,8 +51,10 @@ class InstanceMigrate(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_MIGRAT
 
 
 def locks(opcode: InstanceMigrate, view: View) -> Iterable[Lock]:
-    """The instance, its nodes and where it goes."""
+    """The instance, its nodes and where it goes, once that is chosen."""
     instance = view.configuration.instance(opcode.instance_name)
+    if moving.is_floating(view, instance, opcode.target_node):
+        return [BIG_LOCK_SHARED, locking.instance_lock(instance.name)]
     target = requirements.other_node(view, instance, opcode.target_node)
     return locking.on_instance(view, instance, target)
 
@@ -60,6 +62,8 @@ def locks(opcode: InstanceMigrate, view: View) -> Iterable[Lock]:
 def sights(opcode: InstanceMigrate, view: View) -> Iterable[str]:
     """Source and target."""
     instance = view.configuration.instance(opcode.instance_name)
+    if moving.is_floating(view, instance, opcode.target_node):
+        return [view.primary(instance).name]
     target = requirements.other_node(view, instance, opcode.target_node)
     return [view.primary(instance).name, target.name]
 
@@ -68,9 +72,6 @@ def check(opcode: InstanceMigrate, view: View) -> None:
     """It runs, both nodes answer, and the target has room."""
     instance = view.configuration.instance(opcode.instance_name)
     requirements.not_offline(instance)
-    requirements.served(
-        {"choosing a node by an allocator; name it (option -n)": bool(opcode.iallocator)}
-    )
     target = requirements.other_node(view, instance, opcode.target_node)
     requirements.node_online(view, view.primary(instance))
     if opcode.cleanup:
@@ -166,6 +167,7 @@ def environment(opcode: InstanceMigrate, view: View) -> dict[str, str]:
 
 KIND = OpcodeKind(
     opcode=InstanceMigrate,
+    choice=moving.another_node(),
     locks=locks,
     sights=sights,
     check=check,

@@ -61,25 +61,29 @@ def asked(view: View, draft: Instance, group: str | None) -> NewInstance:
     )
 
 
-def excluded(view: View, draft: Instance, taken: Taken, os_check: str | None) -> Excluded:
-    """Nodes that must not be chosen -> why. ``os_check``: the OS that must be there, if any."""
+def excluded(
+    view: View, draft: Instance, taken: Taken, os_check: str | None, *, new: bool = True
+) -> Excluded:
+    """Nodes that must not be chosen -> why. ``os_check``: the OS that must be there, if any;
+    ``new``: room for its disks is needed."""
     found = node_excluded(view, taken)
     for node in view.configuration.nodes():
         if node.name in found or node.offline or node.drained or not node.vm_capable:
             continue
-        why = _unfit(view, draft, node, os_check)
+        why = _unfit(view, draft, node, os_check, new=new)
         if why:
             found[node.name] = why
     return found
 
 
-def _unfit(view: View, draft: Instance, node: Node, os_check: str | None) -> str:
+def _unfit(view: View, draft: Instance, node: Node, os_check: str | None, *, new: bool) -> str:
     try:
         requirements.hypervisor_answers(view, node, draft.hypervisor)
         if os_check is not None:
             requirements.os_found(view, node, os_check, force_variant=True)
         _bridges(view, draft, node)
-        _other_pools(view, draft, node)
+        if new:
+            _other_pools(view, draft, node)
     except Refused as refused:
         return refused.message
     return ""

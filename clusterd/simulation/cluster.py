@@ -22,6 +22,7 @@ from clusterd.master.mastership import Mastership
 from clusterd.master.service import Master
 from clusterd.model import Cluster, Group, Instance, Node
 from clusterd.opcodes import registry
+from clusterd.simulation import pretended_allocator
 from clusterd.simulation.attention import Several
 from clusterd.simulation.clock import Clock, ProcessClock
 from clusterd.simulation.founded import Blueprint, Founded, copied
@@ -209,6 +210,7 @@ class SimulatedCluster:
         place_os(directory / "os")
         for name, variants in blueprint.oses.items():
             place_os(directory / "os", name, variants)
+        pretended_allocator.place(directory / "iallocators")
         ground = Ground(
             clock=self.clock,
             network=self.network,

@@ -24,6 +24,7 @@ from clusterd.node.equipment import Equipment
 from clusterd.node.keep import MemoryKeep
 from clusterd.node.observe import Rhythm
 from clusterd.node.service import NodeService
+from clusterd.simulation import pretended_allocator
 from clusterd.simulation.attention import AttendedNode, Attention
 from clusterd.simulation.clock import Clock, ProcessClock
 from clusterd.simulation.founded import FoundedHost, lodgers, moved_in, shelved, stored
@@ -103,7 +104,9 @@ class PretendedCommands:
     async def run(
         self, *argv: str, timeout_s: float = 60.0, check: bool = True, stdin: str | None = None
     ) -> Output:
-        """Success without output."""
+        """Success without output; the one program that answers is an iallocator."""
+        if argv[0].endswith(f"/{pretended_allocator.NAME}"):
+            return Output(code=0, stdout=pretended_allocator.run(argv[1]), stderr="")
         return Output(code=0, stdout="", stderr="")
 
     async def read(self, path: str) -> str:
@@ -340,6 +343,7 @@ class SimulatedHost:
                 log=home / "log",
                 hooks=(home / "hooks",),
                 oses=(self._directory.parent / "os",),
+                iallocators=(self._directory.parent / "iallocators",),
                 networks=home / "net",
                 drbd=home / "drbd",
             ),

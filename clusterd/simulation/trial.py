@@ -153,7 +153,18 @@ class Trial:
         """The job that was made of it."""
         wanted = msgspec.json.encode(asked)
         jobs = self.cluster.master.queue.jobs()[len(self._scenario.given) :]
-        return next((job for job in jobs if msgspec.json.encode(job.opcodes) == wanted), None)
+        # as submitted: what was chosen for an opcode stands only in the opcodes
+        return next(
+            (job for job in jobs if msgspec.json.encode(job.submission.opcodes) == wanted), None
+        )
+
+    def _failed(self, job: Job | None) -> bool:
+        """It, or a job that it made, did not succeed."""
+        if job is None or job.status is not Status.SUCCESS:
+            return True
+        result = job.known[-1].result
+        made = result.get("jobs", ()) if isinstance(result, dict) else ()
+        return any(self._failed(self.cluster.job(number)) for _accepted, number in made)
 
     def _job(self) -> Job | None:
         """The job that the scenario is about."""
@@ -249,9 +260,7 @@ class Trial:
         self._let_go_of_disks()
         # the job itself last: what it has done, though it failed then, must not be done back
         for asked in reversed(list(self._asked())):
-            job = self._job_of(asked)
-            failed = job is None or job.status is not Status.SUCCESS
-            if failed and portrait(self.cluster) != wanted.after:
+            if self._failed(self._job_of(asked)) and portrait(self.cluster) != wanted.after:
                 self.cluster.submit(*asked)
                 self._come_to_rest()
         self.cluster.clock.run(3.0)

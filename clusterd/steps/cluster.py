@@ -49,6 +49,15 @@ class Say(Step, frozen=True, kw_only=True, tag="job.say"):
         return NOTHING
 
 
+class Note(Step, frozen=True, kw_only=True, tag="job.note"):
+    """A value that the plan knew and the result needs."""
+
+    value: Any
+
+    async def do(self, context: Any) -> Outcome:
+        return Outcome(output=self.value)
+
+
 class Delay(Step, frozen=True, kw_only=True, tag="job.delay"):
     """Time passes on the master or on a node; begun again after a crash, never undone."""
 

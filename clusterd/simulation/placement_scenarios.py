@@ -1,0 +1,83 @@
+"""The scenarios of operations for which an allocator chooses.
+
+Where nodes are chosen there are no more than are needed: with a spare one, an operation that is
+asked for again after a fault would rightly choose others.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from clusterd.opcodes.instance_change_group import InstanceChangeGroup
+from clusterd.opcodes.instance_failover import InstanceFailover
+from clusterd.opcodes.instance_migrate import InstanceMigrate
+from clusterd.opcodes.instance_multi_alloc import InstanceMultiAlloc
+from clusterd.opcodes.node_evacuate import NodeEvacuate
+from clusterd.opcodes.test_allocator import TestAllocator
+from clusterd.simulation import pretended_allocator
+from clusterd.simulation.scenario import NAME, RUNS, SHARED, Scenario, create
+from jobqueue.job import Status
+
+ALLOCATOR = pretended_allocator.NAME
+
+PLACING = (
+    Scenario(
+        name="create-chosen",
+        nodes=2,
+        act=(create("drbd", pnode=None, snode=None, iallocator=ALLOCATOR),),
+    ),
+    Scenario(
+        name="create-several",
+        nodes=1,
+        act=(
+            InstanceMultiAlloc(
+                iallocator=ALLOCATOR,
+                instances=tuple(
+                    msgspec.to_builtins(
+                        create("plain", pnode=None, instance_name=f"web{number}", start=False)
+                    )
+                    for number in (1, 2)
+                ),
+            ),
+        ),
+    ),
+    Scenario(
+        name="chosen-side-by-side",
+        nodes=1,
+        act=(create("plain", pnode=None, iallocator=ALLOCATOR, start=False),),
+        beside=(
+            create("plain", pnode=None, iallocator=ALLOCATOR, start=False, instance_name="web2"),
+        ),
+    ),
+    Scenario(
+        name="migrate-shared-chosen",
+        nodes=2,
+        given=SHARED,
+        act=(InstanceMigrate(instance_name=NAME, iallocator=ALLOCATOR),),
+    ),
+    Scenario(
+        name="failover-shared-chosen",
+        nodes=2,
+        given=SHARED,
+        act=(InstanceFailover(instance_name=NAME, iallocator=ALLOCATOR),),
+    ),
+    Scenario(
+        name="evacuate-primary",
+        given=RUNS,
+        act=(NodeEvacuate(node_name="node1", mode="primary-only", iallocator=ALLOCATOR),),
+    ),
+    Scenario(
+        name="change-group-nowhere",
+        given=SHARED,
+        act=(InstanceChangeGroup(instance_name=NAME, iallocator=ALLOCATOR),),
+        ends=Status.ERROR,
+    ),
+    Scenario(
+        name="test-allocator",
+        given=RUNS,
+        act=(
+            TestAllocator(direction="in", mode="relocate", name=NAME),
+            TestAllocator(direction="out", mode="node-evacuate", name=NAME, iallocator=ALLOCATOR),
+        ),
+    ),
+)
