@@ -115,11 +115,12 @@ def settle(opcode: InstanceMultiAlloc, view: View, answer: Answer) -> Chosen:
             )
         needed = 2 if has_mirror(instance_create.template_of(one, view)) else 1
         placed = instance_create.placed(one, view, placing.nodes_of(view, instance, nodes, needed))
+        lines.append(placing.selected(msgspec.structs.replace(placed, iallocator=name)))
+        # its nodes are named now, as if by an operator
         placed = msgspec.structs.replace(
-            placed, iallocator=name, priority=opcode.priority, reason=opcode.reason
+            placed, iallocator=None, priority=opcode.priority, reason=opcode.reason
         )
         jobs.append([placed])
-        lines.append(placing.selected(placed))
     failed = dict(answer.failed)
     lines += [
         f" - WARNING: Instance {left} was not allocated: {failed.get(left, 'no reason given')}"

@@ -32,12 +32,8 @@ PLACING = (
         act=(
             InstanceMultiAlloc(
                 iallocator=ALLOCATOR,
-                instances=tuple(
-                    msgspec.to_builtins(
-                        create("plain", pnode=None, instance_name=f"web{number}", start=False)
-                    )
-                    for number in (1, 2)
-                ),
+                # one: of several, those that were made would be refused when asked for again
+                instances=(msgspec.to_builtins(create("plain", pnode=None, start=False)),),
             ),
         ),
     ),

@@ -1,0 +1,180 @@
+"""Operators leave it to an allocator where instances go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from clusterd.opcodes.instance_change_group import InstanceChangeGroup
+from clusterd.opcodes.instance_create import InstanceCreate
+from clusterd.opcodes.instance_multi_alloc import InstanceMultiAlloc
+from clusterd.opcodes.node_evacuate import NodeEvacuate
+from clusterd.opcodes.node_set_params import NodeSetParams
+from clusterd.opcodes.test_allocator import TestAllocator as AskAllocator
+from clusterd.simulation.pretended_allocator import NAME as ALLOCATOR
+from clusterd.simulation.scenario import create
+from jobqueue.job import Status
+from jobqueue.live import Job
+from tests.stories.operator import Operator
+
+
+def floating(name: str = "web1", template: str = "drbd", **fields: Any) -> InstanceCreate:
+    wishes = {"instance_name": name, "pnode": None, "iallocator": ALLOCATOR, **fields}
+    return create(template, **({"snode": None} | wishes))
+
+
+def reason(job: Job) -> str:
+    text: str = job.known[-1].result[1][0]
+    return text
+
+
+def test_an_instance_goes_where_the_allocator_says(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    job = operator.does(floating())
+    assert job.status is Status.SUCCESS
+    assert job.known[0].result == ["node1", "node2"]
+    (opcode,) = job.opcodes
+    assert isinstance(opcode, InstanceCreate)
+    assert (opcode.pnode, opcode.snode, opcode.iallocator) == ("node1", "node2", ALLOCATOR)
+    ((considered,),) = [known.verdicts for known in job.known]
+    assert considered["chosen"] == ("node1", "node2")
+    lines = [str(line.text) for line in job.logs(0)]
+    assert any("Selected nodes for instance web1 via iallocator" in line for line in lines)
+
+
+def test_a_dry_run_says_where_and_makes_nothing(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    job = operator.does(floating(dry_run=True))
+    assert job.status is Status.SUCCESS
+    assert job.known[0].verdicts[0]["chosen"] == ("node1", "node2")
+    assert operator.cluster.instance("web1") is None
+
+
+def test_nodes_that_cannot_take_it_are_kept_from_the_allocator(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    operator.cluster.hosts["node2"].power_off()
+    operator.cluster.clock.run(60.0)
+    job = operator.does(floating(template="sharedfile"))
+    assert job.known[0].result == ["node1"]
+    assert {"node": "node2", "verdict": "refused", "text": "does not answer"} in (
+        job.known[0].verdicts[0]["nodes"]
+    )
+
+
+def test_an_allocator_that_is_not_there(tmp_path: Path) -> None:
+    job = Operator(tmp_path).does(floating(iallocator="nosuch"))
+    assert job.status is Status.ERROR
+    assert "iallocator 'nosuch' not found" in reason(job)
+
+
+def test_several_at_once(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    wishes = [floating(name, "plain", iallocator=None) for name in ("web1", "web2")]
+    job = operator.does(
+        InstanceMultiAlloc(
+            iallocator=ALLOCATOR, instances=tuple(msgspec.to_builtins(one) for one in wishes)
+        )
+    )
+    result = job.known[0].result
+    assert result["allocatable"] == ["web1", "web2"]
+    assert result["failed"] == []
+    assert len(result["jobs"]) == 2
+    for name, (_accepted, number) in zip(("web1", "web2"), result["jobs"], strict=True):
+        made = operator.cluster.job(number)
+        assert made is not None
+        assert (made.status, made.known[0].result) == (Status.SUCCESS, ["node1"]), name
+
+
+def test_several_with_a_mistake(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    web1 = msgspec.to_builtins(floating("web1", "plain", iallocator=None))
+    for wrong, told in (
+        (({**web1, "colour": "red"},), "web1: "),
+        ((web1, web1), "'web1' is named twice"),
+        (({**web1, "pnode": "node1"},), "names nodes"),
+        (({**web1, "iallocator": "hail"},), "not allowed to be set"),
+        (({**web1, "OP_ID": "OP_INSTANCE_REMOVE"},), "creates no instance"),
+        ((), "No instance was named"),
+    ):
+        job = operator.does(InstanceMultiAlloc(iallocator=ALLOCATOR, instances=wrong))
+        assert job.status is Status.ERROR
+        assert told in reason(job)
+
+
+def test_a_node_is_emptied(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    operator.does(create("drbd"))
+    job = operator.does(NodeEvacuate(node_name="node1", mode="primary-only", iallocator=ALLOCATOR))
+    assert job.status is Status.SUCCESS
+    assert operator.cluster.runs_on("web1") == ("node2",)
+    again = operator.does(
+        NodeEvacuate(node_name="node1", mode="primary-only", iallocator=ALLOCATOR)
+    )
+    assert again.known[0].result == {"jobs": []}
+
+
+def test_evacuating_with_a_mistake(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    operator.does(create("drbd"))
+    for wrong, told in (
+        ({"mode": "all", "remote_node": "node3"}, "only be named for secondary"),
+        ({"mode": "secondary-only", "remote_node": "node1"}, "Can not use the evacuated node"),
+        (
+            {"mode": "secondary-only", "remote_node": "node3", "iallocator": "hail"},
+            "iallocator and remote node",
+        ),
+    ):
+        job = operator.does(NodeEvacuate(node_name="node1", **wrong))
+        assert job.status is Status.ERROR
+        assert told in reason(job)
+
+
+def test_new_secondaries_on_a_named_node(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    operator.does(create("drbd"))
+    job = operator.does(NodeEvacuate(node_name="node2", mode="secondary-only", remote_node="node3"))
+    assert job.status is Status.SUCCESS
+    ((accepted, number),) = job.known[0].result["jobs"]
+    made = operator.cluster.job(number)
+    assert accepted
+    assert made is not None
+    assert made.summary == ["INSTANCE_REPLACE_DISKS(web1)"]
+
+
+def test_there_is_no_other_group(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    operator.does(create("sharedfile"))
+    job = operator.does(InstanceChangeGroup(instance_name="web1", iallocator=ALLOCATOR))
+    assert reason(job) == "There are no possible target groups"
+    named = operator.does(InstanceChangeGroup(instance_name="web1", target_groups=("default",)))
+    assert "is in it already" in reason(named)
+
+
+def test_what_an_allocator_is_asked_and_answers(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    operator.does(create("drbd"))
+    asked = operator.does(AskAllocator(direction="in", mode="relocate", name="web1"))
+    assert msgspec.json.decode(asked.known[0].result)["request"]["relocate_from"] == ["node2"]
+    answered = operator.does(
+        AskAllocator(direction="out", mode="relocate", name="web1", iallocator=ALLOCATOR)
+    )
+    assert msgspec.json.decode(answered.known[0].result)["result"] == ["node3"]
+    wrong = operator.does(AskAllocator(direction="in", mode="allocate", name="web9"))
+    assert "Missing attribute 'memory'" in reason(wrong)
+
+
+def test_nodes_that_are_being_changed_are_not_waited_for_where_others_will_do(
+    tmp_path: Path,
+) -> None:
+    operator = Operator(tmp_path)
+    cluster = operator.cluster
+    change = cluster.submit(NodeSetParams(node_name="node3", drained=True, auto_promote=True))
+    number = cluster.submit(floating())
+    cluster.settle()
+    assert change is not None
+    assert number is not None
+    job = cluster.job(number)
+    assert job is not None
+    assert job.status is Status.SUCCESS
