@@ -20,6 +20,7 @@ from cli.spelling import Spelling
 INTERNAL = frozenset(
     {
         "cluster_post_init",
+        "group_verify_disks",
         "cluster_query",
         "cluster_verify_config",
         "cluster_verify_group",
@@ -140,6 +141,7 @@ CLUSTER = (
             FORCE,
             *CLUSTER_OPTIONS,
             row("drbd_helper", "--drbd-usermode-helper", metavar="PATH"),
+            row("prealloc_wipe_disks", "--prealloc-wipe-disks", reads=boolean, metavar="yes|no"),
         ),
     ),
     Spelling(
@@ -160,6 +162,18 @@ CLUSTER = (
 )  # fmt: skip
 
 
+DISK_CARE = (
+    Spelling(
+        tool="cluster", name="verify-disks", opcode="cluster_verify_disks", common="PD",
+        hidden=("is_strict",),
+        options=(row("group_name", "-g", "--node-group", metavar="GROUP", completes="group"),),
+    ),
+    Spelling(
+        tool="cluster", name="repair-disk-sizes", opcode="cluster_repair_disk_sizes", common="D",
+        positional=("instances",), shown="[<instance>...]",
+    ),
+)  # fmt: skip
+
 DEBUG = (
     Spelling(
         tool="debug", name="delay", opcode="test_delay", positional=("duration",),
@@ -175,4 +189,6 @@ DEBUG = (
     ),
 )  # fmt: skip
 
-SPELLINGS: tuple[Spelling, ...] = (*INSTANCES, *DISKS, *NODES, *CLUSTER, *DEBUG, *MOVES)
+SPELLINGS: tuple[Spelling, ...] = (
+    *(*INSTANCES, *DISKS, *NODES, *CLUSTER, *DISK_CARE, *DEBUG, *MOVES),
+)

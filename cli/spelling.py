@@ -147,7 +147,8 @@ def arguments_of(spelling: Spelling, declaration: Declaration) -> Arguments:
     if spelling.selects:
         return Arguments(shown=shown, minimum=0, maximum=None, completes=kind)
     count = len(fields)
-    return Arguments(shown=shown, minimum=count, maximum=None if many else count, completes=kind)
+    minimum = 0 if shown.startswith("[") else count
+    return Arguments(shown=shown, minimum=minimum, maximum=None if many else count, completes=kind)
 
 
 def body_of(spelling: Spelling, declaration: Declaration, call: Call) -> dict[str, Any]:

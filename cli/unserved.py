@@ -21,11 +21,9 @@ UNSERVED: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("remove-tags", _TAGS, "Remove tags from the cluster"),
         ("rename", "<name>", "Rename the cluster"),
         ("renew-crypto", "", "Renew keys and certificates"),
-        ("repair-disk-sizes", "[<instance>...]", "Correct recorded sizes of disks"),
         ("search-tags", "<pattern>", "Search all tags"),
         ("show-ispecs-cmd", "", "Print the command that makes the instance policy"),
         ("upgrade", "", "Change to another version"),
-        ("verify-disks", "", "Check disks and activate those that are down"),
     ),
     "node": (
         ("add-tags", f"<node> {_TAGS}", "Add tags to a node"),

@@ -59,7 +59,10 @@ def free_disk_mib(view: View, node: Node, template: str, pool: str) -> int | Non
     kind = "plain" if on_volume_group(template) else template
     free = None
     for capacity in observation.capacity:
-        if capacity.pool == pool and str(capacity.template) in (kind, template):
+        if str(capacity.template) not in (kind, template):
+            continue
+        # directories of the operator's lie below the one that is known
+        if pool == capacity.pool or pool.startswith(f"{capacity.pool.rstrip('/')}/"):
             free = capacity.free_mib
             break
     if free is None:

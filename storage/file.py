@@ -137,7 +137,10 @@ class SharedFileBackend(FileBackend):
 
 def ensure_file(path: Path, size_mib: int) -> None:
     """A sparse file of this size is at ``path``. Raises PoolMissing, SizeDiffers, OSError."""
-    if not path.parent.parent.is_dir():
+    below = path.parent.parent
+    if not below.is_dir() and below.parent.is_dir():
+        below.mkdir(mode=0o755, exist_ok=True)
+    if not below.is_dir():
         raise PoolMissing(
             f"directory {path.parent.parent} does not exist on this node; make it",
             subject=str(path.parent.parent),

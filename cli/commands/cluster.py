@@ -106,6 +106,42 @@ def _verified(call: Call, _body: Body, result: Any) -> int:
     return Exit.FAILURE if broken or unhappy else Exit.SUCCESS
 
 
+def _disks_verified(call: Call, body: Body, result: Any) -> int:
+    """What is down is activated; what is missing is told."""
+    if not isinstance(result, dict):
+        return Exit.SUCCESS
+    together = jobs.JobSet(call)
+    for accepted, outcome in result.get("jobs", ()):
+        together.add(accepted, outcome)
+    ended = together.finish()
+    code = Exit.SUCCESS if all(success for success, _ in ended) else Exit.FAILURE
+    repairs = jobs.JobSet(call)
+    for success, results in ended:
+        silent, inactive, missing = results[0] if success else ({}, [], {})
+        for node, why in sorted(silent.items()):
+            call.session.err(f"Error gathering data from node {node}: {why}")
+            code = Exit.FAILURE
+        for name in inactive:
+            call.session.out(f"Activating disks for instance '{name}'")
+            repairs.queue(name, {"OP_ID": "OP_INSTANCE_ACTIVATE_DISKS", "instance_name": name})
+        for name, lacks in sorted(missing.items()):
+            code = Exit.FAILURE
+            call.session.out(f"Instance {name} has missing logical volumes:")
+            for node, volume in lacks:
+                call.session.out(f"\t{node} {volume}")
+            call.session.out("Recreate or replace its disks before it can be activated")
+    activated = jobs.exit_code(repairs.finish())
+    return code or activated
+
+
+def _sizes_repaired(call: Call, _body: Body, result: Any) -> int:
+    if not result:
+        call.session.out("All disk sizes are recorded as they are.")
+    for name, disk, key, value in result or ():
+        call.session.out(f"{name}: disk {disk}: {key} is {value}")
+    return Exit.SUCCESS
+
+
 def _modified(_call: Call, _body: Body, _changes: Any) -> int:
     return Exit.SUCCESS
 
@@ -145,6 +181,8 @@ EFFECTS = {
     "destroy": Effect(instead=_destroy),
     "verify": Effect(after=_verified),
     "modify": Effect(after=_modified),
+    "verify-disks": Effect(after=_disks_verified),
+    "repair-disk-sizes": Effect(after=_sizes_repaired),
 }
 
 COMMANDS: tuple[Command, ...] = (

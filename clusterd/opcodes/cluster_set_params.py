@@ -86,7 +86,6 @@ def check(opcode: ClusterSetParams, view: View) -> None:
     """Something is changed and what instances use stays enabled."""
     requirements.served(
         {
-            "wiping disks before they are used": bool(opcode.prealloc_wipe_disks),
             "powering off guests that should not run": bool(opcode.maintain_node_health),
             "changing /etc/hosts of the nodes": bool(opcode.modify_etc_hosts),
         }

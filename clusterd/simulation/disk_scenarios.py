@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from clusterd.opcodes.cluster_repair_disk_sizes import ClusterRepairDiskSizes
+from clusterd.opcodes.cluster_verify_disks import ClusterVerifyDisks
+from clusterd.opcodes.group_verify_disks import GroupVerifyDisks
 from clusterd.opcodes.instance_grow_disk import InstanceGrowDisk
 from clusterd.opcodes.instance_recreate_disks import InstanceRecreateDisks
 from clusterd.opcodes.instance_replace_disks import InstanceReplaceDisks
@@ -132,6 +135,9 @@ DISKS = (
             ),
         ),
     ),
+    Scenario(name="verify-disks", given=RUNS, act=(ClusterVerifyDisks(),)),
+    Scenario(name="verify-group-disks", given=RUNS, act=(GroupVerifyDisks(group_name="default"),)),
+    Scenario(name="repair-disk-sizes", given=RUNS, act=(ClusterRepairDiskSizes(),)),
     Scenario(
         name="replace-nothing",
         given=RUNS,

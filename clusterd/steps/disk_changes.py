@@ -277,6 +277,33 @@ class DecideDisk(SetDisk, frozen=True, kw_only=True, tag="disks.decide"):
     seals: ClassVar[str] = "the disk is as it is recorded"
 
 
+class RepairSizes(Step, frozen=True, kw_only=True, tag="disks.repair-sizes"):
+    """The recorded sizes of an instance's disks are those that its primary node finds."""
+
+    instance: str
+    node: str
+
+    @property
+    def tolerated(self) -> bool:
+        return True
+
+    async def do(self, context: Any) -> Outcome:
+        world: World = context.world
+        instance = world.configuration.instance(self.instance)
+        node = world.configuration.node(self.node)
+        disks, rows = list(instance.disks), []
+        for index, disk in enumerate(instance.disks):
+            volume = volume_on(world.view(), instance, disk, node)
+            found = await world.node(self.node).storage(disk.template).look(volume)
+            if found.present and found.size_mib and found.size_mib != disk.size_mib:
+                disks[index] = msgspec.structs.replace(disk, size_mib=found.size_mib)
+                rows.append([instance.name, index, "size", found.size_mib])
+        if not rows:
+            return Outcome(output=[])
+        writes = world.configuration.changed(instance, world.now(), disks=tuple(disks))
+        return Outcome(output=rows, writes=writes)
+
+
 def disk_fields(disk: Disk, **changes: Any) -> dict[str, dict[str, msgspec.Raw]]:
     """``changes`` and ``before`` of a step that sets fields of a disk."""
     return {

@@ -29,7 +29,6 @@ ASKED = [
     (InstanceSetParams(instance_name="web1", osparams_private={"key": "value"}), "private"),
     (NodeAdd(node_name="node9", primary_ip="192.0.2.9", hv_state={"kvm": {}}), "states"),
     (NodeSetParams(node_name="node2", powered=False), "power state"),
-    (ClusterSetParams(prealloc_wipe_disks=True), "wiping"),
     (ClusterSetParams(enabled_hypervisors=("memory", "xen-pvm")), "xen-pvm"),
     (ClusterSetParams(diskparams={"nosuch": {"pool": "rbd"}}), "nosuch"),
     (ClusterVerify(verify_clutter=True), "SSH"),

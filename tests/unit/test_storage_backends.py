@@ -128,7 +128,7 @@ class FileWorld(StorageWorld):
         )
 
     def elsewhere(self, volume: Volume) -> Volume:
-        return msgspec.structs.replace(volume, pool=f"{self.directory.name}/nowhere")
+        return msgspec.structs.replace(volume, pool=f"{self.directory.name}/no/where")
 
     @contextlib.contextmanager
     def used(self, path: str) -> Iterator[None]:
