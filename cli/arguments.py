@@ -107,7 +107,7 @@ def parse(tool: str, command: Command, words: Sequence[str], session: Session) -
         command.name,
         params=[_parameter(index, option) for index, option in enumerate(options)]
         + [click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)],
-        context_settings={"allow_interspersed_args": False},
+        context_settings={"allow_interspersed_args": command.options_anywhere},
         add_help_option=False,
     )
     takes_value = {

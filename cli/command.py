@@ -118,6 +118,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     arguments: Arguments = Arguments()
     options: tuple[Option, ...] = ()
     aliases: tuple[str, ...] = ()
+    options_anywhere: bool = False
+    """Options may follow arguments; Ganeti's commands have them before."""
     usage: str = ""
     """Of the options, in the usage line; empty: ``[options...]``."""
     details: str = ""

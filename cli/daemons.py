@@ -33,6 +33,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     """The section of the settings that -p and -b change; empty: it listens on no port."""
     user: Callable[[Settings], str] = lambda settings: ""
     """Whom it becomes when started by root; empty: nobody else."""
+    moves_store: bool = False
+    """It can copy the cluster's state into a store of another engine."""
 
 
 def node() -> None:
@@ -42,7 +44,7 @@ def node() -> None:
 
 def master() -> None:
     """Entry point of clusterd-master."""
-    command(Program(name="clusterd-master", build=_build_master))()
+    command(Program(name="clusterd-master", build=_build_master, moves_store=True))()
 
 
 def store() -> None:
@@ -84,6 +86,11 @@ def command(program: Program) -> click.Command:
             click.Option(("-b", "--bind", "bind_address"), help="address to listen on"),
         ]
 
+    if program.moves_store:
+        words = "copy all state to a store of this engine (see gnt-cluster store migrate)"
+        engines = click.Choice(["sqlite", "etcd"])
+        parameters.append(click.Option(("--move-store-to",), type=engines, help=words))
+
     def run(**given: Any) -> None:
         try:
             code = _answer(program, given)
@@ -122,6 +129,10 @@ def _answer(program: Program, given: dict[str, Any]) -> int:
 
     options = process.Options(foreground=given["foreground"], debug=given["debug"])
     kind = process.Kind(name=daemon, user=program.user(settings), build=program.build)
+    if given.get("move_store_to"):
+        to = given["move_store_to"]
+        options = msgspec.structs.replace(options, foreground=True, quiet=True)
+        kind = msgspec.structs.replace(kind, build=lambda around: _build_mover(around, to))
     return process.run(kind, settings, options, _reactor)
 
 
@@ -180,6 +191,12 @@ def _build_master(around: Surroundings) -> Service:
     from cli.master_daemon import CheckedMaster
 
     return CheckedMaster(around)
+
+
+def _build_mover(around: Surroundings, to: Any) -> Service:
+    from cli.store_mover import StoreMover
+
+    return StoreMover(around, to)
 
 
 def _build_store(around: Surroundings) -> Service:

@@ -73,6 +73,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     foreground: bool = False
     debug: bool = False
+    quiet: bool = False
+    """In the foreground: events go to the log only."""
 
 
 class Process:
@@ -155,7 +157,9 @@ def serve(
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     try:
         lock = PidFile.take(settings.pid_path(kind.name))
-        file = LogFile(settings.log_path(kind.name), 2 if options.foreground else None)
+        file = LogFile(
+            settings.log_path(kind.name), 2 if options.foreground and not options.quiet else None
+        )
         begin(kind.name, settings.node.name, file, debug=options.debug)
         become(kind.user, file)
     except (ClusterError, OSError) as error:

@@ -30,7 +30,7 @@ from clusterd.services import Machine, Services
 from clusterd.settings import ClusterSection, NodeSection, Settings, StorageSection
 from clusterd.store_members import BEGIN_FILE, FIRST_OBJECTS, Begin, Member, write_members
 from jobqueue.errors import Refused
-from jobqueue.store.interface import Store, Transaction
+from jobqueue.store.interface import Store
 
 MARKER = "initialising"
 STATE_PATTERNS = (
@@ -180,7 +180,9 @@ async def _make(decided: Decided, settings: Settings, tools: Tools) -> Settings:
     made = _settings(decided, settings, cluster.uuid)
     tools.told("writing the configuration")
     if asked.store == "etcd":
-        _begin_etcd(made, added(cluster) + added(group) + added(node), now)
+        first = added(cluster) + added(group) + added(node)
+        write_durable(made.state_directory / FIRST_OBJECTS, msgspec.json.encode(first.puts))
+        begin_etcd(made, now)
     else:
         store = tools.open_store(made.store_path)
         try:
@@ -193,8 +195,8 @@ async def _make(decided: Decided, settings: Settings, tools: Tools) -> Settings:
     return made
 
 
-def _begin_etcd(settings: Settings, first: Transaction, now: float) -> None:
-    """An etcd of one member, and the objects that the first master will put into it."""
+def begin_etcd(settings: Settings, now: float) -> None:
+    """An etcd of one member, on this machine, empty; ``clusterd-store`` starts it."""
     state, node = settings.state_directory, settings.node
     authority = certificates.make_authority(f"{settings.cluster.name} store", now)
     own = tuple(dict.fromkeys((node.primary_ip, node.secondary_ip)))
@@ -210,7 +212,6 @@ def _begin_etcd(settings: Settings, first: Transaction, now: float) -> None:
     write_members(settings.members_path, (member,))
     begin = Begin(members=(member,), state="new", token=settings.cluster.uuid)
     write_durable(state / BEGIN_FILE, msgspec.json.encode(begin))
-    write_durable(state / FIRST_OBJECTS, msgspec.json.encode(first.puts))
     make_directory(settings.store_data, 0o700)
 
 

@@ -67,6 +67,10 @@ class Services:
         self._programs = programs
         self._machine = machine
 
+    def run(self, daemon: str, *options: str, timeout_s: float) -> Ended:
+        """Have a daemon's program do something else than serve."""
+        return self._machine.run([str(self._programs / daemon), *options], timeout_s)
+
     def status(self, daemon: str) -> int | None:
         """The pid of a daemon that runs, or None."""
         return holder(self._settings.pid_path(daemon))

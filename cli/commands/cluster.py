@@ -9,6 +9,7 @@ from cli.asking import list_tags_command
 from cli.catalogue import Body, Effect
 from cli.command import Arguments, Call, Command, Option
 from cli.commands.cluster_info import cluster_info
+from cli.commands.cluster_store import COMMAND as STORE
 from cli.exits import CommandError, Exit
 from cli.notation import time_s
 from cli.output import info, moment, roman
@@ -228,4 +229,5 @@ COMMANDS: tuple[Command, ...] = (
         ),
         details=SIMULATE_DETAILS,
     ),
+    STORE,
 )
