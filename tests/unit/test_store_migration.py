@@ -39,7 +39,7 @@ def jobs_of(host: Host) -> list[list[str]]:
     return [line.split("|") for line in listed.splitlines()]
 
 
-def engine(host: Host) -> str:
+def store_of(host: Host) -> str:
     """What the settings say."""
     return Settings.load(environment={"CLUSTERD_ROOT": str(host.root)}).store.engine
 
@@ -55,7 +55,7 @@ def test_everything_moves_to_etcd_and_back_with_a_job_under_way(host: Host) -> N
     host.run("gnt-debug", "delay", "--submit", "4")
     said = host.run("gnt-cluster", "store", "migrate", "--to=etcd", "--yes-do-it")
     assert "copied, read back and equal" in said
-    assert engine(host) == "etcd"
+    assert store_of(host) == "etcd"
     assert not file.exists()
     assert file.with_name(file.name + ASIDE).exists()
     assert jobs_of(host)[: len(before)] == before
@@ -69,7 +69,7 @@ def test_everything_moves_to_etcd_and_back_with_a_job_under_way(host: Host) -> N
     there = jobs_of(host)
     epoch = epoch_of(host)
     host.run("gnt-cluster", "store", "migrate", "--to=sqlite", "--yes-do-it")
-    assert engine(host) == "sqlite"
+    assert store_of(host) == "sqlite"
     assert jobs_of(host) == there
     assert epoch_of(host) > epoch
     assert host.pid("clusterd-store") is None
@@ -106,11 +106,11 @@ def test_a_move_that_is_killed_is_gone_on_with(host: Host, words: str) -> None:
                 break
         os.killpg(moving.pid, signal.SIGKILL)
     _until_no_mover(host)
-    if engine(host) == "sqlite":
+    if store_of(host) == "sqlite":
         host.run("clusterd-master", "--start")
         assert jobs_of(host) == before
     host.run("gnt-cluster", "store", "migrate", "--to=etcd", "--yes-do-it")
-    assert engine(host) == "etcd"
+    assert store_of(host) == "etcd"
     assert jobs_of(host)[: len(before)] == before
     assert NODE in host.run("gnt-node", "list")
 
