@@ -8,6 +8,7 @@ from cli import jobs
 from cli.asking import list_tags_command
 from cli.catalogue import Body, Effect
 from cli.command import Arguments, Call, Command, Option
+from cli.commands import cluster_planning
 from cli.commands.cluster_info import cluster_info
 from cli.commands.cluster_store import COMMAND as STORE
 from cli.exits import CommandError, Exit
@@ -188,6 +189,7 @@ EFFECTS = {
 
 COMMANDS: tuple[Command, ...] = (
     list_tags_command("cluster", named=False),
+    *cluster_planning.COMMANDS,
     Command(
         name="info",
         aliases=("show",),

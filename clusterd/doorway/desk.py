@@ -124,4 +124,6 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     set_watcher_pause: Callable[[float | None], Awaitable[None]]
     """Until when the watcher pauses; None takes it back."""
+    placement: Callable[[], Any]
+    """The cluster as placement sees it: ``clusterd.placement.facts.ClusterFacts`` as JSON."""
     draw_uuid: Callable[[], str]

@@ -204,6 +204,10 @@ async def _config_values(caller: Caller, names: Names) -> Any:
     return caller.desk.answers.config_values(names)
 
 
+async def _placement(caller: Caller) -> Any:
+    return caller.desk.placement()
+
+
 async def _tags(caller: Caller, kind: str, name: str | None = None) -> Any:
     return caller.desk.answers.tags(kind, name)
 
@@ -242,6 +246,7 @@ METHODS: dict[str, Method] = {
     "QueryClusterInfo": Method(shapes=(tuple[()],), call=_cluster_info),
     "QueryConfigValues": Method(shapes=(tuple[Names],), call=_config_values),
     "QueryLikeness": Method(shapes=(tuple[()],), call=_likeness),
+    "QueryPlacement": Method(shapes=(tuple[()],), call=_placement),
     "QueryTags": Method(shapes=(tuple[str, str | None], tuple[str]), call=_tags),
 }
 

@@ -14,6 +14,8 @@ from jobqueue.surroundings import Chosen
 
 DEFAULT_WORDS = (".", "")
 """Stand for the cluster's default."""
+BUILT_IN = (DEFAULT_IALLOCATOR,)
+
 Taken = Mapping[str, str]
 """uuid of a node -> the job that holds it alone."""
 

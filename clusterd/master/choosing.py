@@ -13,7 +13,7 @@ import msgspec
 
 from clusterd.configuration import Configuration
 from clusterd.errors import CallFailed
-from clusterd.iallocator import answers, choice, data
+from clusterd.iallocator import answers, builtin, choice, data, live
 from clusterd.iallocator.answers import Answer, Considered, Verdict
 from clusterd.iallocator.requests import Request
 from clusterd.steps.cluster import SubmitJobs
@@ -77,6 +77,9 @@ class Choosing:
             raise
 
     async def _ask(self, view: View, name: str, request: Request) -> Answer:
+        if name in choice.BUILT_IN:
+            facts = live.facts(view, stopped=True)
+            return await self._parts.threads.run(builtin.answer, facts, request)
         text = data.request_text(view, request)
         options = choice.program_options(view)
         master = view.configuration.node(view.configuration.cluster.master_node)

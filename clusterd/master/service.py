@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from clusterd.configuration import PREFIX, Configuration
 from clusterd.doorway.desk import Desk
 from clusterd.errors import NoCluster, NotMaster
+from clusterd.iallocator import live
 from clusterd.master.choosing import AtOnce
 from clusterd.master.mastership import Claimant, Grant, take
 from clusterd.master.outfit import NoOutfit
@@ -136,6 +137,7 @@ class Master:
             answers=ClusterAnswers(self.view, self.queue),
             clock=self.clock,
             set_watcher_pause=self._set_watcher_pause,
+            placement=lambda: msgspec.to_builtins(live.facts(self.view(), stopped=False)),
             draw_uuid=self.random.uuid,
         )
 

@@ -178,3 +178,41 @@ def test_nodes_that_are_being_changed_are_not_waited_for_where_others_will_do(
     job = cluster.job(number)
     assert job is not None
     assert job.status is Status.SUCCESS
+
+
+def test_the_built_in_allocator_says_why(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    operator.does(NodeSetParams(node_name="node3", drained=True, auto_promote=True))
+    job = operator.does(floating(iallocator=None))
+    assert job.status is Status.SUCCESS
+    (considered,) = job.known[0].verdicts
+    by_node = {row["node"]: row for row in considered["nodes"]}
+    assert considered["allocator"] == "hail"
+    assert set(considered["chosen"]) == {"node1", "node2"}
+    assert by_node["node3"]["verdict"] == "refused"
+    assert by_node[considered["chosen"][0]]["role"] == "primary"
+
+
+def test_what_fits_nowhere_is_refused_with_the_reasons(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    much = {"maxmem": 30000, "minmem": 128}
+    job = operator.does(floating(iallocator=None, beparams=much, ignore_ipolicy=True))
+    assert job.status is Status.ERROR
+    assert job.known[0].result[1][1] == "insufficient_resources"
+    (considered,) = job.known[0].verdicts
+    assert all(row["verdict"] == "refused" for row in considered["nodes"])
+    assert "memory" in considered["nodes"][0]["text"]
+    assert operator.cluster.instance("web1") is None
+
+
+def test_two_at_once_do_not_get_the_same_memory(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    cluster = operator.cluster
+    half = {"maxmem": 9000, "minmem": 128}
+    wishes = [floating(name, "plain", iallocator=None, beparams=half) for name in ("a1", "a2")]
+    numbers = [cluster.submit(one) for one in wishes]
+    cluster.settle()
+    jobs = [cluster.job(number) for number in numbers if number is not None]
+    nodes = [job.known[0].result[0] for job in jobs if job is not None]
+    assert len(set(nodes)) == 2
+    assert all(job is not None and job.status is Status.SUCCESS for job in jobs)

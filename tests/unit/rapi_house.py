@@ -109,6 +109,7 @@ class RapiHouse:
             answers=ClusterAnswers(self.cluster.view, self.queue),
             clock=self.clock,
             set_watcher_pause=self._pause,
+            placement=lambda: {"groups": [], "nodes": []},
             draw_uuid=lambda: "00000000-0000-4000-8000-000000000001",
         )
         network = Network(lambda deliver: self.clock.callLater(0, deliver))

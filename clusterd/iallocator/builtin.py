@@ -1,0 +1,116 @@
+"""The allocator that comes with clusterd: the requests of the protocol, answered by placement.
+
+Blocking and pure: it is handed the whole cluster as facts and answers a value, so it may be
+computed in any thread, for a live cluster or for a request in a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from clusterd.iallocator.answers import Answer, Considered, Verdict
+from clusterd.iallocator.requests import (
+    Allocate,
+    AllocateSecondary,
+    MultiAllocate,
+    NewInstance,
+    Request,
+)
+from clusterd.names import DEFAULT_IALLOCATOR
+from clusterd.placement import allocate, mirror, model, options
+from clusterd.placement.facts import TEMPLATES, ClusterFacts
+from clusterd.placement.results import Allocation, NodeVerdict
+from jobqueue.errors import Refused
+
+
+def answer(facts: ClusterFacts, request: Request) -> Answer:
+    """Compute; raises Refused for what cannot be understood."""
+    serve = _ANSWERS.get(type(request))
+    if serve is None:
+        raise Refused("The built-in allocator does not move instances yet; name another one")
+    return serve(model.build(facts), request)
+
+
+def wanted(instance: NewInstance) -> options.Request:
+    """A new instance as placement is asked for it."""
+    template = instance.disk_template
+    return options.Request(
+        name=instance.name,
+        memory_mib=instance.memory_mib,
+        vcpus=instance.vcpus,
+        disk_sizes_mib=instance.disk_sizes_mib,
+        disk_mib=instance.disk_total_mib,
+        template=template if template in TEMPLATES else "file",
+        spindle_use=instance.spindle_use,
+        tags=instance.tags,
+        nics=len(instance.nics),
+        networks=instance.networks,
+        group=instance.group,
+    )
+
+
+def _options(cluster: model.Cluster, request: Request, *, soft: bool = False) -> options.Options:
+    left = None
+    if request.excluded:
+        left = tuple(name for name in cluster.nodes.names if name not in request.excluded)
+    return options.Options(restrict_to=left, ignore_soft_errors=soft)
+
+
+def _allocate(cluster: model.Cluster, request: Allocate) -> Answer:
+    found = allocate.allocate(cluster, wanted(request.instance), _options(cluster, request))
+    return Answer(
+        nodes=found.nodes, info=found.info, considered=(_considered(found, request.excluded),)
+    )
+
+
+def _multi_allocate(cluster: model.Cluster, request: MultiAllocate) -> Answer:
+    asked = [wanted(one) for one in request.instances]
+    found = allocate.multi_allocate(cluster, asked, _options(cluster, request)).allocations
+    allocated = tuple((one.name, one.nodes) for one in found if one.nodes)
+    failed = tuple((one.name, one.info) for one in found if not one.nodes)
+    return Answer(
+        allocated=allocated,
+        failed=failed,
+        info=f"{len(failed)} instances failed to allocate and {len(allocated)} were allocated "
+        f"successfully",
+        considered=tuple(_considered(one, request.excluded) for one in found),
+    )
+
+
+def _secondary(cluster: model.Cluster, request: AllocateSecondary) -> Answer:
+    found = mirror.allocate_secondary(cluster, request.name, _options(cluster, request))
+    old = cluster.facts.instances[cluster.instance(request.name)]
+    return Answer(
+        nodes=tuple(node for node in found.nodes if node != old.primary),
+        info=found.info,
+        considered=(_considered(found, request.excluded),),
+    )
+
+
+_ANSWERS: dict[Any, Callable[[model.Cluster, Any], Answer]] = {
+    Allocate: _allocate,
+    MultiAllocate: _multi_allocate,
+    AllocateSecondary: _secondary,
+}
+
+
+def _considered(found: Allocation, excluded: dict[str, str]) -> Considered:
+    return Considered(
+        instance=found.name,
+        allocator=DEFAULT_IALLOCATOR,
+        chosen=found.nodes,
+        info=found.info,
+        nodes=tuple(verdict(one) for one in found.verdicts if one.node not in excluded),
+    )
+
+
+def verdict(found: NodeVerdict) -> Verdict:
+    """As it is kept with a job."""
+    return Verdict(
+        node=found.node,
+        verdict=found.verdict,
+        role=found.role,
+        score=found.score,
+        text="; ".join(one.text for one in found.refusals),
+    )

@@ -1,0 +1,121 @@
+"""gnt-cluster balance: what is planned, shown and submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from cli.planning import job_bodies
+from clusterd.placement import balance, model
+from clusterd.placement.facts import ClusterFacts, GroupFacts, InstanceFacts, NodeFacts
+from clusterd.placement.options import BalanceOptions
+from tests.unit.cli_stage import Stage, job_answers, stage_in
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with stage_in(tmp_path) as made:
+        yield made
+
+
+def uneven(nodes: int = 4, instances: int = 12) -> ClusterFacts:
+    """Everything runs on the first two nodes."""
+    used = instances // 2 * 1024
+    return ClusterFacts(
+        groups=(GroupFacts(name="default", uuid="g1"),),
+        nodes=tuple(
+            NodeFacts(
+                name=f"node{number}",
+                group="g1",
+                memory_total_mib=32768,
+                memory_node_mib=1024,
+                memory_free_mib=32768 - 1024 - (used if number < 2 else 0),
+                disk_total_mib=500_000,
+                disk_free_mib=500_000 - (instances * 10240 if number < 2 else 0),
+                cpus=16,
+                master=number == 0,
+            )
+            for number in range(nodes)
+        ),
+        instances=tuple(
+            InstanceFacts(
+                name=f"web{number}",
+                memory_mib=1024,
+                disk_mib=10240,
+                vcpus=1,
+                primary=f"node{number % 2}",
+                secondary=f"node{1 - number % 2}",
+            )
+            for number in range(instances)
+        ),
+    )
+
+
+def test_a_plan_is_shown_and_nothing_is_done(stage: Stage) -> None:
+    facts = msgspec.to_builtins(uneven())
+    ended = stage.answer(QueryPlacement=facts).run("cluster", "balance")
+    assert ended.code == 0
+    assert ended.out[0].startswith("Group default: score ")
+    assert "  Set 1:" in ended.out
+    assert any("=> node" in line and "copies 10.0G" in line for line in ended.out)
+    assert stage.responder.of("SubmitManyJobs") == []
+
+
+def test_a_plan_can_be_kept_from_copying(stage: Stage) -> None:
+    facts = msgspec.to_builtins(uneven())
+    ended = stage.answer(QueryPlacement=facts).run("cluster", "balance", "--no-disk-moves")
+    assert not any("copies" in line for line in ended.out)
+
+
+def test_the_plan_is_carried_out_set_by_set(stage: Stage) -> None:
+    facts = msgspec.to_builtins(uneven())
+    numbers: Any = lambda jobs: [[True, number] for number, _ in enumerate(jobs, 1)]  # noqa: E731
+    stage.answer(QueryPlacement=facts, SubmitManyJobs=numbers, **job_answers())
+    ended = stage.run("cluster", "balance", "--apply", "--force", "--submit", "--max-moves", "3")
+    ((jobs,),) = stage.responder.of("SubmitManyJobs")
+    assert ended.code == 0
+    assert 1 <= len(jobs) <= 3
+    assert all(job[0]["OP_ID"].startswith("OP_INSTANCE_") for job in jobs)
+
+
+def test_without_a_yes_nothing_is_submitted(stage: Stage) -> None:
+    facts = msgspec.to_builtins(uneven())
+    ended = stage.answer(QueryPlacement=facts).run("cluster", "balance", "--apply")
+    assert ended.code == 13
+    assert stage.responder.of("SubmitManyJobs") == []
+
+
+def test_each_set_waits_for_the_one_before() -> None:
+    plan = balance.balance(model.build(uneven(6, 24)), BalanceOptions(group="default"))
+    assert len(plan.job_sets) > 1
+    bodies = job_bodies([plan])
+    sizes = [len(together.moves) for together in plan.job_sets]
+    assert len(bodies) == sum(sizes)
+    place = 0
+    for number, size in enumerate(sizes):
+        for _ in range(size):
+            depends = bodies[place][1][0].get("depends", [])
+            earlier = sorted(place + offset for offset, _statuses in depends)
+            begin = sum(sizes[: number - 1]) if number else 0
+            assert earlier == (list(range(begin, sum(sizes[:number]))) if number else [])
+            assert all(statuses == ["success"] for _offset, statuses in depends)
+            place += 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--plan", "--apply"), "Only one of"),
+        (("--node-group", "nosuch"), "nosuch"),
+        (("--min-gain", "much"), "much"),
+    ],
+)
+def test_mistakes(stage: Stage, words: tuple[str, ...], told: str) -> None:
+    facts = msgspec.to_builtins(uneven())
+    ended = stage.answer(QueryPlacement=facts).run("cluster", "balance", *words)
+    assert ended.code != 0
+    assert told in "\n".join([*ended.out, *ended.err])
