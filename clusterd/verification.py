@@ -24,6 +24,12 @@ MAX_SKEW_S = 150.0
 """Difference between a node's clock and the master's that is reported (Ganeti's bound)."""
 
 
+ALONE = (
+    ": it does not meet its other copy; if both were written separately (split brain), choose which"
+    " to keep with 'gnt-instance repair-disks --keep NODE"
+)
+
+
 class Finding(msgspec.Struct, frozen=True):
     """One thing that is wrong. ``item`` is cluster, node, group or instance."""
 
@@ -238,6 +244,8 @@ def disks_healthy(view: View, nodes: list[Node], _answers: Answers) -> Iterator[
                     continue
                 if seen.health is Health.FAULTY or seen.link is Link.STANDALONE:
                     text = f"disk/{index} on {node.name} is {seen.health}, {seen.link}"
+                    if seen.link is Link.STANDALONE:
+                        text += f"{ALONE} {instance.name}'"
                     yield Finding("EINSTANCEFAULTYDISK", "instance", instance.name, text)
                 elif seen.degraded:
                     text = f"disk/{index} on {node.name} is degraded ({seen.link})"

@@ -9,10 +9,12 @@ from clusterd.opcodes.cluster_verify_disks import ClusterVerifyDisks
 from clusterd.opcodes.group_verify_disks import GroupVerifyDisks
 from clusterd.opcodes.instance_grow_disk import InstanceGrowDisk
 from clusterd.opcodes.instance_recreate_disks import InstanceRecreateDisks
+from clusterd.opcodes.instance_repair_disks import InstanceRepairDisks
 from clusterd.opcodes.instance_replace_disks import InstanceReplaceDisks
 from clusterd.opcodes.instance_set_params import InstanceSetParams
 from clusterd.opcodes.node_set_params import NodeSetParams
 from clusterd.simulation.scenario import DOWN, LOST, NAME, PLAIN, RUNS, Scenario, create
+from jobqueue.job import Status
 
 SAME_NODE: tuple[Literal["replace_on_primary", "replace_on_secondary"], ...] = (
     "replace_on_primary",
@@ -138,6 +140,12 @@ DISKS = (
     Scenario(name="verify-disks", given=RUNS, act=(ClusterVerifyDisks(),)),
     Scenario(name="verify-group-disks", given=RUNS, act=(GroupVerifyDisks(group_name="default"),)),
     Scenario(name="repair-disk-sizes", given=RUNS, act=(ClusterRepairDiskSizes(),)),
+    Scenario(
+        name="repair-disks",
+        given=RUNS,
+        act=(InstanceRepairDisks(instance_name=NAME, keep="node1"),),
+        ends=Status.ERROR,  # nothing is broken; see the stories for what is
+    ),
     Scenario(
         name="replace-nothing",
         given=RUNS,

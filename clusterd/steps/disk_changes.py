@@ -224,6 +224,26 @@ class TurnMirror(OnVolume, frozen=True, kw_only=True, tag="disk.turn-mirror"):
         return NOTHING
 
 
+class GiveUpCopy(OnVolume, frozen=True, kw_only=True, tag="disk.give-up-copy"):
+    """The copy on the node takes its peer's data instead of what was written to it alone."""
+
+    no_undo: ClassVar[str] = "what was written to this copy alone is given up"
+
+    async def do(self, context: Any) -> Outcome:
+        backend, volume = self.wanted(context.world)
+        await backend.reconnect(volume, discard_local=True)
+        return NOTHING
+
+
+class JoinCopy(OnVolume, frozen=True, kw_only=True, tag="disk.join-copy"):
+    """The copy on the node tries its peer again."""
+
+    async def do(self, context: Any) -> Outcome:
+        backend, volume = self.wanted(context.world)
+        await backend.reconnect(volume)
+        return NOTHING
+
+
 class GrowVolume(OnVolume, frozen=True, kw_only=True, tag="disk.grow"):
     """The data on the node have room for ``size_mib``. Undone by nothing: what is larger than it
     must be serves as well, and growing again finds it."""

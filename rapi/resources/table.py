@@ -281,6 +281,12 @@ _INSTANCE_JOBS = (
         _on("OP_INSTANCE_DEACTIVATE_DISKS", FORCE, body=False),
         "Let go of disks",
     ),
+    (
+        "POST",
+        "repair-disks",
+        _on("OP_INSTANCE_REPAIR_DISKS"),
+        "Join mirrors that were written separately",
+    ),
     ("POST", "recreate-disks", _on("OP_INSTANCE_RECREATE_DISKS"), "Make missing disks anew"),
     (
         "POST",
