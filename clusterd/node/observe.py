@@ -98,12 +98,16 @@ class Observer:
         driver = self._drivers[hypervisor]
         part = f"guest {hypervisor} {name}"
         seen = (await self._inquiry.ask({part: lambda: driver.look(name)}))[part]
-        if seen.problem or self.latest is None or hypervisor not in self.latest.guests:
+        if seen.problem or self.latest is None:
             return
-        regarded = Regarded(hypervisor, name, seen.value)
-        if self._looks:
-            self._regarded.append(regarded)
-        self.latest = with_guest(self.latest, regarded)
+        if hypervisor in self.latest.guests:
+            regarded = Regarded(hypervisor, name, seen.value)
+            if self._looks:
+                self._regarded.append(regarded)
+            self.latest = with_guest(self.latest, regarded)
+        else:
+            # it was too busy to name its guests, as libvirt is with a migration, and answers again
+            await self.look()
         if self._tell is not None:
             self._told = self.latest
             self._tell(self.latest)

@@ -26,6 +26,7 @@ env | grep -E '^GANETI_(HOOKS_PHASE|OP_CODE|INSTANCE_NAME|INSTANCE_PRIMARY|INSTA
   | sort >> /var/tmp/hooks.log
 """
 END_S = 240.0
+SEEN_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,11 @@ def test_a_job_survives_the_death_of_the_master_and_of_a_node_daemon(
     for node, daemon in (("n2", "clusterd-node"), ("n1", "clusterd-master")):
         cluster.node(node).run([daemon, "--start"])
     assert ended(cluster, job) == "success"
+    # a daemon that was just begun asks libvirt for the first time, which takes it a while
+    deadline = time.monotonic() + SEEN_S
+    while cluster.fields("instance", drill, "status") == ["ERROR_nodedown"]:
+        assert time.monotonic() < deadline, "n2 is not seen again"
+        time.sleep(1.0)
     assert cluster.fields("instance", drill, "status", "pnode") == ["running", "n2.tb"]
     assert cluster.running_on(drill) == ["n2"]
     assert len(volumes(cluster)) == 4

@@ -203,6 +203,17 @@ def test_a_guest_that_was_changed_is_told_of_at_once(tmp_path: Path) -> None:
     assert len(told) == 3
 
 
+def test_a_hypervisor_that_answers_again_is_asked_for_all_its_guests(tmp_path: Path) -> None:
+    clock, kvm = Clock(), Guests()
+    kvm.trouble = HypervisorDown("libvirtd does not answer")
+    observer, told, _ = eyes(tmp_path, clock, {"kvm": kvm})
+    assert told[-1].guests == {}
+    kvm.trouble, kvm.found = None, (running("a"), running("b"))
+    Deferred.fromCoroutine(observer.regard("kvm", "a"))
+    clock.run(0.1)
+    assert told[-1].guests == {"kvm": kvm.found}
+
+
 def test_a_look_that_began_before_does_not_hide_a_change(tmp_path: Path) -> None:
     clock, kvm = Clock(), Guests()
     observer, told, _ = eyes(tmp_path, clock, {"kvm": kvm})
