@@ -36,7 +36,15 @@ from twisted.web.iweb import IAgent
 
 from jobqueue.errors import LeaseGone, StoreAway, StoreError, StoreFull, TooLarge
 from jobqueue.retry import Clock
-from jobqueue.store.etcd_wire import Header, Nothing, Refusal, StatusAnswer, decode, encode
+from jobqueue.store.etcd_wire import (
+    Header,
+    KeepAliveAnswer,
+    Nothing,
+    Refusal,
+    StatusAnswer,
+    decode,
+    encode,
+)
 
 LOG = structlog.get_logger("store")
 
@@ -77,7 +85,7 @@ class Compacted(StoreError):
     code = "compacted"
 
 
-class _TryAnother(Exception):
+class TryAnother(Exception):
     """This member cannot answer now."""
 
 
@@ -122,7 +130,7 @@ class Gateway:
             endpoint = self.endpoint
             try:
                 return await self._ask_one(endpoint, path, body, shape, self.patience.member_s)
-            except (_TryAnother, *LOST) as error:
+            except (TryAnother, *LOST) as error:
                 why = str(error) or type(error).__name__
             self.failed(endpoint)
             LOG.info("etcd member does not answer", endpoint=endpoint, error=why)
@@ -140,21 +148,23 @@ class Gateway:
         """Have this member do it; raises StoreError."""
         try:
             await self._ask_one(endpoint, path, encode(message), Nothing, patience.member_s)
-        except (_TryAnother, *LOST) as error:
+        except (TryAnother, *LOST) as error:
             raise StoreAway(f"etcd at {endpoint} does not answer: {error!r}") from None
 
     async def _ask_one(
         self, endpoint: str, path: str, body: bytes, shape: type[T], member_s: float
     ) -> T:
-        """The answer of this member, or one of ``LOST`` or ``_TryAnother``."""
+        """The answer of this member, or one of ``LOST`` or ``TryAnother``."""
         answering = Deferred.fromCoroutine(self._post(f"{endpoint}/v3/{path}", body))
         status, text = await answering.addTimeout(member_s, self._clock)  # type: ignore[arg-type]
         if status != 200:
-            raise _refusal(status, text)
+            raise refusal(status, text)
         try:
             answer = decode(text, shape)
         except msgspec.DecodeError as error:
-            raise _TryAnother(f"not an answer of etcd: {error}") from None
+            raise TryAnother(f"not an answer of etcd: {error}") from None
+        if isinstance(answer, KeepAliveAnswer) and answer.result is None:
+            raise TryAnother(answer.error.message if answer.error else "an empty answer")
         self.revision = max(self.revision, getattr(answer, "header", NOWHERE).revision)
         return answer
 
@@ -171,7 +181,7 @@ class Gateway:
                 found[endpoint] = await self._ask_one(
                     endpoint, "maintenance/status", b"{}", StatusAnswer, self.patience.member_s
                 )
-            except (_TryAnother, StoreError, *LOST):
+            except (TryAnother, StoreError, *LOST):
                 found[endpoint] = None
         return found
 
@@ -230,23 +240,24 @@ class _Whole(Protocol):
 
 NOWHERE = Header()
 
-UNAVAILABLE = (4, 14)
-"""gRPC's codes of deadline exceeded and unavailable: no leader, leader changed, timed out."""
+FINAL = frozenset({3, 5, 6, 7, 9, 11, 12, 16})
+"""gRPC's codes that no other member would answer otherwise: invalid argument, not found, already
+exists, permission denied, failed precondition, out of range, unimplemented, unauthenticated. All
+others (no leader, leader changed, proposal dropped, too many requests) pass by themselves."""
 
 
-def _refusal(status: int, text: bytes) -> Exception:
-    """What it means that a member said no."""
+def refusal(status: int, text: bytes) -> Exception:
+    """What it means that a member said no: a StoreError, or that another one may be asked."""
     try:
-        refusal = decode(text, Refusal)
+        said = decode(text, Refusal)
     except msgspec.DecodeError:
-        return _TryAnother(f"HTTP status {status}: {text[:200].decode(errors='replace')}")
-    said = refusal.message
-    if refusal.code in UNAVAILABLE or refusal.code == 0:
-        return _TryAnother(said or f"HTTP status {status}")
+        return TryAnother(f"HTTP status {status}: {text[:200].decode(errors='replace')}")
     for words, error in _MEANINGS.items():
-        if words in said:
-            return error(f"{error.__doc__} (etcd said: {said})")
-    return StoreError(f"etcd refused the request: {said}")
+        if words in said.message:
+            return error(f"{error.__doc__} (etcd said: {said.message})")
+    if said.code in FINAL:
+        return StoreError(f"etcd refused the request: {said.message}")
+    return TryAnother(said.message or f"HTTP status {status}")
 
 
 _MEANINGS: dict[str, type[StoreError]] = {

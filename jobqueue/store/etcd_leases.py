@@ -31,7 +31,7 @@ class EtcdLeases(Leases):
         self._check_open()
         message = {"ID": str(lease_id)}
         answer = await self._gateway.ask("lease/keepalive", message, KeepAliveAnswer)
-        if answer.result.ttl_s <= 0:
+        if answer.result is None or answer.result.ttl_s <= 0:
             raise LeaseGone(f"lease {lease_id:x} has ended: take a new one")
         return float(answer.result.ttl_s)
 

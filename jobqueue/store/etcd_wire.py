@@ -78,12 +78,6 @@ class LeaseAnswer(msgspec.Struct, frozen=True):
     ttl_s: int = msgspec.field(default=0, name="TTL")
 
 
-class KeepAliveAnswer(msgspec.Struct, frozen=True):
-    """One line of the stream of keep-alives."""
-
-    result: LeaseAnswer = LeaseAnswer()
-
-
 class StatusAnswer(msgspec.Struct, frozen=True):
     """How a member sees itself."""
 
@@ -122,6 +116,13 @@ class Refusal(msgspec.Struct, frozen=True):
 
     message: str = ""
     code: int = 0
+
+
+class KeepAliveAnswer(msgspec.Struct, frozen=True):
+    """One line of the stream of keep-alives; what goes wrong on the way is told with status 200."""
+
+    result: LeaseAnswer | None = None
+    error: Refusal | None = None
 
 
 class WatchLine(msgspec.Struct, frozen=True):
