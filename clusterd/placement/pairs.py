@@ -21,9 +21,16 @@ class Scores:
     def __init__(self, usage: Usage, item: Item) -> None:
         self.usage, self.item = usage, item
         self.ledger = Ledger(usage, (item.primary[None, :], item.secondary[None, :]))
-        self.arrives = self._change(item.primary)
-        self.mirrors = self._change(item.secondary)
         self.factor = self.ledger.weights**2 / self.ledger.online
+
+        self.again()
+
+    def again(self) -> None:
+        """After items of the same sizes came or went."""
+        self.ledger.refresh()
+        self.arrives = self._change(self.item.primary)
+        self.mirrors = self._change(self.item.secondary)
+        self.last_kept: Numbers | None = None
 
     def _change(self, what: Numbers) -> Numbers:
         """Added to each metric's value of each node; metrics x nodes."""
@@ -75,7 +82,8 @@ class Scores:
         return found
 
     def kept(self, primaries: Rows, secondaries: Rows) -> Numbers:
-        """What secondaries would keep in reserve; primaries x secondaries."""
+        """What secondaries would keep in reserve; primaries x secondaries. (``last_kept`` has it
+        after ``pairs``.)"""
         usage = self.usage
         kept = usage.peer[secondaries][:, primaries].T + self.item.reserve
         found: Numbers = np.maximum(kept, usage.reserved[secondaries])
@@ -84,7 +92,7 @@ class Scores:
     def _kept(self, primaries: Rows, secondaries: Rows) -> Numbers:
         """The metrics of reserved memory and of N+1 on secondaries."""
         usage, ledger, n = self.usage, self.ledger, self.ledger.online
-        kept = self.kept(primaries, secondaries)
+        kept = self.last_kept = self.kept(primaries, secondaries)
         scale, old = ledger.reserved_scale[secondaries], ledger.reserved[secondaries]
         new = kept * scale
         new -= ledger.reserved_centre * (scale > 0)

@@ -45,6 +45,9 @@ class Placer:
         self.usage = usage or Usage(cluster)
         self.nodes = cluster.nodes
         self.allowed: Flags = cluster.nodes.usable.copy()
+        self.scores: Scores | None = None
+        self.pairs: tuple[Rows, Rows, Numbers] | None = None
+        """Primaries, secondaries and scores of the last pair that was sought."""
         if options.restrict_to is not None:
             self.allowed &= np.isin(cluster.nodes.names, options.restrict_to)
 
@@ -57,10 +60,18 @@ class Placer:
             return self._pair(item, here, primary, suit.as_secondary(self.usage, item))
         return self._single(item, here, primary)
 
+    def _scores(self, item: Item) -> Scores:
+        """Kept from one item to the next while it is the same."""
+        if self.scores is not None and self.scores.item is item:
+            self.scores.again()
+        else:
+            self.scores = Scores(self.usage, item)
+        return self.scores
+
     def _single(self, item: Item, here: Rows, tests: list[Test]) -> Found:
         fits = suit.allowed(tests, len(self.nodes.names))[here]
         scores = np.full(len(self.nodes.names), np.inf)
-        scores[here[fits]] = Scores(self.usage, item).singles()[here[fits]]
+        scores[here[fits]] = self._scores(item).singles()[here[fits]]
         chosen, passing = np.flatnonzero(np.isfinite(scores)), scores.copy()
         redundancy = self._redundancy()
         if redundancy is not None:
@@ -83,12 +94,14 @@ class Placer:
             counted[reason] += number * (len(here) - 1)
         for reason, number in _first_reasons(second, here).items():
             counted[reason] += number * len(p)
+        for reason, number in _first_reasons(second, p).items():
+            counted[reason] -= number
         best, stuck = np.full(count, np.inf), np.zeros(count, dtype=np.bool_)
         if not len(p) or not len(s):
             return Found((), np.inf, 0, counted, best, tests, second, stuck)
-        scores = Scores(self.usage, item)
+        scores = self._scores(item)
         found = scores.pairs(p, s)
-        kept = scores.kept(p, s)
+        kept = scores.kept(p, s) if scores.last_kept is None else scores.last_kept
         failing = (self.usage.amounts[MEMORY, s] <= kept) & ~self.usage.failing[s]
         found[failing] = np.inf
         counted["n1"] += int(failing.sum())
@@ -106,12 +119,31 @@ class Placer:
             passing[p] = found.min(axis=1)
             passing[s] = np.minimum(passing[s], found.min(axis=0))
             stuck = np.isfinite(best) & ~np.isfinite(passing)
+        self.pairs = p, s, found
         place = self._first(item, found, redundancy, p)
         if place is None:
             return Found((), np.inf, successes, counted, best, tests, second, stuck)
         nodes = int(p[place[0]]), int(s[place[1]])
         score = float(found[place])
         return Found(nodes, score, successes, counted, best, tests, second, stuck)
+
+    def apart(self, first: tuple[int, ...], count: int) -> list[tuple[int, ...]]:
+        """Up to ``count`` further pairs, best first, of which none shares a node with another: taking
+        one leaves the limits of the others as they were."""
+        places: list[tuple[int, ...]] = []
+        if self.pairs is None:
+            return places
+        p, s, scores = self.pairs
+        taken = list(first)
+        while len(places) < count:
+            scores[np.isin(p, taken)] = np.inf
+            scores[:, np.isin(s, taken)] = np.inf
+            cell = int(scores.argmin())
+            if not np.isfinite(scores.flat[cell]):
+                break
+            taken = [int(p[cell // len(s)]), int(s[cell % len(s)])]
+            places.append(tuple(taken))
+        return places
 
     def _redundancy(self) -> Redundancy | None:
         if not self.options.capacity_checks:
@@ -121,8 +153,9 @@ class Placer:
     def _first(
         self, item: Item, scores: Numbers, redundancy: Redundancy | None, rows: Rows | None = None
     ) -> tuple[int, int] | None:
-        """The best cell; where instances without mirrors count, the best that lets them restart."""
-        place = int(scores.argmin())
+        """The best cell, of equals the last as htools takes it; where instances without mirrors count,
+        the best that lets them restart."""
+        place = scores.size - 1 - int(scores.ravel()[::-1].argmin())
         width = scores.shape[1]
         if not np.isfinite(scores.flat[place]):
             return None
