@@ -25,7 +25,7 @@ from clusterd.placement.results import Capacity, Fitted, KeepGoing, forever
 from clusterd.placement.usage import Item
 
 UNITS = {"memory_mib": 64, "disk_mib": 256, "vcpus": 1}
-"""The steps in which sizes are reduced, and the smallest sizes."""
+"""The steps in which sizes are reduced, and the smallest sizes; in htools' order among equals."""
 MANY_NODES = 64
 NODES_PER_PLACE = 16
 """In a group of many nodes, instances are placed by rounds of one for so many nodes."""
@@ -104,8 +104,8 @@ class Filling:
         return Filled(count, failures)
 
     def beside(self, found: Found) -> list[tuple[int, ...]]:
-        """Places that are taken in the same round: in a large group the next best pairs are those of
-        other nodes anyway."""
+        """Places that are taken in the same round: in a large group the next best pairs are those
+        of other nodes anyway."""
         among = int(self.among.sum())
         if among < MANY_NODES or len(self.cluster.facts.groups) > 1 or len(found.nodes) < 2:
             return []
@@ -126,31 +126,58 @@ class Filling:
                 best = found
         return best, failures
 
-    def shrink(self, spec: Spec, failures: Counter[str]) -> Spec | None:
-        """A smaller size that is refused otherwise than ``spec``, by the worst reason first."""
-        causes = list(
-            dict.fromkeys(
-                CAUSES[reason] for reason, _ in failures.most_common() if reason in CAUSES
-            )
+    def tiers(self, spec: Spec) -> Counter[str]:
+        """This size, then smaller ones; answers what refused the last."""
+        failures = self.fill(spec).failures
+        if not self.room_left() or not self.keep_going():
+            return failures
+        causes = sorted(
+            (field for field in UNITS if _caused(failures, field)),
+            key=lambda field: -_caused(failures, field),
         )
-        for number, field in enumerate(causes):
-            smaller = self._until(spec, field, self._changed(failures, field))
+        placed = len(self.placements)
+        if causes:
+            smaller = self._until(spec, causes[0], self._changed(failures, causes[0]))
+            last = failures if smaller is None else self.tiers(smaller)
+            if len(self.placements) > placed:
+                return last
+        for field in causes[1:]:
+            smaller = self._until(spec, field, lambda _, fits: fits)
             if smaller is not None:
-                return smaller
-            if number == 0:
+                return self.tiers(smaller)
+        last_hope = self._two_at_once(spec)
+        return failures if last_hope is None else self.tiers(last_hope)
+
+    def _two_at_once(self, spec: Spec) -> Spec | None:
+        """One resource at its least, another as large as it can then be."""
+        for field in UNITS:
+            least = self._least(field)
+            if least >= getattr(spec, field):
                 continue
+            small = msgspec.structs.replace(spec, **{field: least})
+            for other in UNITS:
+                found = self._until(small, other, lambda _, fits: fits)
+                if other != field and found is not None:
+                    return found
         return None
 
     def _changed(self, failures: Counter[str], field: str) -> Callable[[Counter[str], bool], bool]:
         before = _caused(failures, field)
         return lambda now, fits: fits or _caused(now, field) != before
 
+    def _least(self, field: str) -> int:
+        """What any policy asks for at least."""
+        groups = range(len(self.cluster.facts.groups))
+        return min(
+            getattr(low, field) for one in groups for low, _ in self.cluster.policy(one).ranges
+        )
+
     def _until(
         self, spec: Spec, field: str, enough: Callable[[Counter[str], bool], bool]
     ) -> Spec | None:
         """The largest smaller size for which ``enough`` holds: it holds for all below."""
         unit, size = UNITS[field], getattr(spec, field)
-        steps = (size - unit) // unit
+        steps = (size - self._least(field)) // unit
 
         def holds(step: int) -> bool:
             smaller = msgspec.structs.replace(spec, **{field: size - step * unit})
@@ -188,16 +215,11 @@ def capacity(
     if options.limit is not None and options.limit < 0:
         raise BadRequest(f"A limit of {options.limit} instances is impossible")
     before = resources(filling.placer.usage)
-    outcome = filling.fill(spec)
-    while options.tiered and filling.room_left() and keep_going():
-        smaller = filling.shrink(spec, outcome.failures)
-        if smaller is None:
-            break
-        spec, outcome = smaller, filling.fill(smaller)
+    failures = filling.tiers(spec) if options.tiered else filling.fill(spec).failures
     return Capacity(
         fitted=tuple(filling.fitted),
         count=len(filling.placements),
-        failures=dict(outcome.failures),
+        failures=dict(failures),
         before=before,
         after=resources(filling.placer.usage, len(filling.placements)),
         placements=tuple(filling.placements),

@@ -103,9 +103,9 @@ class Placer:
         found = scores.pairs(p, s)
         kept = scores.kept(p, s) if scores.last_kept is None else scores.last_kept
         failing = (self.usage.amounts[MEMORY, s] <= kept) & ~self.usage.failing[s]
-        found[failing] = np.inf
-        counted["n1"] += int(failing.sum())
-        found[p[:, None] == s] = np.inf
+        own = p[:, None] == s
+        found[failing | own] = np.inf
+        counted["n1"] += int((failing & ~own).sum())
         successes = int(np.isfinite(found).sum())
         best[p] = found.min(axis=1)
         best[s] = np.minimum(best[s], found.min(axis=0))
@@ -128,8 +128,8 @@ class Placer:
         return Found(nodes, score, successes, counted, best, tests, second, stuck)
 
     def apart(self, first: tuple[int, ...], count: int) -> list[tuple[int, ...]]:
-        """Up to ``count`` further pairs, best first, of which none shares a node with another: taking
-        one leaves the limits of the others as they were."""
+        """Up to ``count`` further pairs, best first, of which none shares a node with another:
+        taking one leaves the limits of the others as they were."""
         places: list[tuple[int, ...]] = []
         if self.pairs is None:
             return places
@@ -153,8 +153,8 @@ class Placer:
     def _first(
         self, item: Item, scores: Numbers, redundancy: Redundancy | None, rows: Rows | None = None
     ) -> tuple[int, int] | None:
-        """The best cell, of equals the last as htools takes it; where instances without mirrors count,
-        the best that lets them restart."""
+        """The best cell, of equals the last as htools takes it; where instances without mirrors
+        count, the best that lets them restart."""
         place = scores.size - 1 - int(scores.ravel()[::-1].argmin())
         width = scores.shape[1]
         if not np.isfinite(scores.flat[place]):

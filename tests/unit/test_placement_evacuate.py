@@ -1,0 +1,142 @@
+"""Getting instances away, and how much more fits."""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clusterd.placement import model
+from clusterd.placement.capacity import capacity
+from clusterd.placement.errors import BadRequest
+from clusterd.placement.evacuate import change_group, evacuate, relocate
+from clusterd.placement.facts import GroupFacts, Spec
+from clusterd.placement.options import CapacityOptions, EvacuationMode, Options
+from clusterd.placement.results import Evacuation
+from tests.bench.clusters import generate
+from tests.unit.placement_clusters import any_cluster
+
+MODES: tuple[EvacuationMode, ...] = ("primary-only", "secondary-only", "all")
+
+
+def replay(found: Evacuation, places: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Where the instances are after the moves."""
+    for move in found.moves:
+        assert places[move.instance] == move.old
+        assert len(set(move.new)) == len(move.new), "an instance on its own mirror"
+        places[move.instance] = move.new
+    return places
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 100000), st.sampled_from(MODES))
+def test_what_leaves_is_elsewhere_and_the_rest_says_why_not(
+    number: int, mode: EvacuationMode
+) -> None:
+    facts = any_cluster(number)
+    cluster = model.build(facts)
+    wanted = [one.name for one in facts.instances if one.primary == "n0" or one.secondary == "n0"]
+    found = evacuate(cluster, wanted, mode)
+    assert found == evacuate(cluster, wanted, mode)
+    before = {
+        one.name: tuple(node for node in (one.primary, one.secondary) if node)
+        for one in facts.instances
+    }
+    after = replay(found, dict(before))
+    assert sorted(
+        [name for name, *_ in found.placed] + [name for name, _ in found.failed]
+    ) == sorted(wanted)
+    for name, _, nodes in found.placed:
+        assert after[name] == nodes
+        assert nodes[0] != before[name][0] or mode == "secondary-only"
+        assert mode == "primary-only" or set(nodes).isdisjoint(before[name][1:])
+    for name, why in found.failed:
+        assert after[name] == before[name]
+        assert why
+
+
+def test_relocation_leaves_the_secondary() -> None:
+    facts = generate(20, 200, "even")
+    cluster = model.build(facts)
+    one = facts.instances[0]
+    found = relocate(cluster, one.name, [one.secondary])
+    assert found.placed[0][2][0] == one.primary
+    assert found.placed[0][2][1] != one.secondary
+    verdicts = {said.node: said for said in found.verdicts[one.name]}
+    assert len(verdicts) == 20
+    assert verdicts[found.placed[0][2][1]].verdict == "chosen"
+    assert "present nodes" in verdicts[one.primary].sentence()
+    with pytest.raises(BadRequest, match="can be relocated from"):
+        relocate(cluster, one.name, [one.primary])
+
+
+def test_evacuation_is_as_good_as_that_of_hail_3_0_2() -> None:
+    facts = generate(20, 200, "even")
+    first = facts.nodes[0].name
+    leaving = [one.name for one in facts.instances if one.secondary == first]
+    found = evacuate(model.build(facts), leaving, "secondary-only")
+    assert not found.failed
+    assert all(first not in nodes for _, _, nodes in found.placed)
+    assert sum(len(one.moves) for one in found.job_sets) == len(found.moves)
+
+
+def test_another_group_takes_over() -> None:
+    facts = generate(20, 100, "even")
+    groups = (facts.groups[0], GroupFacts(name="other", uuid="v"))
+    nodes = [
+        msgspec.structs.replace(one, name=f"x{row}", group="v", disk_free_mib=one.disk_total_mib)
+        for row, one in enumerate(facts.nodes[:4])
+    ]
+    both = msgspec.structs.replace(facts, groups=groups, nodes=(*facts.nodes, *nodes))
+    found = change_group(model.build(both), ["instance00001"])
+    assert [(name, group) for name, group, _ in found.placed] == [("instance00001", "v")]
+    assert [move.steps for move in found.moves][1] == ("f",)
+    assert all(node.startswith("x") for node in found.placed[0][2])
+    with pytest.raises(BadRequest, match="no other group"):
+        change_group(model.build(facts), ["instance00001"])
+
+
+HSPACE_STANDARD = 624
+HSPACE_TIERED_MIB = 352832
+"""The memory of all its 17 instances."""
+
+
+def test_as_much_fits_as_hspace_3_0_2_says() -> None:
+    cluster = model.build(generate(20, 200, "even"))
+    standard = capacity(cluster)
+    assert standard.count == HSPACE_STANDARD
+    assert standard.before.instances == 200
+    assert standard.after.instances == 200 + HSPACE_STANDARD
+    assert standard.after.memory_free < standard.before.memory_free
+    tiered = capacity(cluster, CapacityOptions(tiered=True))
+    placed_mib = sum(one.spec.memory_mib * one.count for one in tiered.fitted)
+    assert placed_mib >= 0.9 * HSPACE_TIERED_MIB, "it takes other steps between sizes"
+    sizes = [(one.spec.memory_mib, one.spec.disk_mib, one.spec.vcpus) for one in tiered.fitted]
+    assert all(
+        all(low <= high for low, high in zip(later, one, strict=True))
+        for one, later in itertools.pairwise(sizes)
+    ), "sizes only shrink"
+
+
+def test_capacity_ends_where_asked() -> None:
+    cluster = model.build(generate(20, 200, "even"))
+    assert capacity(cluster, CapacityOptions(limit=7)).count == 7
+    spec = Spec(memory_mib=512, vcpus=1, disk_mib=1024)
+    asked = iter((True, True, True, False))
+    found = capacity(cluster, CapacityOptions(spec=spec, limit=50), lambda: next(asked))
+    assert found.count == 3
+    shared = CapacityOptions(spec=spec, template="rbd", limit=3, options=Options())
+    assert [len(nodes) for nodes in capacity(cluster, shared).placements] == [1, 1, 1]
+    with pytest.raises(BadRequest, match="impossible"):
+        capacity(cluster, CapacityOptions(limit=-1))
+
+
+def test_many_nodes_are_filled_by_rounds_that_keep_to_the_limits() -> None:
+    cluster = model.build(generate(80, 800, "even"))
+    found = capacity(cluster, CapacityOptions(limit=200))
+    assert found.count == 200
+    assert found.after.score < found.before.score
+    assert found.after.memory_available > 0
