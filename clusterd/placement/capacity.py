@@ -176,7 +176,8 @@ class Filling:
         self, spec: Spec, field: str, enough: Callable[[Counter[str], bool], bool]
     ) -> Spec | None:
         """The largest smaller size for which ``enough`` holds: it holds for all below."""
-        unit, size = UNITS[field], getattr(spec, field)
+        unit = UNITS[field]
+        size: int = getattr(spec, field)
         steps = (size - self._least(field)) // unit
 
         def holds(step: int) -> bool:
