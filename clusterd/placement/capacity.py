@@ -168,9 +168,8 @@ class Filling:
     def _least(self, field: str) -> int:
         """What any policy asks for at least."""
         groups = range(len(self.cluster.facts.groups))
-        return min(
-            getattr(low, field) for one in groups for low, _ in self.cluster.policy(one).ranges
-        )
+        ranges = [low for one in groups for low, _ in self.cluster.policy(one).ranges]
+        return max(UNITS[field], min(int(getattr(low, field)) for low in ranges))
 
     def _until(
         self, spec: Spec, field: str, enough: Callable[[Counter[str], bool], bool]
