@@ -20,6 +20,9 @@ GNT_COMMANDS = (
     "storage",
 )
 
+HTOOLS = ("hail", "hbal", "hinfo")
+"""The names of Ganeti's tools for placement."""
+
 setup(
     name="clusterd",
     version="0.1.0",
@@ -64,6 +67,7 @@ setup(
     entry_points={
         "console_scripts": [
             *(f"gnt-{name} = cli.main:{name}" for name in GNT_COMMANDS),
+            *(f"{name} = cli.htools.{name}:main" for name in HTOOLS),
             "clusterd-master = cli.daemons:master",
             "clusterd-node = cli.daemons:node",
             "clusterd-rapi = cli.daemons:rapi",

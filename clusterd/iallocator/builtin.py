@@ -59,9 +59,11 @@ def _options(cluster: model.Cluster, request: Request, *, soft: bool = False) ->
 
 def _allocate(cluster: model.Cluster, request: Allocate) -> Answer:
     found = allocate.allocate(cluster, wanted(request.instance), _options(cluster, request))
-    return Answer(
-        nodes=found.nodes, info=found.info, considered=(_considered(found, request.excluded),)
-    )
+    info = found.info
+    if found.nodes:
+        group = next(one.name for one in cluster.facts.groups if one.uuid == found.group)
+        info = f"Selected group: {group}, {info.replace(': score ', ': score: ', 1)}"
+    return Answer(nodes=found.nodes, info=info, considered=(_considered(found, request.excluded),))
 
 
 def _multi_allocate(cluster: model.Cluster, request: MultiAllocate) -> Answer:

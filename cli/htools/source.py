@@ -1,0 +1,140 @@
+"""Where a tool's cluster comes from, the options that all tools share, and how failures end.
+
+Decided here: one of ``-t FILE``, ``-L [SOCKET]`` and ``-m CLUSTER`` must be given, as in htools; an
+option of htools that is not served is refused by name, never ignored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from cli.session import RealSession
+from clusterd.errors import ClusterError
+from clusterd.names import PRODUCT_VERSION, SOFTWARE_VERSION
+from clusterd.placement import model, text_format
+from clusterd.placement.errors import BadRequest
+from clusterd.placement.facts import ClusterFacts
+from jobqueue.errors import JobQueueError, Refused
+
+Run = Callable[[argparse.Namespace], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """Options as htools has them: no abbreviations that could mean something else later."""
+
+    def __init__(self, name: str, words: str) -> None:
+        super().__init__(prog=name, description=words, allow_abbrev=False)
+        self.add_argument(
+            "-V", "--version", action="version",
+            version=f"{name} (clusterd {PRODUCT_VERSION}) version {SOFTWARE_VERSION}",
+        )  # fmt: skip
+        self.add_argument("-v", "--verbose", action="count", default=1, help="say more")
+        self.add_argument("-q", "--quiet", action="count", default=0, help="say less")
+
+    def cluster_source(self) -> None:
+        """The options that say where the cluster comes from, and which nodes count as offline."""
+        self.add_argument("-t", "--text-data", metavar="FILE", help="read the cluster from a file")
+        self.add_argument(
+            "-L", "--luxi", metavar="SOCKET", nargs="?", const="", help="ask the master daemon here"
+        )
+        self.add_argument("-m", "--master", metavar="CLUSTER", help="ask a cluster's remote API")
+        self.add_argument(
+            "-O", "--offline", metavar="NODE", action="append", default=[],
+            help="take this node as offline",
+        )  # fmt: skip
+
+    def tuning(self) -> None:
+        """The options that change how the cluster is looked at."""
+        self.add_argument("-U", "--util-file", metavar="FILE", help="measured load of instances")
+        self.add_argument("--ignore-dynu", action="store_true", help="ignore the load")
+        self.add_argument("--exclusion-tags", metavar="TAG,...", default="",
+                          help="further prefixes of exclusion tags")  # fmt: skip
+        self.add_argument("--max-cpu", type=float, metavar="RATIO",
+                          help="virtual CPUs a CPU")  # fmt: skip
+        self.add_argument("--min-disk", type=float, metavar="RATIO", default=0.0,
+                          help="share of disk to keep free")  # fmt: skip
+
+
+def facts_of(asked: argparse.Namespace) -> ClusterFacts:
+    """The cluster; raises Refused for none or a broken one."""
+    given = [key for key in ("text_data", "luxi", "master") if getattr(asked, key) is not None]
+    if len(given) != 1:
+        raise BadRequest(
+            "Only one of the rapi, luxi, and data files options should be given."
+            if given
+            else "Please give one of -t FILE, -L or -m CLUSTER"
+        )
+    if asked.text_data is not None:
+        return text_format.parse(_text(asked.text_data))
+    if asked.master is not None:
+        from cli.htools import remote
+
+        return remote.facts(asked.master)
+    if asked.luxi:
+        os.environ["FORCE_LUXI_SOCKET"] = asked.luxi
+    session = RealSession()
+    try:
+        return msgspec.convert(session.door.call("QueryPlacement"), type=ClusterFacts)
+    finally:
+        session.close()
+
+
+def cluster_of(asked: argparse.Namespace) -> model.Cluster:
+    """The model of the cluster; raises Refused."""
+    facts = facts_of(asked)
+    load = {}
+    if getattr(asked, "util_file", None):
+        load = text_format.parse_utilisation(_text(asked.util_file))
+    prefixes = tuple(one for one in getattr(asked, "exclusion_tags", "").split(",") if one)
+    return model.build(
+        facts,
+        model.Tuning(
+            exclusion_prefixes=prefixes,
+            utilisation=load,
+            ignore_utilisation=bool(getattr(asked, "ignore_dynu", False)),
+            max_cpu=getattr(asked, "max_cpu", None),
+            min_disk=getattr(asked, "min_disk", 0.0),
+            offline=tuple(asked.offline),
+        ),
+    )
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"Cannot read {path}: {error}") from None
+
+
+def group_of(cluster: model.Cluster, asked: str | None) -> int:
+    """The number of the group to work on; raises BadRequest when that is not clear."""
+    if asked is None and len(cluster.facts.groups) > 1:
+        names = ", ".join(group.name for group in cluster.facts.groups)
+        raise BadRequest(
+            f"Found multiple node groups: {names}. Please specify one with the -G option"
+        )
+    if asked is None:
+        return 0
+    return cluster.group_number(asked)
+
+
+def ended(parser: Parser, run: Run) -> int:
+    """Run a tool on the words of its process; failures are told as htools tells them."""
+    asked = parser.parse_args()
+    asked.verbose -= asked.quiet
+    try:
+        code = run(asked)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (Refused, JobQueueError, ClusterError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
