@@ -21,6 +21,8 @@ INTERNAL = frozenset(
     {
         "cluster_post_init",
         "group_verify_disks",
+        "node_query_storage",
+        "node_queryvols",
         "cluster_query",
         "cluster_verify_config",
         "cluster_verify_group",
@@ -174,6 +176,23 @@ DISK_CARE = (
     ),
 )  # fmt: skip
 
+STORAGE = (
+    Spelling(
+        tool="node", name="modify-storage", opcode="node_modify_storage",
+        positional=("node_name", "storage_type", "name"), shown="<node> lvm-pv <name>",
+        hidden=("changes",),
+        options=(
+            Option(names=("--allocatable",), reads=boolean, metavar="yes|no",
+                   words="Whether new extents may be taken from it",
+                   fields=lambda allowed: {"changes": {"allocatable": allowed}}),
+        ),
+    ),
+    Spelling(
+        tool="node", name="repair-storage", opcode="repair_node_storage",
+        positional=("node_name", "storage_type", "name"), shown="<node> lvm-vg <name>",
+    ),
+)  # fmt: skip
+
 DEBUG = (
     Spelling(
         tool="debug", name="delay", opcode="test_delay", positional=("duration",),
@@ -190,5 +209,5 @@ DEBUG = (
 )  # fmt: skip
 
 SPELLINGS: tuple[Spelling, ...] = (
-    *(*INSTANCES, *DISKS, *NODES, *CLUSTER, *DISK_CARE, *DEBUG, *MOVES),
+    *(*INSTANCES, *DISKS, *NODES, *CLUSTER, *DISK_CARE, *STORAGE, *DEBUG, *MOVES),
 )

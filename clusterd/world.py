@@ -183,6 +183,20 @@ class NodeWorld(Protocol):
     async def drop_address(self, address: MasterAddress) -> None:
         """The cluster's address does not lead to this node."""
 
+    async def storage_units(
+        self, kind: str, directories: tuple[str, ...]
+    ) -> tuple[dict[str, Any], ...]:
+        """Units of storage of a type (lvm-pv, lvm-vg, file, sharedfile), sizes in MiB."""
+
+    async def logical_volumes(self) -> tuple[dict[str, Any], ...]:
+        """Each logical volume: vg, name, size in MiB, phys."""
+
+    async def set_allocatable(self, name: str, allowed: bool) -> None:
+        """New extents may (not) be taken from a physical volume."""
+
+    async def repair_volume_group(self, name: str) -> None:
+        """A volume group no longer counts on disks that are gone."""
+
     async def delay(self, duration_s: float) -> None:
         """Do nothing for a while (test delay on nodes)."""
 

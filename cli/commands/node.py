@@ -8,6 +8,7 @@ from cli.asking import list_tags_command, tell_modified
 from cli.batch import follow_made_jobs
 from cli.catalogue import Body, Effect
 from cli.command import Arguments, Call, Command
+from cli.commands.node_storage import COMMANDS as STORAGE_COMMANDS
 from cli.exits import Exit
 from cli.listing import Kind, list_command, list_fields_command
 from cli.output import info, params
@@ -95,6 +96,7 @@ EFFECTS = {
 }
 
 COMMANDS = (
+    *STORAGE_COMMANDS,
     list_command(KIND),
     list_fields_command(KIND),
     list_tags_command("node"),
