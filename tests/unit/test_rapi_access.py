@@ -38,7 +38,7 @@ STARTUP = "/2/instances/web2.example.com/startup"
         ("GET", "/2/jobs/1/wait", WAIT, (401, 401, 403, 403, 404)),
         ("DELETE", "/2/jobs/1", None, (401, 401, 403, 403, 200)),
         ("PUT", STARTUP, None, (401, 401, 403, 403, 200)),
-        ("GET", "/2/nodes/n1/storage", None, (401, 401, 403, 403, 501)),
+        ("GET", "/2/nodes/n1/storage", None, (401, 401, 403, 403, 400)),
     ],
 )
 def test_access(method: str, path: str, body: Any, statuses: tuple[int, ...]) -> None:
