@@ -29,7 +29,8 @@ def pause_s(error: BaseException, patience: Patience, attempt: int, spent_s: flo
     ``attempt`` counts from 1; pauses double up to the longest one.
     """
     for_s = min(patience.for_s, patience.limits.get(code_of(error), patience.for_s))
-    if not getattr(error, "retryable", False) or spent_s >= for_s:
+    retryable = patience.of_any or getattr(error, "retryable", False)
+    if not retryable or spent_s >= for_s:
         return None
     doublings = min(attempt - 1, 16)
     pause = min(patience.first_pause_s * float(2**doublings), patience.longest_pause_s)

@@ -1,4 +1,5 @@
-"""Repair without being asked: mirrors that lost their other side are connected again.
+"""Repair without being asked: mirrors that lost their other side are connected again, and what a
+migration could not close is closed.
 
 Takes no input: what is to be done is read from the configuration and from what nodes see; events
 only wake it. It acts by submitting opcodes, never beside a job that concerns the instance, and a
@@ -15,6 +16,8 @@ import structlog
 
 from clusterd.model import Disk, Instance
 from clusterd.opcodes.instance_activate_disks import InstanceActivateDisks
+from clusterd.opcodes.instance_migrate import InstanceMigrate
+from clusterd.verification import left_open
 from clusterd.view import View
 from clusterd.volumes import has_mirror, holders
 from clusterd.world import Clock
@@ -61,6 +64,18 @@ def broken(view: View, instance: Instance) -> str:
             if seen.link not in (Link.CONNECTED, Link.SYNCING):
                 return f"disk {index} is {seen.link} on {node.name}"
     return ""
+
+
+def open_elsewhere(view: View, instance: Instance) -> str:
+    """What a migration left open that could not be closed then; or empty. To be repaired while the
+    guest is nowhere but on its primary node, and all nodes of the instance answer."""
+    primary, *others = view.nodes_of(instance)
+    unclear = any(view.guest(instance, node) is not None for node in others)
+    if instance.moving_to is not None or unclear or not others:
+        return ""
+    if not all(view.reachable(node) for node in (primary, *others)):
+        return ""
+    return next(iter(left_open(view, instance)), "")
 
 
 def _seen(view: View, disk: Disk, node: str) -> VolumeStatus | None:
@@ -140,7 +155,8 @@ class Reconciler:
         occupied = busy(self._queue)
         cases, self._cases = self._cases, {}
         for instance in view.configuration.instances():
-            wrong = broken(view, instance)
+            left = open_elsewhere(view, instance)
+            wrong = left or broken(view, instance)
             if not wrong:
                 continue
             case = self._cases[instance.name] = cases.get(instance.name, _Case(since=now))
@@ -150,7 +166,7 @@ class Reconciler:
                 pause_s = min(FIRST_PAUSE_S * 2**case.tries, LONGEST_PAUSE_S)
                 case.tries, case.next_try = case.tries + 1, now + pause_s
                 LOG.info("repairing", instance=instance.name, reason=wrong)
-                yield repair(instance, wrong, now)
+                yield close(instance, wrong, now) if left else repair(instance, wrong, now)
 
 
 def repair(instance: Instance, reason: str, now: float) -> InstanceActivateDisks:
@@ -158,6 +174,16 @@ def repair(instance: Instance, reason: str, now: float) -> InstanceActivateDisks
     return InstanceActivateDisks(
         instance_name=instance.name,
         only_active=True,
+        priority=Priority.LOW,
+        reason=((SOURCE, reason, int(now * 1e9)),),
+    )
+
+
+def close(instance: Instance, reason: str, now: float) -> InstanceMigrate:
+    """The opcode that leaves the disks open on the primary node only."""
+    return InstanceMigrate(
+        instance_name=instance.name,
+        cleanup=True,
         priority=Priority.LOW,
         reason=((SOURCE, reason, int(now * 1e9)),),
     )

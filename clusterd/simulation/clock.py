@@ -20,6 +20,7 @@ class DelayedCall:
 
     def __init__(self, time: float, function: Callable[..., Any], args: Any, kw: Any) -> None:
         self.time = time
+        self.shown_time = time
         self.function = function
         self.args = args
         self.kw = kw
@@ -35,8 +36,8 @@ class DelayedCall:
         return not (self.cancelled or self.called)
 
     def getTime(self) -> float:
-        """When."""
-        return self.time
+        """When, by the clock of whoever asked for it."""
+        return self.shown_time
 
 
 class Clock:
@@ -96,20 +97,24 @@ class Clock:
 class ProcessClock:
     """The clock as one process sees it: once the process is dead, its calls are never made.
 
-    Without this a dead master's timers would go on acting.
+    Without this a dead master's timers would go on acting. ``skew_s``: how much its host's clock is
+    ahead of the others'; durations pass alike everywhere.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, skew_s: Callable[[], float] = lambda: 0.0) -> None:
         self._clock = clock
+        self._skew_s = skew_s
         self.dead = False
 
     def seconds(self) -> float:
-        """Now."""
-        return self._clock.seconds()
+        """Now, as its host sees it."""
+        return self._clock.seconds() + self._skew_s()
 
     def callLater(self, delay: float, callable: Any, *args: Any, **kw: Any) -> DelayedCall:
-        """Call later, if the process still lives then."""
-        return self._clock.callLater(delay, self._living, callable, args, kw)
+        """Call later, if the process still lives then. ``getTime`` is by the host's clock."""
+        call = self._clock.callLater(delay, self._living, callable, args, kw)
+        call.shown_time = call.time + self._skew_s()
+        return call
 
     def _living(self, function: Callable[..., Any], args: Any, kw: Any) -> None:
         if not self.dead:

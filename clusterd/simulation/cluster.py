@@ -104,7 +104,8 @@ class MasterProcess:
     """One life of the master daemon."""
 
     def __init__(self, cluster: SimulatedCluster, trouble: Trouble) -> None:
-        self.clock = ProcessClock(cluster.clock)
+        host = cluster.hosts[cluster.names[0]]
+        self.clock = ProcessClock(cluster.clock, lambda: host.skew_s)
         self.store = MemoryStore(cluster.disk, _Witness(self, cluster, trouble))
         self.begun = False
         self.failures: list[Any] = []

@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 from clusterd.calls.wire import Call, Reply
 from clusterd.calls.wire import Fault as Refusal
 from clusterd.simulation.cluster import SimulatedCluster
+from clusterd.simulation.disk_trouble import Trouble as DiskTrouble
 from clusterd.simulation.scenario import NAME
 from hypervisors.machine_room import Course
 from jobqueue.errors import StoreAway, StoreFull
@@ -37,6 +38,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """None: nothing heals by itself."""
     master_only: bool = False
     """Nothing but the master is touched: the job must end as if nothing had happened."""
+    may_stick: bool = False
+    """It may make an undo fail for good: the operator mends it, and lets stuck jobs unwind."""
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -175,6 +178,45 @@ def _course(end: Literal["fails", "cut", "cut-late", "unreleased"]) -> Act:
     return plan
 
 
+def _cut_way(*, to_node: bool) -> tuple[Act, Act]:
+    """Only one direction between the master and the node; (strike, heal)."""
+
+    def ends(cluster: SimulatedCluster, node: str) -> tuple[str, str]:
+        return (cluster.master_card, node) if to_node else (node, cluster.master_card)
+
+    return (
+        lambda cluster, node: cluster.network.cut_way(*ends(cluster, node)),
+        lambda cluster, node: cluster.network.mend_way(*ends(cluster, node)),
+    )
+
+
+def _answer_late(delay_s: float) -> Act:
+    def strike(cluster: SimulatedCluster, node: str) -> None:
+        cluster.network.slow_down(node, cluster.master_card, delay_s)
+
+    return strike
+
+
+def _skew(skew_s: float) -> Act:
+    def strike(cluster: SimulatedCluster, node: str) -> None:
+        cluster.hosts[node].skew_s = skew_s
+
+    return strike
+
+
+def _disks(trouble: DiskTrouble) -> Act:
+    def strike(cluster: SimulatedCluster, node: str) -> None:
+        cluster.hosts[node].disks.trouble = trouble
+        cluster.hosts[node].disks.told.clear()
+
+    return strike
+
+
+TO_NODE, FROM_NODE = _cut_way(to_node=True), _cut_way(to_node=False)
+LATE_S = 4.0
+"""Less than the silence after which a link is given up, and more than any patience between."""
+
+
 def _nothing(_cluster: SimulatedCluster, _node: str) -> None:
     """The store itself raises."""
 
@@ -191,6 +233,17 @@ KINDS: dict[str, Kind] = {
     "power-lost": Kind(strike=_power_off),
     "cut-master": Kind(strike=_cut_master, heal=_mend_master, lasts_s=40.0),
     "cut-mirror": Kind(strike=_cut_mirror, heal=_mend_mirror, lasts_s=60.0),
+    "cut-to-node": Kind(strike=TO_NODE[0], heal=TO_NODE[1], lasts_s=40.0),
+    "cut-from-node": Kind(strike=FROM_NODE[0], heal=FROM_NODE[1], lasts_s=40.0),
+    "late-answers": Kind(strike=_answer_late(LATE_S), heal=_answer_late(0.0), lasts_s=60.0),
+    "later-answers": Kind(strike=_answer_late(5 * LATE_S), heal=_answer_late(0.0), lasts_s=60.0),
+    "clock-ahead": Kind(strike=_skew(3600.0), heal=_skew(0.0), lasts_s=120.0),
+    "clock-behind": Kind(strike=_skew(-3600.0), heal=_skew(0.0), lasts_s=120.0),
+    "disk-slow": Kind(strike=_disks("slow"), heal=_disks(""), lasts_s=60.0),
+    "disk-stale": Kind(strike=_disks("stale"), heal=_disks(""), lasts_s=30.0),
+    "disk-broken": Kind(strike=_disks("broken"), heal=_disks(""), lasts_s=50.0, may_stick=True),
+    "disk-fails": Kind(strike=_disks("fails"), heal=_disks(""), lasts_s=30.0, may_stick=True),
+    "disk-torn": Kind(strike=_disks("torn"), heal=_disks(""), lasts_s=30.0, may_stick=True),
     "stop-service": Kind(strike=_stop_service, heal=_start_service, lasts_s=40.0),
     "guest-ends": Kind(strike=_guest_ends),
     "guest-crashes": Kind(strike=_guest_crashes),

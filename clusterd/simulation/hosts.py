@@ -27,6 +27,7 @@ from clusterd.node.service import NodeService
 from clusterd.simulation import pretended_allocator
 from clusterd.simulation.attention import AttendedNode, Attention
 from clusterd.simulation.clock import Clock, ProcessClock
+from clusterd.simulation.disk_trouble import Disks, troubled
 from clusterd.simulation.founded import FoundedHost, lodgers, moved_in, shelved, stored
 from clusterd.simulation.network import Network
 from clusterd.verbs.checks import bridges
@@ -166,6 +167,8 @@ class SimulatedHost:
         self.shelf = Shelf(name, POOLS, ground.wire)
         self.keep = MemoryKeep()
         self.scripts = PretendedScripts()
+        self.disks = Disks()
+        self.skew_s = 0.0
         self.service: NodeService | None = None
         self.powered = False
         self.boots = 0
@@ -265,10 +268,10 @@ class SimulatedHost:
     def start_daemon(self) -> None:
         """Start the node daemon again; one that runs is killed first."""
         self.kill_daemon()
-        process = self._process = ProcessClock(self._clock)
+        process = self._process = ProcessClock(self._clock, lambda: self.skew_s)
         service = build_node(
             self._equipment(process),
-            self._backends(),
+            self._backends(process),
             self._drivers(),
             surface=SURFACE,
             rhythm=RHYTHM,
@@ -316,9 +319,10 @@ class SimulatedHost:
     def _living(self, process: ProcessClock) -> Callable[[], bool]:
         return lambda: self.powered and not process.dead
 
-    def _backends(self) -> dict[str, Backend]:
+    def _backends(self, clock: ProcessClock) -> dict[str, Backend]:
         twins: dict[str, Backend] = {
-            str(template): memory_backend(template, self.shelf) for template in TEMPLATES
+            str(template): troubled(memory_backend(template, self.shelf), self.disks, clock)
+            for template in TEMPLATES
         }
         return {**twins, str(Template.DISKLESS): DisklessBackend()}
 

@@ -32,11 +32,14 @@ class Wire:
         self.peer: Wire = self
         self.protocol: Any = None
         self.closed = False
+        self._last = 0.0
 
     def write(self, data: bytes) -> None:
         """Send; lost when the link is cut before it arrives. The dead send nothing."""
         if not self.closed and self.alive():
-            self.network.later(DELAY_S, self._deliver, data)
+            delay_s = self.network.delay_s(self.host, self.peer.host)
+            self._last = max(self._last, self.network.now() + delay_s)  # bytes keep their order
+            self.network.later(self._last - self.network.now(), self._deliver, data)
 
     def writeSequence(self, chunks: list[bytes]) -> None:
         """Send all."""
@@ -80,7 +83,7 @@ class Wire:
 
     def _deliver(self, data: bytes) -> None:
         peer = self.peer
-        if peer.closed or not self.network.joined(self.host, peer.host):
+        if peer.closed or not self.network.passes(self.host, peer.host):
             return
         if not peer.alive():
             # the peer's host is up but the process is gone: its kernel resets the connection
@@ -97,6 +100,8 @@ class Network:
         self._clock = clock
         self._down: set[str] = set()
         self._cut: set[frozenset[str]] = set()
+        self._one_way: set[tuple[str, str]] = set()
+        self._slow: dict[tuple[str, str], float] = {}
         self._ports: dict[str, tuple[Any, Callable[[], bool]]] = {}
 
     def later(self, delay: float, function: Callable[..., Any], *args: Any) -> None:
@@ -134,6 +139,30 @@ class Network:
         """It passes again."""
         self._cut.discard(frozenset((one, two)))
 
+    def cut_way(self, origin: str, target: str) -> None:
+        """Nothing passes from one to the other any more; the other way it does."""
+        self._one_way.add((origin, target))
+
+    def mend_way(self, origin: str, target: str) -> None:
+        """It passes again."""
+        self._one_way.discard((origin, target))
+
+    def slow_down(self, origin: str, target: str, delay_s: float) -> None:
+        """What passes this way takes so much longer; 0: no longer."""
+        self._slow[origin, target] = delay_s
+
+    def delay_s(self, origin: str, target: str) -> float:
+        """How long bytes are on their way."""
+        return DELAY_S + self._slow.get((origin, target), 0.0)
+
+    def now(self) -> float:
+        """The time."""
+        return self._clock.seconds()
+
+    def passes(self, origin: str, target: str) -> bool:
+        """Bytes pass this way."""
+        return (origin, target) not in self._one_way and self.joined(origin, target)
+
     def joined(self, one: str, two: str) -> bool:
         """Bytes pass between the two."""
         if one == two:
@@ -159,7 +188,8 @@ class Endpoint:
     def _try(self, client: Any, answer: Deferred[Any]) -> None:
         if not self._alive() or answer.called:
             return
-        if not self._network.joined(self._origin, self._host):
+        there, back = (self._origin, self._host), (self._host, self._origin)
+        if not (self._network.passes(*there) and self._network.passes(*back)):
             return
         listening = self._network.port(self._host)
         if listening is None:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from twisted.internet.defer import Deferred
 
 from clusterd.model import AdminState
 from clusterd.opcodes.cluster_verify import ClusterVerify
@@ -184,6 +185,7 @@ class Trial:
             else:
                 self._check_status(wanted)
             return
+        self._unwind_stuck()
         self._check_jobs_ended()
         self.invariants.check_quiet()
         if self.misfortune.lost:
@@ -199,6 +201,18 @@ class Trial:
         if status is not wanted.status:
             reason = job.known[-1].result if job is not None else "it is gone"
             self.invariants.note(f"the job is {status} ({reason}), not {wanted.status}")
+
+    def _unwind_stuck(self) -> None:
+        """What the operator does once he has repaired what made an undo fail."""
+        if not any(KINDS[fault.kind].may_stick for fault in self._faults):
+            return
+        scheduler = self.cluster.master.scheduler
+        for job in self.cluster.master.queue.jobs():
+            if job.status is Status.STUCK:
+                Deferred.fromCoroutine(scheduler.unwind(job.id, "the disk is repaired"))
+        self._come_to_rest()
+        self.cluster.clock.run(REST_S)
+        self._come_to_rest()
 
     def _check_jobs_ended(self) -> None:
         if self.misfortune.lost:

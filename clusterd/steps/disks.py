@@ -142,7 +142,8 @@ class DetachVolume(OnVolume, frozen=True, kw_only=True, tag="disk.detach"):
     @property
     def patience(self) -> Patience:
         usual_s = 10.0 if self.optional else 60.0
-        return Patience(for_s=usual_s if self.patience_s is None else self.patience_s)
+        for_s = usual_s if self.patience_s is None else self.patience_s
+        return Patience(for_s=for_s, of_any=self.optional)
 
     async def do(self, context: Any) -> Outcome:
         target = self.target(context.world)
@@ -189,7 +190,8 @@ class CloseVolume(OnVolume, frozen=True, kw_only=True, tag="disk.close"):
 
     @property
     def patience(self) -> Patience:
-        return Patience(for_s=self.patience_s)
+        # left open where its instance does not live, it might be written on two nodes
+        return Patience(for_s=self.patience_s, of_any=self.optional)
 
     async def do(self, context: Any) -> Outcome:
         target = self.target(context.world)
@@ -221,6 +223,10 @@ class UnshareVolume(OnVolume, frozen=True, kw_only=True, tag="disk.unshare"):
     @property
     def tolerated(self) -> bool:
         return self.optional
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(of_any=self.optional)
 
     async def do(self, context: Any) -> Outcome:
         target = self.target(context.world)
