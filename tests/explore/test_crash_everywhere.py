@@ -62,7 +62,7 @@ def test_what_is_no_fault_is_refused(text: str) -> None:
         parse(text)
 
 
-def test_each_kind_of_fault_strikes_in_some_scenario() -> None:
-    for kind, what in KINDS.items():
-        verdict = attempt("migrate", (Fault(kind, 4),))
-        assert verdict.struck, f"{kind} ({what.counts}) did not strike"
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_each_kind_of_fault_strikes_in_some_scenario(kind: str) -> None:
+    verdicts = (attempt("migrate", (Fault(kind, at),)) for at in range(4, 12))
+    assert any(verdict.struck for verdict in verdicts), f"{kind} did not strike"
