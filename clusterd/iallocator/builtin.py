@@ -9,27 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from clusterd.iallocator import moves
 from clusterd.iallocator.answers import Answer, Considered, Verdict
 from clusterd.iallocator.requests import (
     Allocate,
     AllocateSecondary,
+    ChangeGroup,
     MultiAllocate,
     NewInstance,
+    NodeEvacuate,
+    Relocate,
     Request,
 )
 from clusterd.names import DEFAULT_IALLOCATOR
-from clusterd.placement import allocate, mirror, model, options
+from clusterd.placement import allocate, evacuate, mirror, model, options
 from clusterd.placement.facts import TEMPLATES, ClusterFacts
-from clusterd.placement.results import Allocation, NodeVerdict
-from jobqueue.errors import Refused
+from clusterd.placement.results import Allocation, Evacuation, NodeVerdict
 
 
 def answer(facts: ClusterFacts, request: Request) -> Answer:
     """Compute; raises Refused for what cannot be understood."""
-    serve = _ANSWERS.get(type(request))
-    if serve is None:
-        raise Refused("The built-in allocator does not move instances yet; name another one")
-    return serve(model.build(facts), request)
+    return _ANSWERS[type(request)](model.build(facts), request)
 
 
 def wanted(instance: NewInstance) -> options.Request:
@@ -80,6 +80,21 @@ def _multi_allocate(cluster: model.Cluster, request: MultiAllocate) -> Answer:
     )
 
 
+def _relocate(cluster: model.Cluster, request: Relocate) -> Answer:
+    found = evacuate.relocate(
+        cluster, request.name, request.relocate_from, _options(cluster, request)
+    )
+    old = cluster.facts.instances[cluster.instance(request.name)]
+    nodes = tuple(
+        node
+        for _name, _group, placed in found.placed
+        for node in placed
+        if node not in (old.primary, old.secondary)
+    )
+    why = "; ".join(text for _name, text in found.failed)
+    return Answer(nodes=nodes, info=why or "success", considered=_all_considered(found, request))
+
+
 def _secondary(cluster: model.Cluster, request: AllocateSecondary) -> Answer:
     found = mirror.allocate_secondary(cluster, request.name, _options(cluster, request))
     old = cluster.facts.instances[cluster.instance(request.name)]
@@ -90,10 +105,39 @@ def _secondary(cluster: model.Cluster, request: AllocateSecondary) -> Answer:
     )
 
 
+def _evacuate(cluster: model.Cluster, request: NodeEvacuate) -> Answer:
+    soft = request.ignore_soft_errors
+    chosen = _options(cluster, request, soft=soft)
+    found = evacuate.evacuate(cluster, request.instances, request.mode, chosen)
+    return _moved(cluster, found, request)
+
+
+def _change_group(cluster: model.Cluster, request: ChangeGroup) -> Answer:
+    chosen = _options(cluster, request)
+    found = evacuate.change_group(cluster, request.instances, request.target_groups, chosen)
+    return _moved(cluster, found, request)
+
+
+def _moved(cluster: model.Cluster, found: Evacuation, request: Request) -> Answer:
+    names = {group.uuid: group.name for group in cluster.facts.groups}
+    placed = tuple((name, names.get(group, group), nodes) for name, group, nodes in found.placed)
+    return Answer(
+        moved=placed,
+        failed=found.failed,
+        jobs=moves.jobs(found),
+        info=f"{len(found.failed)} instances failed to move and {len(placed)} were moved "
+        f"successfully",
+        considered=_all_considered(found, request),
+    )
+
+
 _ANSWERS: dict[Any, Callable[[model.Cluster, Any], Answer]] = {
     Allocate: _allocate,
     MultiAllocate: _multi_allocate,
     AllocateSecondary: _secondary,
+    Relocate: _relocate,
+    NodeEvacuate: _evacuate,
+    ChangeGroup: _change_group,
 }
 
 
@@ -104,6 +148,21 @@ def _considered(found: Allocation, excluded: dict[str, str]) -> Considered:
         chosen=found.nodes,
         info=found.info,
         nodes=tuple(verdict(one) for one in found.verdicts if one.node not in excluded),
+    )
+
+
+def _all_considered(found: Evacuation, request: Request) -> tuple[Considered, ...]:
+    placed = {name: nodes for name, _group, nodes in found.placed}
+    failed = dict(found.failed)
+    return tuple(
+        Considered(
+            instance=name,
+            allocator=DEFAULT_IALLOCATOR,
+            chosen=placed.get(name, ()),
+            info=failed.get(name, ""),
+            nodes=tuple(verdict(one) for one in nodes if one.node not in request.excluded),
+        )
+        for name, nodes in found.verdicts.items()
     )
 
 

@@ -104,6 +104,29 @@ def test_hail_allocates_the_same(tmp_path: Path) -> None:
                 assert placed == []
 
 
+@pytest.mark.parametrize("mode", ["primary-only", "secondary-only", "all"])
+def test_hail_evacuates_the_same(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "request.json"
+    facts = htools_data.cluster(8, 40, 4)
+    leaving = [
+        one.name
+        for one in facts.instances
+        if (one.primary == "node001" and mode != "secondary-only")
+        or (one.secondary == "node001" and mode != "primary-only")
+    ]
+    asked = {"type": "node-evacuate", "evac_mode": mode, "instances": leaving}
+    path.write_text(json.dumps(htools_data.request(facts, asked)), "utf-8")
+    mine, real = answered(ours("hail", str(path))), answered(theirs("hail", str(path)))
+    assert mine["success"] is real["success"] is True
+    assert [name for name, *_rest in mine["result"][0]] == [
+        name for name, *_rest in real["result"][0]
+    ]
+    assert mine["result"][1] == real["result"][1]
+    assert {op["OP_ID"] for job in mine["result"][2] for op in job} == {
+        op["OP_ID"] for job in real["result"][2] for op in job
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [("", "cannot be read"), ("{}", "version"), ('{"version":3}', "nodegroups")],

@@ -9,6 +9,7 @@ import msgspec
 
 from clusterd.opcodes.instance_change_group import InstanceChangeGroup
 from clusterd.opcodes.instance_create import InstanceCreate
+from clusterd.opcodes.instance_migrate import InstanceMigrate
 from clusterd.opcodes.instance_multi_alloc import InstanceMultiAlloc
 from clusterd.opcodes.node_evacuate import NodeEvacuate
 from clusterd.opcodes.node_set_params import NodeSetParams
@@ -216,3 +217,27 @@ def test_two_at_once_do_not_get_the_same_memory(tmp_path: Path) -> None:
     nodes = [job.known[0].result[0] for job in jobs if job is not None]
     assert len(set(nodes)) == 2
     assert all(job is not None and job.status is Status.SUCCESS for job in jobs)
+
+
+def test_a_node_is_emptied_by_the_built_in_allocator(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    operator.does(create("drbd"))
+    job = operator.does(NodeEvacuate(node_name="node2", mode="secondary-only"))
+    assert job.status is Status.SUCCESS
+    (considered,) = job.known[0].verdicts
+    assert considered["chosen"] == ("node1", "node3")
+    found = operator.cluster.instance("web1")
+    assert found is not None
+    assert (found.primary_node, found.secondary_node) == ("node-node1", "node-node3")
+    both = operator.does(NodeEvacuate(node_name="node1", mode="all"))
+    assert both.status is Status.ERROR
+    assert "Unable to evacuate instances web1" in reason(both)
+
+
+def test_shared_storage_fails_over_to_where_it_fits(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    operator.does(create("sharedfile"))
+    operator.does(NodeSetParams(node_name="node2", drained=True, auto_promote=True))
+    job = operator.does(InstanceMigrate(instance_name="web1"))
+    assert job.status is Status.SUCCESS
+    assert operator.cluster.runs_on("web1") == ("node3",)
