@@ -45,7 +45,10 @@ class _Cluster:
 
     def do(self, body: dict[str, Any]) -> None:
         """See the protocol."""
-        jobs.run(self._call, body)
+        try:
+            jobs.run(self._call, body)
+        except jobs.JobFailed as error:
+            raise moving.MoveFailed(f"{body['OP_ID']} failed: {error}") from None
 
     def _info(self) -> dict[str, Any]:
         return dict(self._call.session.door.call("QueryClusterInfo"))

@@ -160,8 +160,7 @@ def _switch(begun: Begun, tools: Tools) -> None:
     said = ended.last_words.removeprefix(f"{MASTER} cannot start: ")
     tools.told(said)
     if tools.settings().store.engine != begun.to:
-        services.start(MASTER)
-        raise MoveFailed(f"the store was not moved, the master goes on from the old one: {said}")
+        raise MoveFailed(f"{said}; the master goes on from the old store")
 
 
 def _end(begun: Begun, tools: Tools) -> None:
