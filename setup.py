@@ -12,6 +12,7 @@ GNT_COMMANDS = (
     "debug",
     "filter",
     "group",
+    "image",
     "instance",
     "job",
     "network",

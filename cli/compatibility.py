@@ -12,7 +12,7 @@ from cli import readers
 from cli.command import Option
 from cli.disk_rows import DISKS
 from cli.instance_rows import INSTANCES
-from cli.notation import boolean, integer
+from cli.notation import boolean, integer, split
 from cli.placement_rows import MOVES
 from cli.rows import BACKEND, DISK_STATE, FORCE, HV_STATE, NODE_PARAMS, POLICY, not_, row, sets
 from cli.spelling import Spelling
@@ -95,6 +95,31 @@ NODES = (
             NODE_PARAMS, HV_STATE, DISK_STATE,
         ),
     ),
+)  # fmt: skip
+
+IMAGES = (
+    Spelling(
+        tool="image", name="add", opcode="image_add", shown="<image>",
+        options=(
+            row("disk_template", "-t", "--disk-template", metavar="TEMPLATE"),
+            row("path", "--file", metavar="PATH"),
+            row("nodes", "-n", "--nodes", reads=split, metavar="NODE,...", completes="node"),
+            row("pool", "--pool", metavar="POOL"),
+            row("diskparams", "-D", "--disk-parameters", reads=readers.params,
+                metavar="KEY=VALUE,..."),
+            row("properties", "--properties", reads=readers.texts, metavar="KEY=TEXT,..."),
+        ),
+    ),
+    Spelling(
+        tool="image", name="modify", opcode="image_set_params", shown="<image>",
+        reports_nothing_given=True,
+        options=(
+            row("new_name", "--new-name", metavar="IMAGE"),
+            row("properties", "--properties", reads=readers.texts_or_null,
+                metavar="KEY=TEXT,..."),
+        ),
+    ),
+    Spelling(tool="image", name="remove", opcode="image_remove", shown="<image>"),
 )  # fmt: skip
 
 CLUSTER_OPTIONS = (
@@ -209,5 +234,6 @@ DEBUG = (
 )  # fmt: skip
 
 SPELLINGS: tuple[Spelling, ...] = (
-    *(*INSTANCES, *DISKS, *NODES, *CLUSTER, *DISK_CARE, *STORAGE, *DEBUG, *MOVES),
+    *(*INSTANCES, *DISKS, *NODES, *CLUSTER, *IMAGES),
+    *(*DISK_CARE, *STORAGE, *DEBUG, *MOVES),
 )

@@ -41,6 +41,8 @@ def create(body: dict[str, Any]) -> dict[str, Any]:
         if disks is not None or single is not None:
             raise WrongInput("Diskless instance but disk information passed")
         body["disks"] = []
+    elif disks is None and single is None and body.get("image"):
+        body["disks"] = [{}]
     else:
         if disks is not None and single is not None:
             raise WrongInput("Please use either the '--disk' or '-s' option")
@@ -60,7 +62,7 @@ def create(body: dict[str, Any]) -> dict[str, Any]:
         body["nics"] = [] if no_nics else [{}]
     if body.get("no_install"):
         body["start"] = False
-    elif not body.get("os_type"):
+    elif not body.get("os_type") and not body.get("image"):
         raise WrongInput("No guest OS or OS image specified")
     if not body.get("pnode") and not body.get("iallocator") and "snode" in body:
         raise WrongInput("A secondary node needs a primary node")
@@ -123,6 +125,7 @@ INSTANCES = (
             TAGS,
             not_("start", "--no-start", words="Do not start it"),
             row("os_type", "-o", "--os-type", metavar="OS", completes="os"),
+            row("image", "--image", metavar="IMAGE", completes="image"),
             row("no_install", "--no-install", flag=True),
             COMMUNICATION,
         ),

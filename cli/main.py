@@ -1,4 +1,4 @@
-"""The entry points of the eleven ``gnt-*`` commands.
+"""The entry points of the twelve ``gnt-*`` commands.
 
 Decided here: what the first word means, and how every failure ends: a text on standard error and
 an exit code, never a traceback for what an operator can cause.
@@ -43,6 +43,11 @@ def run(tool: str, words: Sequence[str], session: Session) -> int:
         command = None if first.startswith("-") or not first else catalogue.find(tool, first)
         if command is not None:
             return _run_command(tool, command, words[1:], session)
+        # snapshot add: the same as snapshot-add
+        second = words[1] if len(words) > 1 else ""
+        command = catalogue.find(tool, f"{first}-{second}") if first and second else None
+        if command is not None:
+            return _run_command(tool, command, words[2:], session)
         session.out(overview(tool))
         return Exit.SUCCESS if first in ("--help", "-h") else Exit.FAILURE
     except (CommandError, ClusterError, JobQueueError) as error:
@@ -171,6 +176,7 @@ instance = _entry("instance")
 job = _entry("job")
 os = _entry("os")
 group = _entry("group")
+image = _entry("image")
 network = _entry("network")
 backup = _entry("backup")
 storage = _entry("storage")

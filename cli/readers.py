@@ -45,6 +45,16 @@ def params(text: str) -> dict[str, Any]:
     return typed(pairs(text), {})
 
 
+def texts(text: str) -> dict[str, Any]:
+    """``k=text,...``, each as it stands."""
+    return {key: str(value) for key, value in pairs(text).items()}
+
+
+def texts_or_null(text: str) -> dict[str, Any]:
+    """The same; an empty text is null."""
+    return {key: value or None for key, value in texts(text).items()}
+
+
 def nested_params(texts: Sequence[str]) -> dict[str, Any]:
     """Repeated ``NAME:k=v,...``."""
     found: dict[str, Any] = {}

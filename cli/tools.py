@@ -1,4 +1,4 @@
-"""The eleven tools, and what each is about in a few words."""
+"""The twelve tools, and what each is about in a few words."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ TOOLS = {
     "debug": "locks, and jobs for tests",
     "filter": "filters of the job queue",
     "group": "node groups",
+    "image": "images that instances begin as",
     "instance": "virtual machines",
     "job": "jobs and their queue",
     "network": "networks of instances",

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from clusterd.model import ANY, KINDS, Cluster, Group, Instance, Network, Node, Stored
+from clusterd.model import ANY, KINDS, Cluster, Group, Image, Instance, Network, Node, Stored
 from jobqueue.errors import Refused
 from jobqueue.store.interface import ABSENT, Change, Store, Transaction
 
@@ -84,6 +84,23 @@ class Configuration:
     def networks(self) -> Iterator[Network]:
         """All networks by name."""
         return self._sorted("network", Network)
+
+    def images(self, *, unfinished: bool = False) -> Iterator[Image]:
+        """All images by name; those still being made only if asked for."""
+        for image in self._sorted("image", Image):
+            if unfinished or image.made_by is None:
+                yield image
+
+    def image(self, name: str) -> Image:
+        """A finished image by name or uuid; raises Refused."""
+        found = self._find("image", name, Image, "Image")
+        if found.made_by is not None:
+            raise Refused(f"Image '{found.name}' is still being made", "wrong_state")
+        return found
+
+    def find_image(self, name: str) -> Image | None:
+        """An image by exact name or uuid, finished or not, or None."""
+        return self._get("image", name, Image)
 
     def instances(self, *, unfinished: bool = False) -> Iterator[Instance]:
         """All instances by name; those still being made only if asked for."""

@@ -139,6 +139,18 @@ class DrbdPair(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     on both."""
 
 
+class DiskOrigin(msgspec.Struct, frozen=True, kw_only=True):
+    """The snapshot that a disk is a copy on write of, by its on-node names."""
+
+    image: str | None = None
+    """uuid of the image; None: a snapshot of an instance."""
+    pool: str
+    name: str
+    snapshot: str
+    size_mib: int
+    label: str = ""
+
+
 class Disk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A disk of an instance."""
 
@@ -157,8 +169,23 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str | None = None
     drbd: DrbdPair | None = None
     params: Params = {}
+    origin: DiskOrigin | None = None
     synced: bool = False
     """True once the mirror was complete for the first time."""
+
+
+class InstanceSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The contents that all disks of an instance had at one moment."""
+
+    uuid: str
+    name: str
+    ctime: float
+    disks: tuple[str, ...]
+    """uuids of the disks."""
+    frozen: bool = False
+    """The guest's file systems were frozen at that moment."""
+    made_by: int | None = None
+    """The job that is still making it."""
 
 
 class AdminState(enum.StrEnum):
@@ -187,6 +214,8 @@ class Instance(Stored, frozen=True, kw_only=True, omit_defaults=True):
     beparams: Params = {}
     osparams: dict[str, str] = {}
     network_port: int | None = None
+    snapshots: tuple[InstanceSnapshot, ...] = ()
+    """Oldest first."""
     made_by: int | None = None
     """The job that is still making it; hidden from queries until that job commits it."""
     drafted: tuple[Disk, ...] = ()
@@ -209,7 +238,29 @@ class Network(Stored, frozen=True, kw_only=True, omit_defaults=True):
     mac_prefix: str | None = None
 
 
-ANY = Cluster | Group | Node | Instance | Network
+class Image(Stored, frozen=True, kw_only=True, omit_defaults=True):
+    """What instances can begin as: a protected snapshot of a volume of its own."""
+
+    template: str
+    pool: str
+    size_mib: int = 0
+    """Zero until it was measured."""
+    format: str = ""
+    """What it was made from: raw or qcow2."""
+    checksum: str = ""
+    """``sha256:...`` of the file that it was made from."""
+    source: str = ""
+    """The file, and its node."""
+    nodes: tuple[str, ...] = ()
+    """uuids of the nodes that hold a copy each; empty where all nodes of a group reach it."""
+    params: Params = {}
+    properties: dict[str, str] = {}
+    """For people and programs; clusterd reads none."""
+    made_by: int | None = None
+    """The job that is still making it; hidden until then."""
+
+
+ANY = Cluster | Group | Node | Instance | Network | Image
 
 KINDS: dict[str, type[Any]] = {
     "cluster": Cluster,
@@ -217,4 +268,5 @@ KINDS: dict[str, type[Any]] = {
     "node": Node,
     "instance": Instance,
     "network": Network,
+    "image": Image,
 }

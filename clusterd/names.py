@@ -67,3 +67,6 @@ CANDIDATE_POOL_SIZE = 10
 DEFAULT_SHUTDOWN_TIMEOUT_S = 120
 MAC_PREFIX = "aa:00:00"
 DEFAULT_GROUP = "default"
+
+IMAGE_SNAPSHOT = "image"
+"""The snapshot of an image's volume that disks are clones of."""

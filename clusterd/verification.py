@@ -167,6 +167,7 @@ def definitions_agree(view: View, nodes: list[Node], _answers: Answers) -> Itera
 def orphan_volumes(view: View, nodes: list[Node], _answers: Answers) -> Iterator[Finding]:
     """Storage with a shape of ours that nobody owns; what is shared is seen on each node."""
     everywhere = _labels(view.configuration.instances(unfinished=True))
+    images = {image.uuid for image in view.configuration.images(unfinished=True)}
     for node in nodes:
         observation = view.sight(node).observation
         if node.offline or observation is None:
@@ -178,7 +179,7 @@ def orphan_volumes(view: View, nodes: list[Node], _answers: Answers) -> Iterator
         }
         for stored in observation.stored:
             reserved = stored.name in view.configuration.cluster.reserved_lvs
-            known = everywhere if is_shared(str(stored.template)) else labels
+            known = (everywhere if is_shared(str(stored.template)) else labels) | images
             if stored.name.split(".", maxsplit=1)[0] not in known and not reserved:
                 text = f"volume {stored.pool}/{stored.name} is unknown"
                 yield Finding("ENODEORPHANLV", "node", node.name, text)

@@ -13,10 +13,11 @@ from functools import cache
 
 import msgspec
 
-from clusterd.model import Disk, Instance, Node, Params
+from clusterd.configuration import Configuration
+from clusterd.model import Disk, Image, Instance, Node, Params
 from clusterd.view import View
 from storage.plugin import Mirrored, Plugin, built_in
-from storage.volume import Mirror, Template, Volume
+from storage.volume import Mirror, Origin, Template, Volume
 
 _NAMES = {
     "plain": "{label}.disk{index}",
@@ -50,6 +51,12 @@ def has_any_pool(template: str) -> bool:
     """True for templates whose pools a node need not know beforehand."""
     plugin = _plugins().get(template)
     return plugin is not None and plugin.any_pool
+
+
+def keeps_snapshots(template: str, params: Params) -> bool:
+    """True if volumes of the template with these parameters have snapshots and clones."""
+    plugin = _plugins().get(template)
+    return plugin is not None and plugin.snapshots(params)
 
 
 def disk_parameters(template: str) -> frozenset[str]:
@@ -134,7 +141,62 @@ def volume_on(view: View, instance: Instance, disk: Disk, node: Node) -> Volume:
         index=index,
         access=disk.mode,
         mirror=_mirror(view, disk, node, index),
+        origin=_origin(disk),
         params=params,
+    )
+
+
+def image_volume(view: View, image: Image, node: Node) -> Volume:
+    """An image as ``node`` holds or reaches it."""
+    return Volume(
+        template=Template(image.template),
+        uuid=image.uuid,
+        pool=image.pool,
+        name=image_name(image.uuid),
+        size_mib=image.size_mib,
+        owner=image.uuid,
+        label=image.name,
+        params={**view.diskparams(image.template, node.group), **image.params},
+    )
+
+
+def image_children(configuration: Configuration, image: Image) -> list[str]:
+    """Names of the instances whose disks read from the image, in order."""
+    return [
+        instance.name
+        for instance in configuration.instances(unfinished=True)
+        if any(disk.origin and disk.origin.image == image.uuid for disk in instance.disks)
+    ]
+
+
+def snapshot_children(view: View, instance: Instance, snapshot: str) -> list[str]:
+    """Names of the instances whose disks read from an instance's snapshot, in order."""
+    node = view.primary(instance)
+    volumes = [volume_on(view, instance, disk, node) for disk in instance.disks]
+    wanted = {(volume.pool, volume.name, snapshot) for volume in volumes}
+    return [
+        found.name
+        for found in view.configuration.instances(unfinished=True)
+        for disk in found.disks
+        if disk.origin and (disk.origin.pool, disk.origin.name, disk.origin.snapshot) in wanted
+    ]
+
+
+def image_name(uuid: str) -> str:
+    """The on-node name of an image."""
+    return f"{uuid}.image"
+
+
+def _origin(disk: Disk) -> Origin | None:
+    found = disk.origin
+    if found is None:
+        return None
+    return Origin(
+        pool=found.pool,
+        name=found.name,
+        snapshot=found.snapshot,
+        size_mib=found.size_mib,
+        label=found.label,
     )
 
 

@@ -6,7 +6,7 @@ master runs it, and a direct one on the node itself; both are the plugin's own i
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -96,6 +96,16 @@ class Outfit(Protocol):
         """It is no member. None already: success. Raises NotReady while that is not possible."""
 
 
+class ImageFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node found of an image file."""
+
+    size_mib: int
+    """Of what a guest would see, rounded up."""
+    format: Literal["raw", "qcow2"]
+    checksum: str
+    """``sha256:...`` of the file."""
+
+
 class World(Protocol):
     """What a step is handed: one attempt's view of everything outside."""
 
@@ -151,6 +161,9 @@ class NodeWorld(Protocol):
 
     async def run_os(self, run: OsRun) -> None:
         """Run an OS script to its end; raises CallFailed ``os_failed`` with its last lines."""
+
+    async def inspect_image(self, path: str) -> ImageFile:
+        """Measure an image file; CallFailed where it is none, or refers to other files."""
 
     async def link_disks(self, instance: str, paths: tuple[str, ...]) -> tuple[str, ...]:
         """Symbolic links ``<run>/instance-disks/<instance>:<n>`` to ``paths``, where those are not

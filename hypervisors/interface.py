@@ -65,6 +65,15 @@ class Driver(abc.ABC):
         go of a device and has not: asking again is the way to wait.
         """
 
+    @abc.abstractmethod
+    async def freeze(self, name: str) -> bool:
+        """True if the guest's agent has frozen its file systems: nothing is written until ``thaw``.
+        Frozen already: True. False when there is no agent that answers, or no guest."""
+
+    @abc.abstractmethod
+    async def thaw(self, name: str) -> None:
+        """No file system of the guest is frozen. None was, no agent, or no guest: success."""
+
     # -- live migration; the caller has made the disks writable on both sides ----------------------
 
     @abc.abstractmethod

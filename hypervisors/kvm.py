@@ -80,6 +80,12 @@ class KvmDriver(Driver):
     async def reshape(self, guest: Guest) -> None:
         await self._link.use(partial(self._reshape_now, guest), subject=guest.name)
 
+    async def freeze(self, name: str) -> bool:
+        return await self._link.use(partial(guests.freeze, name), subject=name)
+
+    async def thaw(self, name: str) -> None:
+        await self._link.use(partial(guests.thaw, name), subject=name)
+
     # -- live migration --------------------------------------------------------------------------
 
     async def accept(self, guest: Guest) -> str:

@@ -19,6 +19,8 @@ from hypervisors.errors import GuestMissing, MigrationRunning, StillRunning
 from hypervisors.guest import GuestState, GuestStatus
 
 KIB_PER_MIB = 1024
+AGENT_TIMEOUT_S = 10
+"""A guest's agent that takes longer does not answer."""
 NS_PER_S = 1_000_000_000
 
 _STATES = {
@@ -158,6 +160,45 @@ def restart(name: str, hard: bool, library: Any, connection: Any) -> None:
         domain.reset(0)
     else:
         domain.reboot(library.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
+
+
+def freeze(name: str, library: Any, connection: Any) -> bool:
+    """True if the guest's agent has frozen its file systems."""
+    domain = find(library, connection, name)
+    if domain is None or not domain.isActive():
+        return False
+    try:
+        domain.agentSetResponseTimeout(AGENT_TIMEOUT_S)
+        domain.fsFreeze()
+    except library.libvirtError as error:
+        if error.get_error_code() in _no_agent(library):
+            return False
+        # the agent refuses all but thawing while they are frozen
+        if "frozen" in str(error.get_error_message()):
+            return True
+        raise
+    return True
+
+
+def thaw(name: str, library: Any, connection: Any) -> None:
+    """No file system of the guest is frozen; no agent: none was."""
+    domain = find(library, connection, name)
+    if domain is None or not domain.isActive():
+        return
+    try:
+        domain.fsThaw()
+    except library.libvirtError as error:
+        if error.get_error_code() not in _no_agent(library):
+            raise
+
+
+def _no_agent(library: Any) -> tuple[int, ...]:
+    return (
+        library.VIR_ERR_AGENT_UNRESPONSIVE,
+        library.VIR_ERR_ARGUMENT_UNSUPPORTED,
+        library.VIR_ERR_OPERATION_INVALID,
+        library.VIR_ERR_NO_DOMAIN,
+    )
 
 
 def keep_arrived(name: str, library: Any, connection: Any) -> None:

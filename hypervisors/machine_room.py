@@ -46,6 +46,8 @@ class Resident:
         self.presence = presence
         self.boots = 1
         self.asked_to_stop = 0
+        self.frozen = False
+        """Its agent holds the file systems still."""
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +124,17 @@ class MachineRoom:
                 if resident.presence is Presence.RUNNING:
                     found.setdefault(guest, []).append(name)
         return {guest: tuple(nodes) for guest, nodes in sorted(found.items())}
+
+    def frozen(self) -> tuple[str, ...]:
+        """Guests whose file systems are held still, sorted."""
+        return tuple(
+            sorted(
+                guest
+                for machine in self._machines.values()
+                for guest, resident in machine.residents.items()
+                if resident.frozen
+            )
+        )
 
     def doubled(self) -> bool:
         """Some guest's processors run on two nodes; quicker than looking at them all."""

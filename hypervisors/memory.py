@@ -110,6 +110,19 @@ class MemoryDriver(Driver):
             raise StillAttached(f"guest {guest.name} holds its disks", subject=guest.name)
         found.guest = msgspec.structs.replace(found.guest, disks=guest.disks, nics=guest.nics)
 
+    async def freeze(self, name: str) -> bool:
+        machine = self._machine()
+        found = machine.residents.get(name)
+        if found is None or found.presence is not Presence.RUNNING:
+            return False
+        found.frozen = name not in machine.deaf
+        return found.frozen
+
+    async def thaw(self, name: str) -> None:
+        found = self._machine().residents.get(name)
+        if found is not None:
+            found.frozen = False
+
     # -- live migration --------------------------------------------------------------------------
 
     async def accept(self, guest: Guest) -> str:

@@ -16,6 +16,7 @@ class Level(enum.IntEnum):
     NODE = 3
     NODE_RES = 4
     NETWORK = 5
+    IMAGE = 6
 
     @property
     def label(self) -> str:

@@ -34,6 +34,12 @@ name network gateway network6 gateway6 mac_prefix free_count reserved_count map 
 external_reservations ctime mtime uuid serial_no tags
 """
 )
+IMAGE_FIELDS = _words(
+    """
+name disk_template pool size format checksum source nodes properties instances ctime mtime uuid
+serial_no tags
+"""
+)
 JOB_BULK_FIELDS = _words("id ops status summary opstatus received_ts start_ts end_ts")
 JOB_FIELDS = [*JOB_BULK_FIELDS, "oplog", "opresult"]
 FILTER_FIELDS = _words("watermark priority predicates action reason_trail uuid")

@@ -164,14 +164,14 @@ def translated(error: Any, subject: str) -> StorageError:
     return kind(f"{subject}: {meaning} ({error})", subject=subject)
 
 
-def command(link: Any, **words: str) -> bytes:
+def command(link: Any, **words: str | float) -> bytes:
     """Ask the monitors. Raises StorageDown, BadParameter, StorageError."""
     rados, _ = libraries()
     asked = msgspec.json.encode({**words, "format": "json"}).decode()
     code, answer, said = link.mon_command(asked, b"", timeout=MON_TIMEOUT_S)
     if code:
-        failed = rados.OSError(f"{words.get('prefix')}: {said}", errno=abs(code))
-        raise translated(failed, words.get("prefix", ""))
+        asked_for = str(words["prefix"])
+        raise translated(rados.OSError(f"{asked_for}: {said}", errno=abs(code)), asked_for)
     return bytes(answer)
 
 

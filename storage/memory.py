@@ -12,7 +12,7 @@ from storage.errors import SecondPrimary, VolumeBusy
 from storage.interface import Backend, Commands, Threads
 from storage.memory_mirror import MirrorTwin
 from storage.memory_volumes import MemoryBackend
-from storage.plugin import Plugin, StorageSettings
+from storage.plugin import Plugin, StorageSettings, always_snapshots
 from storage.shelf import Shelf, key_of
 from storage.volume import NetworkSource, Template, Volume, VolumeStatus
 
@@ -100,4 +100,4 @@ def _make(commands: Commands, threads: Threads, settings: StorageSettings) -> Ba
     return MemoryBackend(Shelf("here", {POOL: POOL_MIB}))
 
 
-PLUGINS = (Plugin(template=Template.MEMORY, make=_make),)
+PLUGINS = (Plugin(template=Template.MEMORY, make=_make, snapshots=always_snapshots),)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-import msgspec
-
 from storage.errors import (
     HasChildren,
     NoSpace,
@@ -153,11 +151,11 @@ class MemoryBackend(Unmirrored):
     async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> None:
         """See ``Backend``. A file has its path as contents, a device its volume's."""
         piece = self._piece(volume)
-        self._attachment(volume)
+        attachment = self._attachment(volume)
         size_mib, content = self._shelf.found_at(path)
         if size_mib > piece.size_mib:
             raise NoSpace(f"{path} is larger than {volume.name}", subject=volume.name)
-        piece.copy = msgspec.structs.replace(piece.copy, content=content)
+        self._shelf.write(attachment.path, content)
 
     async def look(self, volume: Volume) -> VolumeStatus:
         """See ``Backend``."""

@@ -52,6 +52,16 @@ class NoParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The backend takes no disk parameters."""
 
 
+def no_snapshots(_parameters: Mapping[str, object]) -> bool:
+    """For backends that keep none."""
+    return False
+
+
+def always_snapshots(_parameters: Mapping[str, object]) -> bool:
+    """For backends that keep them whatever the parameters."""
+    return True
+
+
 Make = Callable[[Commands, Threads, StorageSettings], Backend]
 
 
@@ -67,6 +77,8 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
     """What a disk takes beside its own size on each node that holds it."""
     uses_volume_groups: bool = False
     uses_directories: bool = False
+    snapshots: Callable[[Mapping[str, object]], bool] = no_snapshots
+    """(disk parameters) -> whether volumes have snapshots that others can be clones of."""
     any_pool: bool = False
     """Volumes may lie in pools that a node does not tell the room of."""
 

@@ -21,7 +21,13 @@ from storage.commands import command_failed
 from storage.copying import Target, copy_image
 from storage.errors import PoolMissing, StorageError, VolumeBusy, VolumeMissing
 from storage.interface import Backend, Commands, Threads
-from storage.plugin import Mirrored, Plugin, StorageSettings, checked_parameters
+from storage.plugin import (
+    Mirrored,
+    Plugin,
+    StorageSettings,
+    always_snapshots,
+    checked_parameters,
+)
 from storage.unmirrored import Unmirrored
 from storage.volume import Capacity, NetworkSource, Stored, Template, Volume, VolumeStatus
 
@@ -326,6 +332,7 @@ PLUGINS = (
         make=_make,
         parameters=RbdParameters,
         mirrored=Mirrored.EXTERNAL,
+        snapshots=always_snapshots,
         any_pool=True,
     ),
 )

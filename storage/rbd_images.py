@@ -275,8 +275,8 @@ def take_over(link: Any, io: Any, volume: Volume, *, force: bool) -> None:
             subject=volume.name,
         )
     for address in others:
-        expire = str(BLOCKLIST_S)
-        command(link, prefix="osd blocklist", blocklistop="add", addr=address, expire=expire)
+        asked = {"blocklistop": "add", "addr": address}
+        command(link, prefix="osd blocklist", **asked, expire=BLOCKLIST_S)
     _, rbd = libraries()
     with image_of(io, volume.name) as image:
         for client, cookie, address in held:

@@ -156,8 +156,9 @@ class Shelf:
         self._check_whole(attachment, piece)
         return piece.copy.content
 
-    def write(self, path: str) -> str:
-        """A guest writes once; answers the name of the write. Raises when it must not."""
+    def write(self, path: str, content: str = "") -> str:
+        """Somebody writes once; answers the name of the write, or ``content`` where all of it is
+        written. Raises when it must not be."""
         key, attachment = self._at(path)
         if attachment.mirror is not None and not attachment.primary:
             raise NotUpToDate(f"{path} on {self.node} is not open for writing", subject=path)
@@ -165,7 +166,7 @@ class Shelf:
             raise NotUpToDate(f"{path} on {self.node} was shut out", subject=path)
         self.wire.settle()
         self.writes += 1
-        stamp = f"{self.node}#{self.writes}"
+        stamp = content or f"{self.node}#{self.writes}"
         piece = self.pieces(key[0])[key]
         self._check_whole(attachment, piece)
         if attachment.mirror is not None and not attachment.connected:

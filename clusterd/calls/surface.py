@@ -20,7 +20,7 @@ import msgspec
 
 from clusterd import verbs
 from clusterd.errors import ClusterError
-from clusterd.verbs.declare import CHANGE_DEADLINE_S, READ_DEADLINE_S, Declared
+from clusterd.verbs.declare import CHANGE_DEADLINE_S, DAY_S, READ_DEADLINE_S, Declared
 from hypervisors.interface import Driver
 from storage.interface import Backend
 
@@ -32,6 +32,12 @@ READS: dict[str, frozenset[str]] = {
     "hypervisor": frozenset({"migration", "look", "list", "hardware", "validate", "console"}),
 }
 """Verbs that change nothing: they run beside others, and their answers are not remembered."""
+
+LONG: dict[str, frozenset[str]] = {
+    "storage": frozenset({"fill", "flatten", "revert"}),
+    "hypervisor": frozenset(),
+}
+"""Verbs that copy as much as there is."""
 
 SUBJECTS: dict[str, tuple[str, str]] = {
     "volume": ("volume", "uuid"),
@@ -180,10 +186,16 @@ def _plugin_verbs(family: str, interface: type[abc.ABC]) -> Iterator[tuple[str, 
                     reads=reads,
                     subject=kind,
                     named_by=path,
-                    deadline_s=READ_DEADLINE_S if reads else CHANGE_DEADLINE_S,
+                    deadline_s=_plugin_deadline_s(family, name),
                 ),
             ),
         )
+
+
+def _plugin_deadline_s(family: str, name: str) -> float:
+    if name in LONG[family]:
+        return DAY_S
+    return READ_DEADLINE_S if name in READS[family] else CHANGE_DEADLINE_S
 
 
 def _plugin_subject(

@@ -242,6 +242,7 @@ METHODS: dict[str, Method] = {
     "QueryNodes": _named("node"),
     "QueryGroups": _named("group"),
     "QueryNetworks": _named("network"),
+    "QueryImages": _named("image"),
     "QueryFilters": Method(shapes=(tuple[Names | None, Names],), call=_query_filters),
     "QueryClusterInfo": Method(shapes=(tuple[()],), call=_cluster_info),
     "QueryConfigValues": Method(shapes=(tuple[Names],), call=_config_values),

@@ -19,7 +19,7 @@ SHARED_MODULES = frozenset(
             "moving",
             "candidates",
         ),
-        *("disk_plans", "disk_steps", "item_changes"),
+        *("disk_plans", "disk_steps", "item_changes", "beginnings"),
     )
 )
 """Modules of this package that hold pieces which several opcodes share."""

@@ -27,6 +27,15 @@ OsName = Annotated[
         description="OS definition, with variant: name+variant",
     ),
 ]
+ImageName = Annotated[str, Meta(pattern=NAME, max_length=128, description="name of the image")]
+SnapshotName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$(?!\n)",
+        max_length=64,
+        description="name of the snapshot",
+    ),
+]
 GroupName = Annotated[str, Meta(min_length=1, max_length=255, description="name of the node group")]
 ShutdownTimeout = Annotated[
     int, Meta(ge=0, description="seconds to wait for the guest to power off before it is forced")

@@ -14,7 +14,7 @@ from clusterd.iallocator.answers import Answer
 from clusterd.iallocator.choice import Choice, Taken, allocator_name
 from clusterd.iallocator.requests import Allocate
 from clusterd.model import AdminState, Instance, Node
-from clusterd.opcodes import disk_steps, drafts, locking, placing, requirements
+from clusterd.opcodes import beginnings, disk_steps, drafts, locking, placing, requirements
 from clusterd.opcodes.fields import (
     SHUTDOWN_TIMEOUT_S,
     Beparams,
@@ -22,6 +22,7 @@ from clusterd.opcodes.fields import (
     Hvparams,
     Iallocator,
     IgnoreIpolicy,
+    ImageName,
     InstanceName,
     NicSpec,
     OsName,
@@ -69,6 +70,9 @@ class InstanceCreate(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_CREATE"
     osparams: Osparams | None = None
     osparams_private: dict[str, str] | None = None
     osparams_secret: dict[str, str] | None = None
+    image: Annotated[ImageName | None, Meta(description="image that the first disk begins as")] = (
+        None
+    )
     no_install: Annotated[bool | None, Meta(description="do not run the OS definition")] = None
     force_variant: Annotated[
         bool, Meta(description="accept a variant that the definition does not list")
@@ -122,6 +126,7 @@ def locks(opcode: InstanceCreate, view: View) -> Iterable[Lock]:
         BIG_LOCK_SHARED,
         locking.instance_lock(opcode.instance_name),
         *(locking.node_lock(node, shared=True) for node in chosen),
+        *((locking.image_lock(opcode.image, shared=True),) if opcode.image else ()),
     ]
 
 
@@ -144,10 +149,15 @@ def check(opcode: InstanceCreate, view: View) -> None:
     requirements.hypervisor_answers(view, primary, instance.hypervisor)
     if opcode.start:
         requirements.memory_free(view, primary, instance, f"creating instance {instance.name}")
-    if not opcode.no_install:
+    if installs(opcode):
         requirements.os_found(view, primary, instance.os, force_variant=opcode.force_variant)
     if not opcode.ignore_ipolicy:
         ipolicy.require(view, instance)
+
+
+def installs(opcode: InstanceCreate) -> bool:
+    """Whether scripts of an OS definition run; an image needs none."""
+    return not opcode.no_install and not (opcode.image and not opcode.os_type)
 
 
 def name_free(opcode: InstanceCreate, view: View) -> None:
@@ -209,9 +219,12 @@ def draft_on(
     hypervisor = opcode.hypervisor or cluster.enabled_hypervisors[0]
     if hypervisor not in cluster.enabled_hypervisors:
         raise Refused(f"Selected hypervisor ({hypervisor}) not enabled in the cluster")
-    if not opcode.os_type:
+    image = beginnings.find_image(view, opcode.image)
+    if not opcode.os_type and image is None:
         raise Refused("No guest OS or OS image specified", "wrong_input")
     own = parameters.hypervisor(hypervisor, opcode.hvparams, {})
+    specs = beginnings.sized(opcode.disks, image)
+    disks = drafts.disks(view, specs, template, nodes, opcode.file_storage_dir)
     return Instance(
         uuid=UNFINISHED,
         name=opcode.instance_name,
@@ -219,10 +232,10 @@ def draft_on(
         primary_node=primary.uuid,
         secondary_node=secondary.uuid if secondary is not None else None,
         hypervisor=hypervisor,
-        os=opcode.os_type,
+        os=opcode.os_type or "",
         disk_template=template,
         admin_state=AdminState.UP if opcode.start else AdminState.DOWN,
-        disks=drafts.disks(view, opcode.disks, template, nodes, opcode.file_storage_dir),
+        disks=beginnings.begun(view, disks, image, nodes),
         nics=drafts.nics(view, opcode.nics, bridges, primary.name),
         hvparams=own,
         beparams=parameters.beparams(opcode.beparams, {}),
@@ -258,7 +271,7 @@ def wanted(opcode: InstanceCreate, view: View, taken: Taken) -> Allocate | None:
             raise Refused("Do not specify both, iallocator and node", "wrong_input")
         return None
     draft = floating(opcode, view)
-    os_check = None if opcode.no_install else draft.os
+    os_check = draft.os if installs(opcode) else None
     return Allocate(
         instance=placing.asked(view, draft, opcode.group_name),
         excluded=placing.excluded(view, draft, taken, os_check),
@@ -313,7 +326,9 @@ def plan(opcode: InstanceCreate, view: View) -> Sequence[Step]:
         nodes = (primary,) if secondary is None else (primary, secondary)
         for index, disk in enumerate(instance.disks):
             steps += disk_steps.make(instance.name, index, disk, nodes)
-    if instance.disks and not opcode.no_install:
+        image = beginnings.find_image(view, opcode.image)
+        steps += beginnings.fill(view, instance, image, primary)
+    if instance.disks and installs(opcode):
         steps.append(Say(text="* running the instance OS create scripts..."))
         hidden = {**(opcode.osparams_private or {}), **(opcode.osparams_secret or {})}
         steps.append(RunOs(instance=instance.name, node=primary.name, parameters=hidden))

@@ -24,6 +24,11 @@ def instance_lock(name: str, *, shared: bool = False) -> Lock:
     return Lock(Level.INSTANCE, name, shared)
 
 
+def image_lock(name: str, *, shared: bool = False) -> Lock:
+    """Images are locked by name, so that a name can be held before it exists."""
+    return Lock(Level.IMAGE, name, shared)
+
+
 def node_lock(node: Node, *, shared: bool) -> Lock:
     """Nodes are locked by uuid."""
     return Lock(Level.NODE, node.uuid, shared)

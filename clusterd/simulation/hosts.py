@@ -61,6 +61,8 @@ POOLS = {
 }
 RHYTHM = Rhythm(interval_s=10.0, soon_s=0.05, longest_silence_s=60.0)
 OS_NAME = "pretended"
+IMAGE_FILE = "/srv/images/pretended.img"
+IMAGE_FILE_MIB = 512
 BRIDGE = "br0"
 SURFACE = Surface()
 T = TypeVar("T")
@@ -100,14 +102,26 @@ class PretendedScripts:
 
 
 class PretendedCommands:
-    """Programs of the host: none does anything."""
+    """Programs of the host: none does anything, but those that look at image files."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
 
     async def run(
         self, *argv: str, timeout_s: float = 60.0, check: bool = True, stdin: str | None = None
     ) -> Output:
-        """Success without output; the one program that answers is an iallocator."""
+        """What the shelf says of an image file and the pretended iallocator answers, else success
+        without output."""
         if argv[0].endswith(f"/{pretended_allocator.NAME}"):
             return Output(code=0, stdout=pretended_allocator.run(argv[1]), stderr="")
+        size_mib = self._shelf.files.get(argv[-1])
+        if argv[:2] == ("qemu-img", "info"):
+            size = (size_mib or 0) * 1024 * 1024
+            info = f'{{"virtual-size": {size}, "format": "raw"}}'
+            said = f"{argv[-1]}: No such file"
+            return Output(code=int(not size), stdout=info, stderr="" if size else said)
+        if argv[0] == "sha256sum":
+            return Output(code=0, stdout=f"{size_mib or 0:064x}  {argv[-1]}", stderr="")
         return Output(code=0, stdout="", stderr="")
 
     async def read(self, path: str) -> str:
@@ -165,6 +179,7 @@ class SimulatedHost:
     def __init__(self, name: str, ground: Ground) -> None:
         self.name = name
         self.shelf = Shelf(name, POOLS, ground.wire)
+        self.shelf.files[IMAGE_FILE] = IMAGE_FILE_MIB
         self.keep = MemoryKeep()
         self.scripts = PretendedScripts()
         self.disks = Disks()
@@ -353,7 +368,7 @@ class SimulatedHost:
             ),
             clock=process,
             keep=self.keep,
-            commands=PretendedCommands(),
+            commands=PretendedCommands(self.shelf),
             scripts=self.scripts,
             threads=self._files,
             peers=PretendedPeers(),

@@ -212,7 +212,8 @@ class Invariants:
         for host in self._cluster.hosts.values():
             if host.powered and not self._left_behind():
                 for key, piece in host.shelf.own.items():
-                    if self._configuration.find_instance(piece.owner) is None:
+                    known = self._configuration
+                    if not (known.find_instance(piece.owner) or known.find_image(piece.owner)):
                         self.note(f"volume {key[2]} on {host.name} belongs to nobody")
 
     def _left_behind(self) -> bool:
@@ -243,8 +244,16 @@ class Invariants:
         for instance in self._configuration.instances(unfinished=True):
             if instance.made_by is not None:
                 self.note(f"instance {instance.name} was never finished")
+            for snapshot in instance.snapshots:
+                if snapshot.made_by is not None:
+                    self.note(f"snapshot {snapshot.name} of {instance.name} was never finished")
             if instance.moving_to is not None and not instance.drafted:
                 self.note(f"instance {instance.name} is marked as moving and no job moves it")
+        for image in self._configuration.images(unfinished=True):
+            if image.made_by is not None:
+                self.note(f"image {image.name} was never finished")
+        for name in self._cluster.room.frozen():
+            self.note(f"guest {name} is frozen and no job thaws it")
         for host, key, attachment in self._attached():
             if attachment.two_primaries and attachment.connected:
                 self.note(f"{key[2]} on {host.name} may have two primaries and no job moves it")

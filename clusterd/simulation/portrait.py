@@ -48,11 +48,18 @@ def _configured(configuration: Configuration) -> Iterator[str]:
         *configuration.groups(),
         *configuration.nodes(),
         *configuration.instances(unfinished=True),
+        *configuration.images(unfinished=True),
     ]
     for value in objects:
-        fields = msgspec.to_builtins(value)
-        kept = {key: fields[key] for key in sorted(fields) if key not in VOLATILE}
+        kept = _lasting(msgspec.to_builtins(value))
         yield f"config {type(value).__name__} {msgspec.json.encode(kept).decode()}"
+
+
+def _lasting(value: Any) -> Any:
+    """Without what is different each time, however deep."""
+    if isinstance(value, dict):
+        return {key: _lasting(value[key]) for key in sorted(value) if key not in VOLATILE}
+    return [_lasting(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _hosts(cluster: SimulatedCluster) -> Iterator[str]:
@@ -86,6 +93,8 @@ def _names(configuration: Configuration) -> Iterator[tuple[str, str]]:
     """Identity -> what it stands for."""
     for node in configuration.nodes():
         yield node.uuid, f"<{node.name}>"
+    for image in configuration.images(unfinished=True):
+        yield image.uuid, f"<image {image.name}>"
     for instance in configuration.instances(unfinished=True):
         yield instance.uuid, f"<{instance.name}>"
         yield from _parts(instance)

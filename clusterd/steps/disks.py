@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from clusterd.errors import CallFailed, NotReady
 from clusterd.model import Disk, Instance
-from clusterd.volumes import volume_on
+from clusterd.volumes import is_shared, volume_on
 from clusterd.world import World
 from jobqueue.errors import Refused
 from jobqueue.step import NOTHING, Outcome, Patience, Step
@@ -45,6 +45,18 @@ class OnVolume(Step, frozen=True, kw_only=True):
         volume = volume_on(world.view(), instance, disk, node)
         return world.node(self.node).storage(disk.template), volume
 
+    def target_for_removal(self, world: World) -> tuple[Backend, Volume] | None:
+        """The same, for shared storage by way of another node where this one does not answer."""
+        target = self.target(world)
+        view = world.view()
+        node = world.configuration.node(self.node)
+        if target is None or view.reachable(node) or not is_shared(target[1].template):
+            return target
+        for other in world.configuration.nodes():
+            if other.group == node.group and other.vm_capable and view.reachable(other):
+                return world.node(other.name).storage(target[1].template), target[1]
+        return target
+
     def wanted(self, world: World) -> tuple[Backend, Volume]:
         """The backend and the volume; raises Refused when the instance is gone."""
         target = self.target(world)
@@ -72,7 +84,7 @@ class EnsureVolume(OnVolume, frozen=True, kw_only=True, tag="disk.ensure"):
         return NOTHING
 
     async def undo(self, context: Any) -> Outcome:
-        target = self.target(context.world)
+        target = self.target_for_removal(context.world)
         if target is not None:
             await target[0].forget(target[1])
         return NOTHING
@@ -89,7 +101,7 @@ class ForgetVolume(OnVolume, frozen=True, kw_only=True, tag="disk.forget"):
         return self.optional
 
     async def do(self, context: Any) -> Outcome:
-        target = self.target(context.world)
+        target = self.target_for_removal(context.world)
         if target is not None:
             await target[0].forget(target[1])
         return NOTHING

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rapi.field_sets import (
     FILTER_FIELDS,
     GROUP_FIELDS,
+    IMAGE_FIELDS,
     INSTANCE_FIELDS,
     NETWORK_FIELDS,
     NODE_FIELDS,
@@ -35,6 +36,7 @@ GROUPS = Kind(path="/2/groups", method="QueryGroups", fields=tuple(GROUP_FIELDS)
 NETWORKS = Kind(
     path="/2/networks", method="QueryNetworks", fields=tuple(NETWORK_FIELDS), label="name"
 )
+IMAGES = Kind(path="/2/images", method="QueryImages", fields=tuple(IMAGE_FIELDS), label="name")
 FILTERS = Kind(
     path="/2/filters",
     method="QueryFilters",

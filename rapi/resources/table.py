@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rapi.resources import cluster, filters, instances, jobs, nodes
-from rapi.resources.kinds import FILTERS, GROUPS, INSTANCES, NETWORKS, NODES
+from rapi.resources.kinds import FILTERS, GROUPS, IMAGES, INSTANCES, NETWORKS, NODES
 from rapi.resources.rows import Kind, listing, one
 from rapi.routes import Read, Route, Submit
 
@@ -190,6 +190,20 @@ def _networks() -> Iterable[Route]:
         ("rename", "OP_NETWORK_RENAME", (DRY,), "Rename the network"),
     ):
         yield _job("PUT", f"{path}/{last}", Submit(op=op, target=target, flags=flags), summary)
+
+
+def _images() -> Iterable[Route]:
+    path, target = "/2/images/{name}", "image_name"
+    yield from _objects(IMAGES, "image")
+    yield _job("POST", "/2/images", Submit(op="OP_IMAGE_ADD", flags=(DRY,)), "Make an image")
+    yield _job(
+        "DELETE",
+        path,
+        Submit(op="OP_IMAGE_REMOVE", target=target, flags=(DRY,), body=False),
+        "Remove an image that nothing depends on",
+    )
+    changed = Submit(op="OP_IMAGE_SET_PARAMS", target=target)
+    yield _job("PUT", f"{path}/modify", changed, "Change an image's name and properties")
 
 
 def _instances() -> Iterable[Route]:

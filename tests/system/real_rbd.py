@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -29,10 +29,18 @@ _numbers = itertools.count(1)
 def backend_at(hosts: CephHosts, number: int | None = None, **settings: Any) -> RbdBackend:
     """The backend of host ``number``, or of the switch."""
     assert hosts.ceph is not None
-    pid = (lambda: hosts.switch_pid) if number is None else (lambda: hosts.host(number).init_pid)
-    threads = InsideThreads(pid)
+    threads = InsideThreads(network_of(hosts, number))
     given = {"ceph_config": str(hosts.ceph.config), "ceph_pools": (POOL,)} | settings
     return RbdBackend(InsideCommands(threads, tuple), threads, StorageSettings(**given))
+
+
+def network_of(hosts: CephHosts, number: int | None) -> Callable[[], int]:
+    """Tells a process in the network of host ``number``, started if need be, or of the switch."""
+    if number is None:
+        return lambda: hosts.switch_pid
+    # here and not in a thread: a host ends with the thread that started it
+    host = hosts.host(number)
+    return lambda: host.init_pid
 
 
 def rbd_volume(size_mib: int = 32, **changes: Any) -> Volume:
@@ -55,8 +63,7 @@ class Client:
 
     def __init__(self, hosts: CephHosts, volume: Volume, number: int | None = None) -> None:
         assert hosts.ceph is not None
-        pid = hosts.switch_pid if number is None else hosts.host(number).init_pid
-        self._threads = InsideThreads(lambda: pid)
+        self._threads = InsideThreads(network_of(hosts, number))
         self._stack = contextlib.ExitStack()
         self._access = Access(config=str(hosts.ceph.config), user="admin")
         self._volume = volume

@@ -1,0 +1,86 @@
+"""The scenarios of images, clones and snapshots; see ``scenarios``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clusterd.opcodes.image_add import ImageAdd
+from clusterd.opcodes.image_remove import ImageRemove
+from clusterd.opcodes.image_set_params import ImageSetParams
+from clusterd.opcodes.instance_create import InstanceCreate
+from clusterd.opcodes.instance_flatten import InstanceFlatten
+from clusterd.opcodes.instance_shutdown import InstanceShutdown
+from clusterd.opcodes.instance_snapshot_add import InstanceSnapshotAdd
+from clusterd.opcodes.instance_snapshot_clone import InstanceSnapshotClone
+from clusterd.opcodes.instance_snapshot_remove import InstanceSnapshotRemove
+from clusterd.opcodes.instance_snapshot_revert import InstanceSnapshotRevert
+from clusterd.simulation.hosts import IMAGE_FILE, IMAGE_FILE_MIB
+from clusterd.simulation.scenario import NAME, NETWORKED, Scenario, create
+from jobqueue.job import Status
+
+IMAGE = "debian-12"
+
+
+def image(template: str, **fields: Any) -> ImageAdd:
+    """An image from the file that each pretended node has."""
+    asked: Any = {"image_name": IMAGE, "disk_template": template, "path": IMAGE_FILE}
+    return ImageAdd(**{**asked, "nodes": ("node1",), **fields})
+
+
+def from_image(template: str, **fields: Any) -> InstanceCreate:
+    """The instance, begun as the image; no scripts run."""
+    return create(template, image=IMAGE, os_type=None, **fields)
+
+
+SNAPSHOT = "before"
+TAKEN = (*NETWORKED, InstanceSnapshotAdd(instance_name=NAME, snapshot=SNAPSHOT))
+CLONED = (
+    *TAKEN,
+    InstanceSnapshotClone(instance_name=NAME, snapshot=SNAPSHOT, new_name="web2"),
+)
+_ON: Any = {"instance_name": NAME, "snapshot": SNAPSHOT}
+IMAGES = (
+    Scenario(name="image-add", act=(image("rbd"),)),
+    Scenario(
+        name="image-add-local",
+        act=(image("plain", nodes=("node1", "node2"), checksum=f"sha256:{IMAGE_FILE_MIB:064x}"),),
+    ),
+    Scenario(
+        name="image-add-damaged",
+        act=(image("rbd", checksum=f"sha256:{7:064x}"),),
+        ends=Status.ERROR,
+    ),
+    Scenario(name="image-remove", given=(image("rbd"),), act=(ImageRemove(image_name=IMAGE),)),
+    Scenario(
+        name="image-remove-needed",
+        given=(image("rbd"), from_image("rbd")),
+        act=(ImageRemove(image_name=IMAGE),),
+        ends=Status.ERROR,
+    ),
+    Scenario(
+        name="image-modify",
+        given=(image("rbd"),),
+        act=(ImageSetParams(image_name=IMAGE, new_name="debian", properties={"os": "debian"}),),
+    ),
+    Scenario(name="create-clone", given=(image("rbd"),), act=(from_image("rbd"),)),
+    Scenario(name="create-copy", given=(image("rbd"),), act=(from_image("drbd"),)),
+    Scenario(name="snapshot-add", given=NETWORKED, act=(InstanceSnapshotAdd(**_ON),)),
+    Scenario(name="snapshot-remove", given=TAKEN, act=(InstanceSnapshotRemove(**_ON),)),
+    Scenario(
+        name="snapshot-remove-needed",
+        given=CLONED,
+        act=(InstanceSnapshotRemove(**_ON),),
+        ends=Status.ERROR,
+    ),
+    Scenario(
+        name="snapshot-revert",
+        given=(*TAKEN, InstanceShutdown(instance_name=NAME)),
+        act=(InstanceSnapshotRevert(**_ON),),
+    ),
+    Scenario(
+        name="snapshot-clone",
+        given=TAKEN,
+        act=(InstanceSnapshotClone(**_ON, new_name="web2", pnode="node2", start=True),),
+    ),
+    Scenario(name="flatten", given=CLONED, act=(InstanceFlatten(instance_name="web2"),)),
+)
