@@ -48,6 +48,7 @@ UNSERVED: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "job": (),
     "os": (("modify", "<os>", "Change parameters of an OS definition"),),
+    "image": (),
     "group": (
         ("add", "<group>", "Add a node group"),
         ("add-tags", f"<group> {_TAGS}", "Add tags to a node group"),

@@ -29,7 +29,9 @@ COUNTS = {
     "instance": 292,
     "job": 17,
     "lock": 6,
+    "image": 15,
     "network": 19,
+    "snapshot": 7,
     "node": 46,
     "os": 11,
 }
