@@ -12,7 +12,9 @@ from clusterd.model import (
     Disk,
     DrbdPair,
     Group,
+    Image,
     Instance,
+    InstanceSnapshot,
     Network,
     Nic,
     Node,
@@ -106,6 +108,7 @@ WEB1 = instance(
     osparams={"size": "big"},
     network_port=11001,
     tags=("t2", "t1"),
+    snapshots=(InstanceSnapshot(uuid="snap-uuid", name="before", ctime=1.0, disks=("d0",)),),
 )
 INSTANCES = (
     WEB1,
@@ -117,6 +120,16 @@ INSTANCES = (
     instance("user1.example.com", admin_state=AdminState.DOWN, admin_state_source="user"),
     instance("lost1.example.com"),
     instance("new1.example.com", made_by=7),
+)
+IMAGE = Image(
+    uuid="image-uuid",
+    name="debian-12",
+    template="rbd",
+    pool="rbd",
+    size_mib=512,
+    format="qcow2",
+    checksum=f"sha256:{1:064x}",
+    properties={"os": "debian"},
 )
 NETWORK = Network(uuid="net-uuid", name="net1", network="203.0.113.0/28", gateway="203.0.113.1")
 
@@ -192,7 +205,7 @@ class SmallCluster:
         self.configuration = Configuration()
         self.watch = Watch()
         now(self.configuration.load(self.store))
-        objects: tuple[ANY, ...] = (CLUSTER, *GROUPS, *NODES, *INSTANCES, NETWORK)
+        objects: tuple[ANY, ...] = (CLUSTER, *GROUPS, *NODES, *INSTANCES, NETWORK, IMAGE)
         for value in (*objects, *more):
             now(self.store.commit(added(value)))
 
