@@ -6,7 +6,7 @@ so that no operation converts. A ``Cluster`` never changes; moves change a ``usa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ from clusterd.placement.facts import (
     SHARED,
     ClusterFacts,
     GroupFacts,
+    NodeFacts,
     PolicyFacts,
     Utilisation,
 )
@@ -103,6 +104,22 @@ class Instances(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Those with exclusion tags or desired locations: most clusters have few."""
 
 
+class Tuning(msgspec.Struct, frozen=True, kw_only=True):
+    """What the caller adds to the facts."""
+
+    exclusion_prefixes: tuple[str, ...] = ()
+    """Beside those that cluster tags declare."""
+    utilisation: Mapping[str, Utilisation] = {}
+    """By instance; wins over the facts."""
+    ignore_utilisation: bool = False
+    max_cpu: float | None = None
+    """Instead of the policies' vcpu ratios."""
+    min_disk: float = 0.0
+    """Share of a node's disk that stays free."""
+    offline: tuple[str, ...] = ()
+    """Further nodes to take as offline."""
+
+
 class Cluster(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The model. ``facts`` are what it was built of."""
 
@@ -114,6 +131,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     location_labels: tuple[str, ...]
     migration_allowed: Flags
     """Classes x classes: from, to."""
+    tuning: Tuning
     base_load: Utilisation
     """Of an instance that nothing is known of."""
     node_number: dict[str, int]
@@ -141,22 +159,6 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def policy(self, group: int) -> PolicyFacts:
         """The instance policy that binds a group."""
         return self.facts.groups[group].policy or self.facts.policy
-
-
-class Tuning(msgspec.Struct, frozen=True, kw_only=True):
-    """What the caller adds to the facts."""
-
-    exclusion_prefixes: tuple[str, ...] = ()
-    """Beside those that cluster tags declare."""
-    utilisation: Mapping[str, Utilisation] = {}
-    """By instance; wins over the facts."""
-    ignore_utilisation: bool = False
-    max_cpu: float | None = None
-    """Instead of the policies' vcpu ratios."""
-    min_disk: float = 0.0
-    """Share of a node's disk that stays free."""
-    offline: tuple[str, ...] = ()
-    """Further nodes to take as offline."""
 
 
 def build(facts: ClusterFacts, tuning: Tuning | None = None) -> Cluster:
@@ -187,10 +189,18 @@ def build(facts: ClusterFacts, tuning: Tuning | None = None) -> Cluster:
         exclusion_tags=tags,
         location_labels=labels,
         migration_allowed=allowed,
+        tuning=tuning,
         base_load=IDLE if tuning.ignore_utilisation else Utilisation(),
         node_number={name: row for row, name in enumerate(nodes.names)},
         instance_number={one.name: row for row, one in enumerate(facts.instances)},
     )
+
+
+def without(cluster: Cluster, offline: Iterable[str], more: Sequence[NodeFacts] = ()) -> Cluster:
+    """The cluster with some nodes offline and more nodes beside; raises BadCluster."""
+    facts = msgspec.structs.replace(cluster.facts, nodes=(*cluster.facts.nodes, *more))
+    lost = tuple(sorted({*cluster.tuning.offline, *offline}))
+    return build(facts, msgspec.structs.replace(cluster.tuning, offline=lost))
 
 
 def column(values: Sequence[Any], field: str) -> Numbers:

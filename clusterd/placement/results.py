@@ -267,7 +267,8 @@ class SqueezePlan(msgspec.Struct, frozen=True, kw_only=True):
 
     action: Literal["none", "power_up", "power_down"]
     nodes: tuple[str, ...]
-    plan: Evacuation | BalancePlan | None
+    plans: tuple[BalancePlan, ...]
+    """One a group that changes: before powering down, after powering up."""
     text: str
 
 
