@@ -16,13 +16,26 @@ from cli.founding import finished, open_store
 from clusterd.doorway.client import Door, door_path
 from clusterd.doorway.protocol import RequestFailed
 from clusterd.pidfile import holder
-from clusterd.settings import DAEMONS, HypervisorsSection, NodeSection, RapiSection, Settings
+from clusterd.settings import (
+    DAEMONS,
+    HypervisorsSection,
+    NodeSection,
+    RapiSection,
+    Settings,
+    StoreSection,
+)
 from tests.proof import verdict
 from tests.proof.load import Load
 from tests.unit.places import free_port
 from tests.unit.test_first_cluster import PROGRAMS
 
 NODE = "n1.example.com"
+MASTER, STORE = "clusterd-master", "clusterd-store"
+VICTIMS = {
+    "sqlite": ((MASTER,),),
+    "etcd": ((MASTER,), (MASTER,), (STORE,), (STORE, MASTER)),
+}
+"""Engine -> what is killed together, one of these each time; the member of etcd dies with STORE."""
 WORKERS = 8
 END_S = 120.0
 LONGEST_LIFE_S = 1.5
@@ -38,11 +51,13 @@ FULL_AT_LAST_S = 60.0
 class House:
     """One machine below a prefix: a cluster of one node with the memory hypervisor."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, engine: str = "sqlite") -> None:
         self.root = root
+        self.engine = engine
         own = Settings(
             node=NodeSection(port=free_port(), bind_address="127.0.0.1"),
             rapi=RapiSection(port=free_port(), bind_address="127.0.0.1"),
+            store=StoreSection(client_port=free_port(), peer_port=free_port()),
             # a node that also offers kvm would say that it has no memory where libvirt is missing
             hypervisors=HypervisorsSection(offered=("memory",)),
             root=str(root),
@@ -76,6 +91,7 @@ class House:
             "init",
             "--enabled-disk-templates=file,diskless",
             "--enabled-hypervisors=memory",
+            f"--store={self.engine}",
             f"--file-storage-dir={self.files}",
             "--master-netdev=lo",
             "--primary-ip=127.0.0.1",
@@ -88,26 +104,37 @@ class House:
     @property
     def master_pid(self) -> int | None:
         """Of the master that runs."""
-        return holder(self.own.pid_path("clusterd-master"))
+        return self.pid(MASTER)
 
-    def kill_master(self) -> bool:
-        """kill -9, and wait until it is gone; False when there was none."""
-        pid = self.master_pid
+    def pid(self, daemon: str) -> int | None:
+        """Of a daemon that runs."""
+        return holder(self.own.pid_path(daemon))
+
+    def kill(self, daemon: str) -> None:
+        """kill -9, and wait until it is gone; none there is as good."""
+        pid = self.pid(daemon)
         if pid is None:
-            return False
+            return
         os.kill(pid, signal.SIGKILL)
-        while self.master_pid == pid:
+        while self.pid(daemon) == pid:
             time.sleep(0.01)
-        return True
 
-    def start_master(self) -> None:
+    def start(self, daemon: str) -> None:
         """As init does when a daemon died: again, until it serves."""
         for _ in range(600):
-            if self.master_pid is not None:
+            if self.pid(daemon) is not None:
                 return
-            self.run("clusterd-master", code=None)
+            self.run(daemon, code=None)
             time.sleep(0.1)
-        raise AssertionError("the master does not start any more")
+        raise AssertionError(f"{daemon} does not start any more")
+
+    def await_answer(self, load: Load) -> None:
+        """Until a question was answered that was asked from now on; what died meanwhile (a master
+        whose store was away) is started again."""
+        answered = load.answered
+        while load.answered == answered:
+            self.start(MASTER)
+            time.sleep(0.02)
 
     def end(self) -> None:
         """All daemons, at once."""
@@ -119,10 +146,10 @@ class House:
 
 
 @contextlib.contextmanager
-def house(root: Path, state_mib: int | None = None) -> Iterator[House]:
+def house(root: Path, engine: str = "sqlite", state_mib: int | None = None) -> Iterator[House]:
     """A cluster that is gone afterwards; its state on a small disk of its own where asked for (to
     be called in a mount namespace of our own)."""
-    made = House(root)
+    made = House(root, engine)
     try:
         if state_mib is not None:
             made.own.state_directory.mkdir(parents=True)
@@ -149,12 +176,12 @@ def kill_again_and_again(house: House, load: Load, kills: int, seed: int) -> lis
         try:
             for _ in range(kills):
                 time.sleep(draw.uniform(0.0, LONGEST_LIFE_S))
-                began, answered = time.monotonic(), load.answered
-                house.kill_master()
-                answered = load.answered
-                house.start_master()
-                while load.answered == answered:
-                    time.sleep(0.01)
+                began = time.monotonic()
+                for daemon in draw.choice(VICTIMS[house.engine]):
+                    house.kill(daemon)
+                for daemon in (STORE, MASTER) if house.engine == "etcd" else (MASTER,):
+                    house.start(daemon)
+                house.await_answer(load)
                 recoveries.append(time.monotonic() - began)
         # told to the thread that waits
         except BaseException as error:  # noqa: BLE001
@@ -180,7 +207,10 @@ def judge(house: House, load: Load) -> list[str]:
     wrong += verdict.differences("instances that are shown", (row[0] for row in rows), load)
     wrong += verdict.wrong_on_disk(house.files, load)
     house.door.close()
-    house.run("clusterd-master", "--stop")
+    if house.engine == "etcd":
+        # copied key by key, read back and compared: what is in the file is what was in etcd
+        house.run("gnt-cluster", "store", "migrate", "--to=sqlite", "--yes-do-it")
+    house.run(MASTER, "--stop")
     store = open_store(house.own.store_path)
     try:
         wrong += finished(verdict.wrong_in_store(store, load))
@@ -207,8 +237,8 @@ def fill_and_kill(house: House, load: Load, seed: int) -> list[str]:
         wrong.append("the master answered nothing while its disk was full")
     if "full" not in refusal:
         wrong.append(f"nobody was told that the disk is full: {refusal}")
-    house.kill_master()
-    starting = threading.Thread(target=house.start_master)
+    house.kill(MASTER)
+    starting = threading.Thread(target=house.start, args=(MASTER,))
     starting.start()
     _rounds(load, FULL_S)
     filler.unlink()

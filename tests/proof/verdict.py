@@ -9,49 +9,50 @@ from pathlib import Path
 import msgspec
 
 from clusterd.configuration import Configuration
-from jobqueue.errors import JournalBroken
+from jobqueue import keys
 from jobqueue.job import Submission
-from jobqueue.journal import Event, Kind, Known, Phase, fold
-from jobqueue.queue import JOBS, JOURNAL
-from jobqueue.store.interface import Store
+from jobqueue.journal import Event, Kind, Phase
+from jobqueue.record import Record
+from jobqueue.store.interface import Entry, Store
 from tests.proof.load import Asked, Load
 
 
 async def wrong_in_store(store: Store, load: Load) -> list[str]:
     """What the stored jobs say against it."""
-    jobs = [msgspec.json.decode(entry.value, type=Submission) for entry in await store.read(JOBS)]
-    journals: dict[int, list[tuple[int, Event]]] = {job.id: [] for job in jobs}
-    found = []
-    for entry in await store.read(JOURNAL):
-        _, job_id, line = entry.key.split("/")
-        if int(job_id) not in journals:
-            found.append(f"the journal {entry.key} belongs to no job")
-            continue
-        event = msgspec.json.decode(entry.value, type=Event)
-        journals[int(job_id)].append((int(line), event))
-    for job in jobs:
-        found += wrong_in_journal(job, journals[job.id])
+    found = [f"job {entry.key} has not ended" for entry in await store.read(keys.JOBS)]
+    records = {
+        keys.number_in(entry.key): msgspec.json.decode(entry.value, type=Record)
+        for entry in await store.read(keys.FINISHED)
+    }
+    for number, record in records.items():
+        found += wrong_in_record(number, record)
+    for entry in await store.read(keys.JOURNAL):
+        found += wrong_left_over(entry, records.get(keys.number_in(entry.key)))
     configuration = Configuration()
     await configuration.load(store)
     names = [one.name for one in configuration.instances(unfinished=True)]
+    jobs = [record.submission for record in records.values()]
     return [*found, *wrong_with_requests(jobs, load.asked), *differences("instances", names, load)]
 
 
-def wrong_in_journal(job: Submission, lines: list[tuple[int, Event]]) -> Iterator[str]:
-    """One job: its lines fit one another, and each opcode ended once."""
-    if [number for number, _ in lines] != list(range(len(lines))):
-        yield f"job {job.id}: its journal has gaps: {[number for number, _ in lines]}"
-    known = [Known() for _ in job.opcodes]
-    ends: Counter[int] = Counter()
-    for _, event in lines:
-        ends[event.opcode] += event.kind is Kind.END
-        try:
-            known[event.opcode] = fold(known[event.opcode], event)
-        except JournalBroken as error:
-            yield f"job {job.id}: {error}"
-    for index, one in enumerate(known):
-        if ends[index] != 1 or one.phase is not Phase.ENDED:
-            yield f"job {job.id}: opcode {index} ended {ends[index]} times and is {one.phase}"
+def wrong_in_record(number: int, record: Record) -> Iterator[str]:
+    """A finished job is the one that was asked for, and each opcode has ended."""
+    if record.submission.id != number:
+        yield f"job {record.submission.id} is stored as job {number}"
+    for index, known in enumerate(record.known):
+        if known.phase is not Phase.ENDED or known.status is None:
+            yield f"job {number}: opcode {index} is {known.phase} in the record of its end"
+
+
+def wrong_left_over(entry: Entry, record: Record | None) -> Iterator[str]:
+    """Of a journal the last line may be left, which ends the job; after it none was written."""
+    if record is None:
+        yield f"the journal {entry.key} belongs to no finished job"
+        return
+    at = int(entry.key.split("/")[2])
+    event = msgspec.json.decode(entry.value, type=Event)
+    if at != record.events - 1 or event.kind is not Kind.END:
+        yield f"the journal {entry.key} says '{event.kind}' of a job with {record.events} lines"
 
 
 def wrong_with_requests(jobs: Iterable[Submission], asked: list[Asked]) -> Iterator[str]:
