@@ -12,6 +12,8 @@ import ssl
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from cli import jobs
 from cli.command import Call, Session
 from cli.exits import CommandError, Exit, WrongInput
@@ -121,6 +123,7 @@ def _set_up(call: Call, settings: Settings, cluster: Mapping[str, Any], node: No
             node=node,
             directories=settings.directories,
             storage=_storage(cluster),
+            store=msgspec.structs.replace(settings.store, engine="sqlite"),
             timeouts=settings.timeouts,
         ),
         pair=pair,

@@ -16,7 +16,6 @@ UNSERVED: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("copyfile", "<file>", "Copy a file to nodes"),
         ("deactivate-master-ip", "", "Take down the address of the master"),
         ("epo", "[<name>...]", "Power nodes or groups off in an emergency, or on again"),
-        ("master-failover", "", "Make this node the master"),
         ("redist-conf", "", "Distribute the configuration again"),
         ("remove-tags", _TAGS, "Remove tags from the cluster"),
         ("rename", "<name>", "Rename the cluster"),

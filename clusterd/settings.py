@@ -103,6 +103,9 @@ class StoreSection(Section, frozen=True, kw_only=True):
     path: str = "store.sqlite"
     client_port: Port = names.STORE_PORT
     peer_port: Port = names.STORE_PEER_PORT
+    lease_s: Annotated[float, msgspec.Meta(ge=2, le=300)] = 6.0
+    """With etcd: so long after a master has fallen silent another one takes over. A store that is
+    slow for longer costs the master its mastership."""
 
 
 class StorageSection(Section, frozen=True, kw_only=True):

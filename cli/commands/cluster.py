@@ -12,7 +12,7 @@ from cli.commands import cluster_planning
 from cli.commands.cluster_info import cluster_info
 from cli.commands.cluster_store import COMMAND as STORE
 from cli.exits import CommandError, Exit
-from cli.notation import time_s
+from cli.notation import boolean, time_s
 from cli.output import info, moment, roman
 
 
@@ -49,6 +49,24 @@ def _version(call: Call) -> int:
 def _getmaster(call: Call) -> int:
     call.session.out(str(_value(call, "master_node")))
     return Exit.SUCCESS
+
+
+def _master_failover(call: Call) -> int:
+    from cli.mastership import master_failover
+
+    return master_failover(call)
+
+
+def _backup(call: Call) -> int:
+    from cli.backup import backup
+
+    return backup(call)
+
+
+def _restore(call: Call) -> int:
+    from cli.backup import restore
+
+    return restore(call)
 
 
 def _master_ping(call: Call) -> int:
@@ -199,6 +217,36 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(name="version", summary="Show versions", run=_version),
     Command(name="getmaster", summary="Show the master node", run=_getmaster),
+    Command(
+        name="backup",
+        summary="Write the cluster's state and keys to a file, while jobs run",
+        run=_backup,
+        arguments=Arguments(shown="<file>", minimum=1, maximum=1, completes="file"),
+        options=(Option(names=("-f", "--force"), flag=True, words="Overwrite the file"),),
+    ),
+    Command(
+        name="restore",
+        summary="Make this candidate the master with the state of a backup",
+        run=_restore,
+        arguments=Arguments(shown="<file>", minimum=1, maximum=1, completes="file"),
+        options=(Option(names=("--yes-do-it",), flag=True, words="It is meant"),),
+    ),
+    Command(
+        name="master-failover",
+        summary="Make this node the master",
+        run=_master_failover,
+        options=(
+            Option(names=("--no-voting",), flag=True, words="Accepted together with --yes-do-it"),
+            Option(names=("--yes-do-it",), flag=True, words="It is meant"),
+            Option(
+                names=("--ignore-offline-nodes",),
+                reads=boolean,
+                metavar="yes|no",
+                words="Accepted: nodes are not asked",
+            ),
+        ),
+        details="Run it on the master candidate that is to be master.",
+    ),
     Command(
         name="master-ping", summary="Exit with 0 if the master daemon answers", run=_master_ping
     ),

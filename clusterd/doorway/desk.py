@@ -15,6 +15,7 @@ from clusterd.world import Clock
 from jobqueue.filters import Rule
 from jobqueue.live import Job
 from jobqueue.opcode import Opcode, Registry
+from jobqueue.store.interface import Entry
 
 
 class Jobs(Protocol):
@@ -127,3 +128,5 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     placement: Callable[[], Any]
     """The cluster as placement sees it: ``clusterd.placement.facts.ClusterFacts`` as JSON."""
     draw_uuid: Callable[[], str]
+    export: Callable[[], Awaitable[Sequence[Entry]]] | None = None
+    """Everything in the store, from one moment."""

@@ -7,6 +7,7 @@ All that submit take one argument more, the name of the request: the same name s
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -158,6 +159,13 @@ async def _drain(caller: Caller, flag: bool) -> bool:
     return True
 
 
+async def _export(caller: Caller) -> list[Any]:
+    if caller.desk.export is None:
+        raise Refused("This master does not tell what is in its store", "wrong_state")
+    entries = await caller.desk.export()
+    return [[e.key, base64.b64encode(e.value).decode(), e.version] for e in entries]
+
+
 async def _pause(caller: Caller, until: float | None) -> float | None:
     await caller.desk.set_watcher_pause(until)
     return until
@@ -234,6 +242,7 @@ METHODS: dict[str, Method] = {
     ),
     "DeleteFilter": Method(shapes=(tuple[str],), call=filters.delete),
     "SetDrainFlag": Method(shapes=(tuple[bool],), call=_drain),
+    "ExportStore": Method(shapes=(tuple[()],), call=_export),
     "SetWatcherPause": Method(shapes=(tuple[float | None],), call=_pause),
     "Query": Method(shapes=(tuple[str, Names, Any],), call=_query),
     "QueryFields": Method(shapes=(tuple[str, Names | None],), call=_query_fields),

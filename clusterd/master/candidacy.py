@@ -161,7 +161,7 @@ class Candidacy:
 
     async def ask_for_it(self) -> str:
         """Ask the present master to step down for this node; a sentence. Raises StoreError."""
-        holder = await self._leadership.holder()
+        holder = (await self._leadership.look()).holder
         if self.place.standing in HOLDS or (holder is not None and holder.node == self.node):
             return f"{self.node} is the master already"
         await self._leadership.want(Wish(node=self.node, epoch=holder.epoch if holder else 0))
@@ -331,11 +331,11 @@ class Candidacy:
 
     async def _see(self) -> None:
         try:
-            holder = await self._leadership.holder()
+            found = await self._leadership.look()
+            holder, wish = found.holder, found.wish
             if holder is not None and self._is_of_earlier_life(holder):
                 await self._leadership.release(Grant(holder, holder.epoch))
                 holder = None
-            wish = await self._leadership.wanted()
         except JobQueueError as error:
             LOG.info("who is master is not known", error=str(error))
             return

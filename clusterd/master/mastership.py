@@ -50,6 +50,15 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
 
 
+class Sight(msgspec.Struct, frozen=True):
+    """What a look at the store shows."""
+
+    holder: Mastership | None = None
+    """Who is master; None: the mastership is vacant."""
+    wish: Wish | None = None
+    """Whom an operator wants."""
+
+
 class Grant(msgspec.Struct, frozen=True):
     """A mastership that was granted; ``version`` is that of its key."""
 
@@ -73,11 +82,8 @@ class Leadership(Protocol):
     async def release(self, grant: Grant) -> None:
         """Be master no longer. Over already: success."""
 
-    async def holder(self) -> Mastership | None:
-        """Who is master now; None when the mastership is vacant."""
-
-    async def wanted(self) -> Wish | None:
-        """Whom an operator wants to be master."""
+    async def look(self) -> Sight:
+        """Who is master now, and who should be."""
 
     async def want(self, wish: Wish) -> None:
         """Say so; raises Refused where no other can be."""
@@ -111,13 +117,9 @@ class LoneLeadership:
     async def release(self, grant: Grant) -> None:
         """See ``Leadership``."""
 
-    async def holder(self) -> Mastership | None:
+    async def look(self) -> Sight:
         """Nobody else can be."""
-        return None
-
-    async def wanted(self) -> Wish | None:
-        """Nobody else can be."""
-        return None
+        return Sight()
 
     async def want(self, wish: Wish) -> None:
         """See ``Leadership``."""
@@ -186,20 +188,16 @@ class LeasedLeadership:
         """See ``Leadership``."""
         await self._leases.revoke(grant.mastership.lease)
 
-    async def holder(self) -> Mastership | None:
+    async def look(self) -> Sight:
         """See ``Leadership``."""
-        entry = await self._store.get(KEY)
-        if entry is None:
-            return None
-        found = msgspec.json.decode(entry.value, type=Mastership)
-        if found.lease == NO_LEASE:
-            return None
-        return msgspec.structs.replace(found, epoch=await _base(self._store) + entry.version)
-
-    async def wanted(self) -> Wish | None:
-        """See ``Leadership``."""
-        entry = await self._store.get(WISH)
-        return msgspec.json.decode(entry.value, type=Wish) if entry else None
+        entries = {entry.key: entry for entry in await self._store.read(PREFIX)}
+        entry, base, wish = (entries.get(key) for key in (KEY, BASE, WISH))
+        wanted = msgspec.json.decode(wish.value, type=Wish) if wish else None
+        found = msgspec.json.decode(entry.value, type=Mastership) if entry else None
+        if entry is None or found is None or found.lease == NO_LEASE:
+            return Sight(None, wanted)
+        epoch = (int(base.value) if base else 0) + entry.version
+        return Sight(msgspec.structs.replace(found, epoch=epoch), wanted)
 
     async def want(self, wish: Wish) -> None:
         """See ``Leadership``."""

@@ -34,7 +34,7 @@ MEMBERS_EVERY_S = 2.0
 """How often a candidate looks whether the store has moved."""
 
 PATIENCE = Patience(member_s=1.5, all_s=4.0)
-"""Within a term another member can be asked."""
+"""Within a usual term another member can be asked."""
 
 
 class Origin(Protocol):
@@ -80,9 +80,8 @@ class SqliteOrigin:
 class EtcdOrigin:
     """Members elsewhere: each mastership has a connection of its own."""
 
-    timing = Timing()
-
     def __init__(self, settings: Settings, reactor: Any, random: Random) -> None:
+        self.timing = Timing.of(settings.store.lease_s)
         self._settings = settings
         self._reactor = reactor
         self._random = random

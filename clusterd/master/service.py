@@ -138,6 +138,7 @@ class Master:
             clock=self.clock,
             set_watcher_pause=self._set_watcher_pause,
             placement=lambda: msgspec.to_builtins(live.facts(self.view(), stopped=False)),
+            export=lambda: self.store.read(""),
             draw_uuid=self.random.uuid,
         )
 

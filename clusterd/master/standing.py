@@ -67,12 +67,18 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """The store's lease. A shorter one is noticed sooner, and lost sooner by a slow store."""
     margin_s: float = 0.6
     """So much before the end of the lease a master that could not renew has stopped."""
-    renew_s: float = 1.0
+    renew_s: float = 1.5
     """Between two renewals."""
-    look_s: float = 1.0
-    """How often one that stands aside looks whether the mastership is vacant."""
+    look_s: float = 2.0
+    """How often one looks who is master; it is also told when that changes."""
     calm_s: float = 5.0
     """Who stepped down or failed does not claim again for so long: others come first."""
+
+    @classmethod
+    def of(cls, term_s: float) -> Timing:
+        """What suits a lease of this length: a tenth of it is margin, a quarter passes before it
+        is renewed."""
+        return cls(term_s=term_s, margin_s=term_s / 10, renew_s=term_s / 4)
 
     @property
     def lasts_s(self) -> float:

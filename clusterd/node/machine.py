@@ -102,6 +102,7 @@ class Machine:
                 state=settings.state_directory,
                 run=settings.run_directory,
                 log=settings.log_directory,
+                prefix=settings.root,
             ),
             clock=self._reactor,
             keep=self.keep,

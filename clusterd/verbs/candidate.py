@@ -16,7 +16,7 @@ from clusterd import certificates, names
 from clusterd.durable import make_directory, write_durable
 from clusterd.errors import ClusterError
 from clusterd.master_address import MasterAddress
-from clusterd.settings import Settings
+from clusterd.settings import ROOT_VARIABLE, Settings
 from clusterd.store_members import BEGIN_FILE, Member, write_members
 from clusterd.verbs.declare import verb
 from clusterd.verbs.host import Host
@@ -99,7 +99,10 @@ async def drop_address(host: Host, address: MasterAddress) -> None:
 
 async def _daemon(host: Host, daemon: str, option: str) -> None:
     program = str(host.places.programs / daemon)
-    ended = await host.commands.run(program, option, timeout_s=START_S, check=False)
+    root = f"{ROOT_VARIABLE}={host.places.prefix}"
+    ended = await host.commands.run(
+        "/usr/bin/env", root, program, option, timeout_s=START_S, check=False
+    )
     if ended.code:
         said = (ended.stderr or ended.stdout).strip()[-500:]
         raise NotStarted(f"{daemon} {option} on {host.name}: {said or ended.code}", subject=daemon)

@@ -96,6 +96,8 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     networks: Path = Path("/sys/class/net")
     drbd: Path = Path("/sys/module/drbd")
     programs: Path = Path(sys.prefix) / "bin"
+    prefix: str = ""
+    """Of this machine's directories; daemons that are started here are told."""
 
 
 @dataclass(frozen=True, kw_only=True)

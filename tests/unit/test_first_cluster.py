@@ -151,3 +151,22 @@ def test_a_cluster_on_etcd_from_nothing_and_back(host: Host) -> None:
     assert [host.pid(daemon) for daemon in DAEMONS] == [None] * 4
     assert list(host.own.state_directory.rglob("*.pem")) == []
     assert not (host.own.state_directory / "etcd").exists()
+
+
+def test_a_backup_that_was_taken_while_a_job_ran_is_restored(host: Host, tmp_path: Path) -> None:
+    host.init()
+    kept = tmp_path / "backup"
+    host.run("gnt-debug", "delay", "--submit", "3")
+    host.run("gnt-cluster", "backup", str(kept))
+    assert "exists" in host.run("gnt-cluster", "backup", str(kept), code=1)
+    host.run("gnt-debug", "delay", "0.1")
+    assert "--yes-do-it" in host.run("gnt-cluster", "restore", str(kept), code=1)
+    said = host.run("gnt-cluster", "restore", "--yes-do-it", str(kept), code=1)
+    assert "clusterd-master runs here" in said
+    host.run("clusterd-master", "--stop")
+    host.run("gnt-cluster", "restore", "--yes-do-it", str(kept))
+    # what had begun when the backup was taken goes on, what came later is not there
+    assert host.run("gnt-job", "wait", "2", code=0) is not None
+    rows = host.run("gnt-job", "list", "--no-headers", "--separator=|", "-o", "id,status")
+    assert dict(row.split("|") for row in rows.split()) == {"1": "success", "2": "success"}
+    assert "gnt-cluster backup" in host.run("gnt-cluster", "master-failover", code=1)

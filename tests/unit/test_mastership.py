@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from clusterd.master.candidacy import Candidacy, Tenancy
-from clusterd.master.mastership import Claimant, Grant, LoneLeadership, Wish
+from clusterd.master.mastership import Claimant, Grant, LoneLeadership, Mastership, Sight, Wish
 from clusterd.master.standing import (
     HOLDS,
     TABLE,
@@ -109,8 +109,6 @@ class View:
             await Deferred()
 
     async def claim(self, who: Claimant, at: float) -> Grant | None:
-        from clusterd.master.mastership import Mastership
-
         await self._answered()
         if self.shelf.standing() is not None:
             return None
@@ -132,14 +130,10 @@ class View:
         if self.shelf.held is grant:
             self.shelf.held = None
 
-    async def holder(self):  # type: ignore[no-untyped-def]
+    async def look(self) -> Sight:
         await self._answered()
         found = self.shelf.standing()
-        return found.mastership if found else None
-
-    async def wanted(self) -> Wish | None:
-        await self._answered()
-        return self.shelf.wish
+        return Sight(found.mastership if found else None, self.shelf.wish)
 
     async def want(self, wish: Wish) -> None:
         self.shelf.wish = wish
