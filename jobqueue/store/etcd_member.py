@@ -90,7 +90,13 @@ class EtcdMember(msgspec.Struct, frozen=True, kw_only=True):
             "logger": "zap",
             "log-level": "warn",
         }
-        flags = ["client-cert-auth", "peer-client-cert-auth"]
+        flags = [
+            "client-cert-auth",
+            "peer-client-cert-auth",
+            # whom a member believes, its authority says; from which of a host's addresses it calls
+            # is the routing table's matter
+            "experimental-peer-skip-client-san-verification",
+        ]
         pairs = [f"--{name}={value}" for name, value in options.items()]
         return [self.program, *pairs, *(f"--{flag}" for flag in flags)]
 
