@@ -25,7 +25,12 @@ def balance(
     usage = Usage(only_group(cluster, number))
     before = components_of(usage)
     movable = np.flatnonzero(_movable(cluster, usage, options))
-    allowed = Allowed(options.disk_moves, options.instance_moves, options.restricted_migration)
+    allowed = Allowed(
+        options.disk_moves,
+        options.instance_moves,
+        options.restricted_migration,
+        options.cost_per_gib / 1024,
+    )
     survey = Survey(usage, options.ignore_soft_errors)
     search = Search(survey, movable, np.flatnonzero(usage.cluster.nodes.usable), allowed)
     moves: list[Move] = []
@@ -60,7 +65,7 @@ def _improve(
         if search.score <= options.min_gain_limit and gain < options.min_gain:
             return "no_gain"
         step = int(search.kind[place]), int(search.target[place])
-        scores = search.score, search.score - gain
+        scores = search.score, search.score - gain - search.cost(place)
         moves.append(move_value(search.usage, int(search.rows[place]), step, scores))
         search.take(place, options.evac_mode)
     return "good_enough"

@@ -27,8 +27,11 @@ from clusterd.placement.survey import (
 )
 from clusterd.placement.usage import MEMORY_F
 
-CELLS = 1 << 15
+CELLS = 1 << 16
 """Instances times nodes that are judged at once: as much as stays in the processor's cache."""
+
+
+WITHOUT_COPY = (FAILOVER, ANY)
 
 
 class Allowed(NamedTuple):
@@ -37,13 +40,16 @@ class Allowed(NamedTuple):
     disk_moves: bool = True
     instance_moves: bool = True
     restricted_migration: bool = False
+    cost_per_mib: float = 0.0
+    """Score that a move costs for each MiB that it copies."""
 
 
 EVERYTHING = Allowed()
 
 
 class Best(NamedTuple):
-    """Of each instance of a block: score after its best move (infinite: none), kind, target."""
+    """Of each instance of a block: score after its best move with the move's cost (infinite:
+    there is none), kind, target."""
 
     score: Numbers
     kind: Rows
@@ -243,7 +249,11 @@ def judge(survey: Survey, rows: Rows, cols: Rows, allowed: Allowed = EVERYTHING)
             part = chosen[start : start + step]
             block = Block(survey, rows[part], cols, leaving, orphaned)
             for kind in kinds:
-                _better(best, part, KINDS[kind](block), (kind, cols))
+                found = KINDS[kind](block)
+                if allowed.cost_per_mib and kind not in WITHOUT_COPY:
+                    disk = usage.cluster.instances.disk[rows[part]]
+                    found += allowed.cost_per_mib * disk[:, None]
+                _better(best, part, found, (kind, cols))
     return best
 
 

@@ -66,7 +66,7 @@ class BalanceOptions(msgspec.Struct, frozen=True, kw_only=True):
     select: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     cost_per_gib: float = 0.0
-    """Score that a move must gain for each GiB it copies; 0: cost decides among near equals."""
+    """Score that a move must gain for each GiB it copies."""
     ignore_soft_errors: bool = False
 
 

@@ -19,6 +19,7 @@ from clusterd.placement.options import RebootOptions
 from clusterd.placement.results import Evacuation, Move, RebootPlan
 
 Graph = dict[int, set[int]]
+ATTEMPTS = 24
 
 
 def reboot_plan(cluster: Cluster, options: RebootOptions | None = None) -> RebootPlan:
@@ -93,8 +94,13 @@ def _join(graph: Graph, one: int, other: int) -> None:
 def _smallest(graph: Graph) -> list[list[int]]:
     """The colouring with fewer colours."""
     by_degree = sorted(graph, key=lambda node: (-len(graph[node]), node))
-    first, second = _in_order(graph, by_degree), _saturated(graph)
-    return min((first, second), key=len)
+    best = min((_in_order(graph, by_degree), _saturated(graph)), key=len)
+    for attempt in range(ATTEMPTS):
+        # Nodes of one colour beside each other: the number of colours cannot grow, and may shrink.
+        ordered = sorted(best, key=len, reverse=True) if attempt % 2 else best[::-1]
+        again = _in_order(graph, [node for batch in ordered for node in batch])
+        best = again if len(again) <= len(best) else best
+    return best
 
 
 def _in_order(graph: Graph, order: Sequence[int]) -> list[list[int]]:

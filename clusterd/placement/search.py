@@ -4,13 +4,14 @@
 instances on the touched nodes are judged against all nodes, the others against the touched nodes
 only. Since every move shifts the spread of the whole cluster a little, a remembered gain is only
 a claim: the instances with the greatest claims are judged anew until the best is one that was.
+When no claim is left, all are judged once more.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from clusterd.placement.kinds import Allowed, judge, pair_after
+from clusterd.placement.kinds import WITHOUT_COPY, Allowed, judge, pair_after
 from clusterd.placement.model import NOWHERE, Flags, Numbers, Rows
 from clusterd.placement.survey import Survey
 
@@ -35,12 +36,15 @@ class Search:
         self.fresh: Flags = np.zeros(len(rows), dtype=np.bool_)
         self.settled: Flags = np.zeros(len(rows), dtype=np.bool_)
         """Those that are not to move any more."""
+        self.all_fresh = False
+        """Claims may have become too small, too: before the end all are judged once more."""
         self.everything: bool = not allowed.disk_moves or len(rows) * len(cols) <= SMALL
         self.judge_all()
 
     def judge_all(self) -> None:
         """Every instance against every node."""
         self._judge(np.arange(len(self.rows)))
+        self.all_fresh = True
 
     def _judge(self, places: Rows) -> None:
         best = judge(self.survey, self.rows[places], self.cols, self.allowed)
@@ -56,12 +60,22 @@ class Search:
         while True:
             place = int(self.gain.argmax())
             if not self.gain[place] > LEAST_GAIN:
-                return None
+                if self.all_fresh:
+                    return None
+                self.judge_all()
+                continue
             if self.fresh[place]:
                 return place
             some = np.argpartition(-self.gain, min(claims, len(self.rows) - 1))[:claims]
             self._judge(some[~self.fresh[some]])
             claims *= 2
+
+    def cost(self, place: int) -> float:
+        """What the gain of ``place`` was lessened by."""
+        if int(self.kind[place]) in WITHOUT_COPY:
+            return 0.0
+        disk = self.usage.cluster.instances.disk[self.rows[place]]
+        return float(self.allowed.cost_per_mib * disk)
 
     def take(self, place: int, leaves: bool = False) -> None:
         """Make the move of ``place``; ``leaves``: only instances on unusable nodes are to move."""
@@ -88,6 +102,7 @@ class Search:
         p, s = self.usage.primary[self.rows], self.usage.secondary[self.rows]
         near = np.isin(p, touched) | np.isin(s, touched)
         self.fresh[:] = False
+        self.all_fresh = False
         self._judge(np.flatnonzero(near))
         self._judge_targets(np.flatnonzero(~near), np.intersect1d(touched, self.cols))
 

@@ -165,11 +165,16 @@ class Block:
             old = ledger.reserved[nodes]
             new = kept * ledger.reserved_scale[nodes]
             new -= ledger.reserved_centre * (ledger.reserved_scale[nodes] > 0)
-            total = total + (new - old)
-            squares = squares + (new * new - old * old)
-        mean = total / count
-        spread = np.sqrt(np.maximum(squares / count - mean * mean, 0.0))
-        return np.asarray(spread + RESERVED_TOTAL * (total - ledger.reserved_total))
+            added = new - old
+            new *= new
+            new -= old * old
+            total, squares = total + added, squares + new
+        spread = np.asarray(total * total)
+        spread *= -1.0 / count**2
+        spread += squares * (1.0 / count)
+        np.sqrt(np.maximum(spread, 0.0, out=spread), out=spread)
+        spread += RESERVED_TOTAL * (total - ledger.reserved_total)
+        return spread
 
     def failing(self, nodes: Rows, free: Numbers, kept: Numbers, more: int) -> Numbers:
         """How the count of instances on N+1-failing nodes changes; shapes broadcast."""

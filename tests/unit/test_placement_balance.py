@@ -168,3 +168,12 @@ def test_moves_that_share_no_node_run_together() -> None:
     plan = balance(model.build(generate(20, 200, "hot")))
     assert len(plan.job_sets) < len(plan.moves)
     assert isinstance(plan.job_sets[0], JobSet)
+
+
+def test_what_copies_must_gain_for_every_gib() -> None:
+    cluster = model.build(generate(20, 200, "hot"))
+    free = balance(cluster)
+    dear = balance(cluster, BalanceOptions(cost_per_gib=0.05))
+    assert 0 < dear.copied_mib < free.copied_mib
+    assert all(move.gain > 0.05 * move.copied_mib / 1024 for move in dear.moves)
+    assert dear.score_after == pytest.approx(dear.moves[-1].score)
