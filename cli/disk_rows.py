@@ -9,7 +9,7 @@ from cli.command import Option
 from cli.exits import WrongInput
 from cli.notation import BadText, integer, size_mib
 from cli.readers import sequence
-from cli.rows import IALLOCATOR, not_, row, sets
+from cli.rows import FORCE_ONLY, IALLOCATOR, not_, row, sets
 from cli.spelling import Spelling
 
 
@@ -80,6 +80,12 @@ DISKS = (
             row("remote_node", "-n", "--new-secondary", metavar="NODE", completes="node"),
             row("disks", "--disks", reads=numbers, metavar="N,..."),
             IALLOCATOR,
+        ),
+    ),
+    Spelling(
+        tool="instance", name="move", opcode="instance_move", extra=(FORCE_ONLY,),
+        options=(
+            row("target_node", "-n", "--node", metavar="NODE", completes="node"),
         ),
     ),
     Spelling(

@@ -40,7 +40,6 @@ UNSERVED: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("add-tags", f"<instance> {_TAGS}", "Add tags to an instance"),
         ("batch-create", "<file>", "Create several instances from a file"),
         ("change-group", "<instance>", "Move an instance to another node group"),
-        ("move", "<instance>", "Move an instance with its disks to another node"),
         ("reinstall", "<instance>...", "Install the OS again"),
         ("remove-tags", f"<instance> {_TAGS}", "Remove tags from an instance"),
         ("rename", "<instance> <new-name>", "Rename an instance"),

@@ -144,8 +144,16 @@ def make(
 def sides(instance: Instance, disk: Disk) -> list[str]:
     """The nodes (uuid) with data that are this disk's alone, and no longer or not yet those of one
     that the instance has."""
-    own = {(node, label_on(one, node)) for one in instance.disks for node in holders(instance, one)}
-    return [node for node in holders(instance, disk) if (node, label_on(disk, node)) not in own]
+    own = {
+        (node, label_on(one, node), one.template)
+        for one in instance.disks
+        for node in holders(instance, one)
+    }
+    return [
+        node
+        for node in holders(instance, disk)
+        if (node, label_on(disk, node), disk.template) not in own
+    ]
 
 
 def tidy(view: View, instance: Instance) -> list[Step]:

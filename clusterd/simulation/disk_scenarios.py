@@ -8,6 +8,7 @@ from clusterd.opcodes.cluster_repair_disk_sizes import ClusterRepairDiskSizes
 from clusterd.opcodes.cluster_verify_disks import ClusterVerifyDisks
 from clusterd.opcodes.group_verify_disks import GroupVerifyDisks
 from clusterd.opcodes.instance_grow_disk import InstanceGrowDisk
+from clusterd.opcodes.instance_move import InstanceMove
 from clusterd.opcodes.instance_recreate_disks import InstanceRecreateDisks
 from clusterd.opcodes.instance_repair_disks import InstanceRepairDisks
 from clusterd.opcodes.instance_replace_disks import InstanceReplaceDisks
@@ -145,6 +146,16 @@ DISKS = (
         given=RUNS,
         act=(InstanceRepairDisks(instance_name=NAME, keep="node1"),),
         ends=Status.ERROR,  # nothing is broken; see the stories for what is
+    ),
+    Scenario(
+        name="move",
+        given=PLAIN,
+        act=(InstanceMove(instance_name=NAME, target_node="node3", shutdown_timeout=5),),
+    ),
+    Scenario(
+        name="move-stopped",
+        given=(create("plain", start=False, disks=({"size": 1024}, {"size": 2048})),),
+        act=(InstanceMove(instance_name=NAME, target_node="node2"),),
     ),
     Scenario(
         name="replace-nothing",

@@ -284,7 +284,13 @@ def waiting_for(status: VolumeStatus, *, synced: bool) -> str:
         return ""
     if status.link is Link.SYNCING or status.health is Health.SYNC:
         done = f"{status.sync_percent:.0f} %" if status.sync_percent is not None else "some"
-        return f"synchronising, {done} done"
+        left = status.sync_seconds_left
+        eta = (
+            ""
+            if left is None
+            else f", about {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+        )
+        return f"synchronising, {done} done{eta}"
     if Health.OK in (status.health, status.peer_health) and status.degraded:
         return "the peer's copy is not up to date"
     return ""
