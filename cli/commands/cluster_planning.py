@@ -6,6 +6,8 @@ every other command together.
 
 from __future__ import annotations
 
+from typing import Any
+
 from cli.command import Call, Command, Option
 from cli.exits import CommandError
 from cli.notation import integer, time_s
@@ -16,6 +18,18 @@ def _balance(call: Call) -> int:
     from cli import planning
 
     return planning.run_balance(call)
+
+
+def _capacity(call: Call) -> int:
+    from cli import outlook
+
+    return outlook.run_capacity(call)
+
+
+def _flavour(text: str) -> Any:
+    from cli import outlook
+
+    return outlook.flavour(text)
 
 
 def _real(text: str) -> float:
@@ -51,4 +65,27 @@ BALANCE = Command(
     ),
 )  # fmt: skip
 
-COMMANDS = (BALANCE,)
+CAPACITY = Command(
+    name="capacity",
+    summary="Show how many more instances fit, also after losses or with more nodes",
+    run=_capacity,
+    options=(
+        Option(names=("-t", "--disk-template"), metavar="TEMPLATE",
+               words="How their disks are stored; the first that the policy allows by default"),
+        Option(names=("--without-node",), many=True, reads=list, metavar="NODE", completes="node",
+               words="As if this node were lost"),
+        Option(names=("--without-rack",), many=True, reads=list, metavar="TAG",
+               words="As if all nodes with this tag were lost"),
+        Option(names=("--without-group",), many=True, reads=list, metavar="GROUP",
+               completes="group", words="As if this node group were lost"),
+        Option(names=("--add-nodes",), reads=integer, metavar="N",
+               words="As if there were so many more nodes"),
+        Option(names=("--add",), reads=_flavour, metavar="N:memory=SIZE,disk=SIZE,vcpus=N",
+               words="Whether so many of this flavour fit, and where"),
+        Option(names=("--limit",), reads=integer, metavar="N", words="Count no further"),
+        Option(names=("--max-time",), reads=time_s, metavar="TIME",
+               words="Count no longer than this, such as 20s"),
+    ),
+)  # fmt: skip
+
+COMMANDS = (BALANCE, CAPACITY)

@@ -119,3 +119,69 @@ def test_mistakes(stage: Stage, words: tuple[str, ...], told: str) -> None:
     ended = stage.answer(QueryPlacement=facts).run("cluster", "balance", *words)
     assert ended.code != 0
     assert told in "\n".join([*ended.out, *ended.err])
+
+
+# -- capacity --------------------------------------------------------------------------------------
+
+
+def capacity(stage: Stage, *words: str) -> tuple[int, list[str]]:
+    facts = msgspec.to_builtins(uneven())
+    ended = stage.answer(QueryPlacement=facts).run("cluster", "capacity", *words)
+    return ended.code, [*ended.out, *ended.err]
+
+
+def test_how_many_more_fit(stage: Stage) -> None:
+    code, lines = capacity(stage, "-t", "drbd", "--limit", "5")
+    assert code == 0
+    assert lines[0] == "Of the standard size (drbd): 5 more instances fit"
+    assert any(line.startswith("From large to small (drbd): ") for line in lines)
+
+
+def test_what_restarts_where_after_a_loss(stage: Stage) -> None:
+    _code, lines = capacity(stage, "-t", "drbd", "--limit", "1", "--without-node", "node0")
+    assert lines[0] == "Without node0:"
+    assert [line for line in lines if "restarts on" in line] == [
+        f"  web{number} restarts on node1" for number in range(0, 12, 2)
+    ]
+    assert any("6 instances run on without their mirror" in line for line in lines)
+
+
+def test_the_loss_of_both_nodes_of_a_pair(stage: Stage) -> None:
+    words = ("-t", "drbd", "--limit", "1", "--without-node", "node0", "--without-node", "node1")
+    _code, lines = capacity(stage, *words)
+    assert sum("is lost: both its nodes are" in line for line in lines) == 12
+
+
+def test_whether_so_many_fit(stage: Stage) -> None:
+    code, lines = capacity(stage, "--add", "3:memory=2g,disk=20g,vcpus=2,template=drbd")
+    assert (code, lines[0]) == (0, "3 of 3 instances fit (drbd):")
+    code, lines = capacity(stage, "--add", "900:memory=16g,template=diskless")
+    assert code == 1
+    assert "the next does not: No place for" in lines[-1]
+
+
+def test_more_nodes_hold_more(stage: Stage) -> None:
+    def fitting(*words: str) -> int:
+        _code, lines = capacity(stage, "--add", "40:memory=16g,template=diskless", *words)
+        return int(lines[0].split()[0])
+
+    assert fitting("--add-nodes", "4") > fitting()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--without-node", "node9"), "node9"),
+        (("--without-rack", "rack9"), "rack9"),
+        (("--without-group", "nosuch"), "nosuch"),
+        (("--add", "many"), "COUNT:memory"),
+        (("--add", "3:colour=red"), "colour=red"),
+        (("--add", "3:vcpus=0"), "processors"),
+        (("--add-nodes", "-1"), "Between 0"),
+        (("-t", "nosuch"), "nosuch"),
+    ],
+)
+def test_mistakes_about_capacity(stage: Stage, words: tuple[str, ...], told: str) -> None:
+    code, lines = capacity(stage, *words)
+    assert code != 0
+    assert told in "\n".join(lines)
