@@ -64,6 +64,31 @@ def test_hbal_ends_no_worse(data: str, more: tuple[str, ...]) -> None:
     assert score(mine) <= score(real) + 1e-6
 
 
+def keys(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in lines(done))
+
+
+def test_hspace_tells_scripts_the_same_of_the_cluster(data: str) -> None:
+    words = ("-t", data, "-l", "3", "--standard-alloc", "10g,1g,1", "--disk-template", "drbd")
+    mine = keys(ours("hspace", *words, "--machine-readable"))
+    real = keys(theirs("hspace", *words, "--machine-readable=yes"))
+    assert list(mine) == list(real)
+    same = [key for key in real if key.startswith(("HTS_INI_", "HTS_CLUSTER_", "HTS_SPEC_"))]
+    same += ["HTS_ALLOC_INSTANCES", "HTS_FIN_INST_CNT", "HTS_FIN_MEM_INST", "HTS_OK"]
+    # spindles without exclusive storage are counted in another way
+    same = [key for key in same if "_SPN_" not in key]
+    assert {key: mine[key] for key in same} == {key: real[key] for key in same}
+
+
+def test_hspace_says_the_same_to_people(data: str) -> None:
+    words = ("-t", data, "-l", "2", "--disk-template", "drbd")
+    mine, real = lines(ours("hspace", *words)), lines(theirs("hspace", *words))
+    for begin in ("The cluster has", "  MEM ", "There are ", "Tiered (", "Standard ("):
+        assert [one for one in mine if one.startswith(begin)] == [
+            one for one in real if one.startswith(begin)
+        ]
+
+
 MOVE = re.compile(
     r"  [ 0-9]{3}\. inst\d{4} node\d{3}:node\d{3} => node\d{3}:node\d{3} [ 0-9]{3}\.\d{8}"
     r" a=(f|r:node\d{3})( (f|r:node\d{3}))*$"
