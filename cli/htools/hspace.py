@@ -107,14 +107,26 @@ def spec_lines(prefix: str, spec: Spec, template: str) -> Iterator[str]:
         yield f"HTS_{prefix}_{key}={value}"
 
 
+def totals(cluster: Cluster) -> dict[str, int]:
+    """Of all nodes, offline ones too, as the original counts."""
+    nodes = cluster.facts.nodes
+    ratios = {group.uuid: cluster.policy(at).vcpu_ratio
+              for at, group in enumerate(cluster.facts.groups)}  # fmt: skip
+    return {
+        "MEM": sum(node.memory_total_mib for node in nodes),
+        "DSK": sum(node.disk_total_mib for node in nodes),
+        "CPU": sum(node.cpus for node in nodes),
+        "VCPU": int(sum(ratios[node.group] * node.cpus for node in nodes)),
+        "SPN": sum(node.spindles for node in nodes),
+        "NODES": len(nodes),
+    }
+
+
 def machine_lines(cluster: Cluster, specs: tuple[Spec, Spec], template: str,
                   tiered: Capacity, standard: Capacity) -> Iterator[str]:  # fmt: skip
     """All lines for scripts."""
     before = tiered.before
-    usable = int(cluster.nodes.usable.sum())
-    for key, value in (("MEM", before.memory_total), ("DSK", before.disk_total),
-                       ("CPU", before.cpus_total), ("VCPU", before.vcpus_total),
-                       ("SPN", before.spindles_total), ("NODES", usable)):  # fmt: skip
+    for key, value in totals(cluster).items():
         yield f"HTS_CLUSTER_{key}={value}"
     yield from stage("INI", before)
     yield from spec_lines("TSPEC_INI", specs[0], template)
@@ -166,10 +178,10 @@ def sentences(cluster: Cluster, specs: tuple[Spec, Spec], template: str,
               tiered: Capacity, standard: Capacity) -> Iterator[str]:  # fmt: skip
     """All lines for people."""
     before = tiered.before
+    all_of = totals(cluster)
     yield (
-        f"The cluster has {int(cluster.nodes.usable.sum())} nodes and the following resources:\n"
-        f"  MEM {before.memory_total}, DSK {before.disk_total}, CPU {before.cpus_total},"
-        f" VCPU {before.vcpus_total}."
+        f"The cluster has {all_of['NODES']} nodes and the following resources:\n"
+        f"  MEM {all_of['MEM']}, DSK {all_of['DSK']}, CPU {all_of['CPU']}, VCPU {all_of['VCPU']}."
     )
     yield f"There are {before.instances} initial instances on the cluster."
     yield f"Tiered (initial size) instance spec is:\n  {_spec(specs[0])}, {_using(template)}."
