@@ -16,7 +16,7 @@ from jobqueue.errors import Conflict, LeaseGone
 from jobqueue.store.interface import ABSENT, Change, Store, Transaction
 from jobqueue.store.leadership import Leases
 
-TTL_S = 2.0
+TTL_S = 3.0
 KEY = "mastership"
 
 
