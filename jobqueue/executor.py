@@ -26,6 +26,7 @@ from jobqueue.journal import Event, Kind, Phase
 from jobqueue.live import Job
 from jobqueue.queue import NO_WRITES, JobQueue, ended, wanted_again
 from jobqueue.retry import Clock, GivenUp, Trying, code_of, encoded, sentence
+from jobqueue.riding import Ride, Riding
 from jobqueue.slots import Slots
 from jobqueue.step import Outcome, Patience, Step, Steps
 from jobqueue.store.interface import MAX_WRITES, Transaction
@@ -56,6 +57,7 @@ class Executor:
         self.may_decide: Callable[[], Awaitable[None]] = _at_once
         """Waited for before an opcode is decided on: what it is decided on must be known."""
         self._acting = Acting(queue, surroundings)
+        self._riding = Riding(queue, steps, surroundings, self._acting, clock)
         self.slots = Slots(lambda: UNLIMITED)
         """Places to act; a job gives its own back while it waits for locks."""
         self._deciding = Deciding(queue, steps, surroundings, self.slots)
@@ -141,9 +143,14 @@ class Executor:
             waited_from=waited_from,
         )
         kind = self._queue.registry.kind_of(job.opcodes[index])
-        at_once = kind.hooks is None and made.plan and not job.cancel_wanted
-        begun = [self._event(Kind.START, index, 0)] if at_once else []
-        await self._store(job, [planned, *begun])
+        ride = Ride(job, index, made.plan, ())
+        ride.events.append(planned)
+        if kind.hooks is None and made.plan and not job.cancel_wanted:
+            await self._riding.begin(ride, 0)
+        try:
+            await self._store_ride(ride)
+        except Conflict:
+            await self._store(job, [planned])
 
     async def _refuse(self, job: Job, index: int, error: Exception, waited: float) -> None:
         if not isinstance(error, Refused):
@@ -173,7 +180,12 @@ class Executor:
         if following == 0 and not await self._hooks_agree(job, index):
             return
         if following < len(known.plan):
-            await self._store(job, [self._event(Kind.START, index, following)])
+            ride = Ride(job, index, known.plan, known.outputs)
+            await self._riding.begin(ride, following)
+            try:
+                await self._store_ride(ride)
+            except Conflict:
+                await self._store(job, ride.events[:1])
             return
         await self._finish(job, index)
 
@@ -234,7 +246,6 @@ class Executor:
 
     async def _settle(self, job: Job, index: int, at: int, step: Step, word: str) -> None:
         """Run ``do`` or ``undo`` with patience and store its outcome with its writes."""
-        done = Kind.OK if word == "do" else Kind.UNDONE
         attempt = Attempt(job, index, at, step, word)
 
         def may_end() -> bool:
@@ -249,34 +260,18 @@ class Executor:
                 final=(Deposed,),
                 given_up=may_end,
             )
-            event = self._event(done, index, at, output=outcome.output)
-            follow = self._follow(job, index, at, outcome) if word == "do" else []
+            ride = Ride(job, index, job.known[index].plan, job.known[index].outputs)
+            if word == "do":
+                await self._riding.onward(ride, at, outcome)
+            else:
+                ride.events.append(self._event(Kind.UNDONE, index, at, output=outcome.output))
+                ride.outcome = outcome
             try:
-                await self._store(job, [event, *follow], outcome)
+                await self._store_ride(ride)
+                return
             except Conflict:
                 if conflict == MAX_CONFLICTS - 1:
                     raise RuntimeError("the configuration kept changing under the step") from None
-                continue
-            if follow and follow[0].kind is Kind.END:
-                self._queue.locks.release(str(job.id))
-            return
-
-    def _follow(self, job: Job, index: int, at: int, outcome: Outcome) -> list[Event]:
-        """What rides with the outcome of a step, one write instead of two: the intent of the next
-        step, or the end where neither hooks nor what the step has written can change it."""
-        if job.cancel_wanted or outcome.jobs:
-            return []
-        if at + 1 < len(job.known[index].plan):
-            return [self._event(Kind.START, index, at + 1)]
-        kind = self._queue.registry.kind_of(job.opcodes[index])
-        if kind.hooks is not None or outcome.writes != NO_WRITES:
-            return []
-        outputs = (*job.known[index].outputs[:at], outcome.output)
-        try:
-            result = kind.result(job.opcodes[index], self._surroundings.view(), outputs)
-        except Exception:  # noqa: BLE001 - it is asked for again, and told, after this step
-            return []
-        return [ended(index, self._clock.seconds(), Status.SUCCESS, result, None)]
 
     # -- the way back ------------------------------------------------------------------------------
 
@@ -355,6 +350,11 @@ class Executor:
         last = min(len(job.known), index + MAX_ENDED)
         return [ended(at, now, status, output, None) for at in range(index, last)]
 
+    async def _store_ride(self, ride: Ride) -> None:
+        await self._store(ride.job, ride.events, ride.outcome)
+        if ride.ends:
+            self._queue.locks.release(str(ride.job.id))
+
     async def _store(
         self, job: Job, events: list[Event], more: Outcome | Transaction = NO_WRITES
     ) -> None:
@@ -366,7 +366,7 @@ class Executor:
             submissions, more = self._queue.prepare(outcome.jobs, f"job:{job.id}")
             writes = writes + more
             numbers = [[True, submission.id] for submission in submissions]
-            events = [_with_output(events[0], numbers), *events[1:]]
+            events = [_with_output(event, numbers, events) for event in events]
 
         await self._trying.until_done(
             STORE_PATIENCE,
@@ -386,8 +386,10 @@ class Executor:
         return lambda text: self._queue.say(job, index, text)
 
 
-def _with_output(event: Event, output: Any) -> Event:
-    return msgspec.structs.replace(event, output=output)
+def _with_output(event: Event, output: Any, events: list[Event]) -> Event:
+    """The outcome that submits jobs is the last one; its output are their numbers."""
+    last = [one for one in events if one.kind in (Kind.OK, Kind.UNDONE)][-1]
+    return msgspec.structs.replace(event, output=output) if event is last else event
 
 
 async def _at_once() -> None:

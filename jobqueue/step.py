@@ -71,6 +71,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     the job has done stays."""
 
     @property
+    def inward(self) -> bool:
+        """True when ``do`` touches nothing outside: all its effect is in its outcome."""
+        return False
+
+    @property
     def patience(self) -> Patience:
         """How long to repeat ``do`` and ``undo`` while they raise retryable errors."""
         return Patience()

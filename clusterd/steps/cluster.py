@@ -20,6 +20,10 @@ class RecordCluster(Step, frozen=True, kw_only=True, tag="cluster.record"):
     changes: dict[str, msgspec.Raw]
     before: dict[str, msgspec.Raw]
 
+    @property
+    def inward(self) -> bool:
+        return True
+
     async def do(self, context: Any) -> Outcome:
         return Outcome(writes=self._write(context.world, self.changes))
 
@@ -43,6 +47,10 @@ class Say(Step, frozen=True, kw_only=True, tag="job.say"):
     """A line in the job's log."""
 
     text: str
+
+    @property
+    def inward(self) -> bool:
+        return True
 
     async def do(self, context: Any) -> Outcome:
         context.log(self.text)
@@ -69,6 +77,10 @@ class Delay(Step, frozen=True, kw_only=True, tag="job.delay"):
     def patience(self) -> Patience:
         return Patience(for_s=10.0)
 
+    @property
+    def inward(self) -> bool:
+        return self.node is None and not self.duration_s
+
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
         if self.node is None:
@@ -83,6 +95,10 @@ class SubmitJobs(Step, frozen=True, kw_only=True, tag="job.submit"):
 
     jobs: tuple[tuple[msgspec.Raw, ...], ...]
     """Opcodes in their stored form."""
+
+    @property
+    def inward(self) -> bool:
+        return True
 
     async def do(self, context: Any) -> Outcome:
         read = context.world.read_opcode

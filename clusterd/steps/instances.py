@@ -32,6 +32,10 @@ class DrawInstance(Step, frozen=True, kw_only=True, tag="instance.draw"):
     network_port: bool = False
     """Draw a TCP port for a graphical console."""
 
+    @property
+    def inward(self) -> bool:
+        return True
+
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
         found = world.configuration.find_instance(self.draft.name)
@@ -169,6 +173,10 @@ class CommitInstance(Step, frozen=True, kw_only=True, tag="instance.commit"):
     admin_state: AdminState
     disks_active: bool
 
+    @property
+    def inward(self) -> bool:
+        return True
+
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
         found = world.configuration.instance(self.instance)
@@ -191,6 +199,10 @@ class RecordInstance(Step, frozen=True, kw_only=True, tag="instance.record"):
     changes: dict[str, msgspec.Raw]
     before: dict[str, msgspec.Raw]
 
+    @property
+    def inward(self) -> bool:
+        return True
+
     async def do(self, context: Any) -> Outcome:
         return Outcome(writes=self._write(context.world, self.changes))
 
@@ -211,6 +223,10 @@ class SetNics(Step, frozen=True, kw_only=True, tag="instance.set-nics"):
     instance: str
     nics: tuple[Nic, ...]
     before: tuple[Nic, ...]
+
+    @property
+    def inward(self) -> bool:
+        return True
 
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
@@ -247,6 +263,10 @@ class MoveInstance(Step, frozen=True, kw_only=True, tag="instance.move"):
     primary: str
     secondary: str | None
 
+    @property
+    def inward(self) -> bool:
+        return True
+
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
         found = world.configuration.instance(self.instance)
@@ -265,6 +285,10 @@ class ForgetInstance(Step, frozen=True, kw_only=True, tag="instance.forget"):
 
     no_undo: ClassVar[str] = "its disks are gone"
     instance: str
+
+    @property
+    def inward(self) -> bool:
+        return True
 
     async def do(self, context: Any) -> Outcome:
         found = context.world.configuration.find_instance(self.instance)
