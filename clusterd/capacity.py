@@ -23,6 +23,8 @@ def free_memory_mib(
     observation = view.sight(node).observation
     if observation is None or observation.hardware is None:
         return None
+    if not stopped:
+        return observation.hardware.memory_free_mib - _promised_mib(view, node, without)
     seen = {
         guest.name: guest.memory_mib
         for guests in observation.guests.values()
@@ -34,12 +36,26 @@ def free_memory_mib(
         if instance.primary_node != node.uuid or instance.uuid == without:
             continue
         most = int(view.beparams(instance)["maxmem"])
-        wanted = instance.admin_state is AdminState.UP or instance.made_by is not None
         if instance.name in seen:
-            promised += max(most - seen[instance.name], 0) if stopped else 0
-        elif wanted or (stopped and instance.admin_state is not AdminState.OFFLINE):
+            promised += max(most - seen[instance.name], 0)
+        elif instance.admin_state is not AdminState.OFFLINE or instance.made_by is not None:
             promised += most
     return observation.hardware.memory_free_mib - promised
+
+
+def _promised_mib(view: View, node: Node, without: str) -> int:
+    """What those take who are to run here, or are being made, and are not seen running. Costs as
+    much as there are of them: all that run already are left out at once."""
+    configuration = view.configuration
+    awake = configuration.awake_on(node.uuid)
+    missing = awake.keys() - view.alive_on(node)
+    found = [configuration.find_instance(awake[name]) for name in sorted(missing)]
+    drafts = [draft for draft in view.promised if draft.primary_node == node.uuid]
+    return sum(
+        int(view.beparams(instance)["maxmem"])
+        for instance in (*found, *drafts)
+        if instance is not None and instance.uuid != without
+    )
 
 
 def instances_here(view: View, node: Node) -> Iterator[Instance]:

@@ -10,12 +10,24 @@ Invariant: after a commit returned, the mirror shows it. Reading is synchronous,
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from typing import TypeVar
 
 import msgspec
 
-from clusterd.model import ANY, KINDS, Cluster, Group, Image, Instance, Network, Node, Stored
+from clusterd import names
+from clusterd.model import (
+    ANY,
+    KINDS,
+    AdminState,
+    Cluster,
+    Group,
+    Image,
+    Instance,
+    Network,
+    Node,
+    Stored,
+)
 from jobqueue.errors import Refused
 from jobqueue.store.interface import ABSENT, Change, Store, Transaction
 
@@ -51,6 +63,13 @@ class Configuration:
         self._ports: dict[int, str] = {}
         self._minors: dict[str, dict[int, str]] = defaultdict(dict)
         self._macs: dict[str, str] = {}
+        self._awake: dict[str, dict[str, str]] = defaultdict(dict)
+        self._by_label: dict[str, dict[str, set[str]]] = {kind: {} for kind in KINDS}
+        """First component of a name -> names."""
+        self._sorted_names: dict[str, list[str]] = {}
+        """By kind, as long as no name came or went."""
+        self._lowest_port = names.FIRST_DRBD_PORT
+        """No port below is free."""
 
     async def load(self, store: Store) -> None:
         """Read everything and follow the store from now on."""
@@ -137,6 +156,24 @@ class Configuration:
         """Taken TCP ports -> uuid of the instance."""
         return dict(self._ports)
 
+    def free_port(self, taken: Container[int] = ()) -> int | None:
+        """The lowest free port of the pool that is not in ``taken`` either, or None."""
+        while self._lowest_port in self._ports:
+            self._lowest_port += 1
+        for port in range(self._lowest_port, names.LAST_DRBD_PORT + 1):
+            if port not in self._ports and port not in taken:
+                return port
+        return None
+
+    def owner_of_mac(self, mac: str) -> str | None:
+        """Uuid of the instance that has this MAC address."""
+        return self._macs.get(mac)
+
+    def awake_on(self, node_uuid: str) -> Mapping[str, str]:
+        """Name -> uuid of the instances that are to run on this node as their primary, or are being
+        made there."""
+        return self._awake[node_uuid]
+
     def minors(self, node_uuid: str) -> dict[int, str]:
         """Taken DRBD minors of a node -> uuid of the instance."""
         return dict(self._minors[node_uuid])
@@ -164,9 +201,12 @@ class Configuration:
     # -- inside ----------------------------------------------------------------------------------
 
     def _sorted(self, kind: str, type_: type[S]) -> Iterator[S]:
-        names = self._names[kind]
-        for name in sorted(names):
-            value = self._objects[kind].get(names[name])
+        found = self._names[kind]
+        order = self._sorted_names.get(kind)
+        if order is None:
+            order = self._sorted_names[kind] = sorted(found)
+        for name in order:
+            value = self._objects[kind].get(found.get(name, ""))
             if isinstance(value, type_):
                 yield value
 
@@ -178,7 +218,8 @@ class Configuration:
         value = self._get(kind, name, type_)
         if value is not None:
             return value
-        near = [known for known in self._names[kind] if known.startswith(name + ".")]
+        alike = self._by_label[kind].get(name.partition(".")[0], ())
+        near = [known for known in alike if known.startswith(name + ".")]
         if len(near) == 1 and name:
             value = self._get(kind, near[0], type_)
             if value is not None:
@@ -195,18 +236,24 @@ class Configuration:
                 self._unindex(kind, old)
             if change.value is None:
                 self._versions.pop(change.key, None)
+                self._sorted_names.pop(kind, None)
                 continue
             new = self._decoders[kind].decode(change.value)
+            if old is None or old.name != new.name:
+                self._sorted_names.pop(kind, None)
             self._versions[change.key] = change.version
             self._objects[kind][uuid] = new
             self._index(kind, new)
 
     def _index(self, kind: str, value: ANY) -> None:
         self._names[kind][value.name] = value.uuid
+        self._by_label[kind].setdefault(value.name.partition(".")[0], set()).add(value.name)
         if not isinstance(value, Instance):
             return
         for node in _nodes_of(value):
             self._on_node[node].add(value.uuid)
+        if value.admin_state is AdminState.UP or value.made_by is not None:
+            self._awake[value.primary_node][value.name] = value.uuid
         for nic in value.nics:
             self._macs[nic.mac] = value.uuid
         if value.network_port is not None:
@@ -220,19 +267,28 @@ class Configuration:
     def _unindex(self, kind: str, value: ANY) -> None:
         if self._names[kind].get(value.name) == value.uuid:
             del self._names[kind][value.name]
+            label = value.name.partition(".")[0]
+            self._by_label[kind][label].discard(value.name)
+            if not self._by_label[kind][label]:
+                del self._by_label[kind][label]
         if not isinstance(value, Instance):
             return
         for node in _nodes_of(value):
             self._on_node[node].discard(value.uuid)
+        self._awake[value.primary_node].pop(value.name, None)
         for nic in value.nics:
             self._macs.pop(nic.mac, None)
         if value.network_port is not None:
-            self._ports.pop(value.network_port, None)
+            self._free(value.network_port)
         for disk in (*value.disks, *value.drafted):
             if disk.drbd is not None:
-                self._ports.pop(disk.drbd.port, None)
+                self._free(disk.drbd.port)
                 for node, minor in zip(disk.drbd.nodes, disk.drbd.minors, strict=True):
                     self._minors[node].pop(minor, None)
+
+    def _free(self, port: int) -> None:
+        self._ports.pop(port, None)
+        self._lowest_port = max(names.FIRST_DRBD_PORT, min(self._lowest_port, port))
 
 
 def _nodes_of(instance: Instance) -> set[str]:

@@ -48,9 +48,47 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """Sentences about parts of the node that do not work."""
 
 
+_ALIVE: dict[str, tuple[Observation, frozenset[str]]] = {}
+"""Node -> its latest observation that was asked about, and what ``alive`` said of it."""
+
+
+def alive(observation: Observation) -> frozenset[str]:
+    """Names of the guests that are alive; the same observation is gone through only once."""
+    known = _ALIVE.get(observation.node)
+    if known is None or known[0] is not observation:
+        names = frozenset(
+            guest.name for found in observation.guests.values() for guest in found if guest.alive
+        )
+        known = _ALIVE[observation.node] = (observation, names)
+    return known[1]
+
+
+class Glimpse(msgspec.Struct, frozen=True):
+    """What was seen of one guest that was just changed; None: it is not there."""
+
+    hypervisor: str
+    name: str
+    status: GuestStatus | None
+
+
 class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     """The master's latest knowledge of a node. ``received`` is the master's clock."""
 
     observation: Observation | None = None
     received: float = 0.0
     connected: bool = False
+
+
+def with_guest(observation: Observation, regarded: Glimpse) -> Observation:
+    """The observation with what is known better of one guest."""
+    found = observation.guests.get(regarded.hypervisor)
+    if found is None:
+        return observation
+    others = [guest for guest in found if guest.name != regarded.name]
+    if regarded.status is not None:
+        others.append(regarded.status)
+    guests = {
+        **observation.guests,
+        regarded.hypervisor: tuple(sorted(others, key=lambda guest: guest.name)),
+    }
+    return msgspec.structs.replace(observation, guests=guests)

@@ -12,7 +12,7 @@ from typing import Protocol
 from clusterd import defaults, parameters
 from clusterd.configuration import Configuration
 from clusterd.model import Instance, Node, Params, ParamValue
-from clusterd.observation import Sighting
+from clusterd.observation import Sighting, alive
 from hypervisors.guest import GuestStatus
 
 
@@ -61,6 +61,11 @@ class View:
             if guest.name == instance.name:
                 return guest
         return None
+
+    def alive_on(self, node: Node) -> frozenset[str]:
+        """Names of the guests that the node last saw alive."""
+        observation = self.sight(node).observation
+        return frozenset() if observation is None else alive(observation)
 
     def primary(self, instance: Instance) -> Node:
         """The instance's primary node."""

@@ -95,11 +95,7 @@ class Deciding:
     ) -> Decision | tuple[Lock, ...]:
         """The choice and what follows from it, or the locks to wait for when it cannot be had."""
         owner, table = str(job.id), self._queue.locks
-        taken = {
-            row.name: ",".join(row.owners)
-            for row in table.rows()
-            if row.mode == "exclusive" and owner not in row.owners
-        }
+        taken = table.taken_from(owner)
         choosing = Deferred.fromCoroutine(self._surroundings.choose(kind, opcode, taken))
         try:
             chosen: Chosen = await self._interruptible(job, choosing)
@@ -116,8 +112,9 @@ class Deciding:
         except LockRefused:
             # what was waited for stands on the same level, and is not what was chosen now
             return wanted
-        sights = kind.sights(chosen.opcode, self._surroundings.view())
-        await self._surroundings.look(tuple(sights))
+        if chosen.opcode != opcode:
+            sights = kind.sights(chosen.opcode, self._surroundings.view())
+            await self._surroundings.look(tuple(sights))
         try:
             return self._decision(kind, opcode, chosen)
         except Refused as refused:

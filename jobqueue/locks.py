@@ -157,6 +157,15 @@ class LockTable:
             for name in sorted(names)
         )
 
+    def taken_from(self, owner: str) -> dict[str, str]:
+        """The locks that another owner holds alone, each with that owner."""
+        return {
+            f"{level.label}/{name}": ",".join(sorted(holders))
+            for level, locks in self._levels.items()
+            for name, holders in sorted(locks.holders.items())
+            if owner not in holders and not all(holders.values())
+        }
+
     def rows(self) -> tuple[Held, ...]:
         """All locks that somebody holds or waits for, in order."""
         return tuple(

@@ -30,13 +30,14 @@ from clusterd.calls.wire import (
     Policy,
     Progress,
     Reply,
+    Shown,
     TimedOut,
     Welcome,
     reason,
     within,
 )
 from clusterd.errors import CallFailed, NodeAway, OldEpoch
-from clusterd.observation import Observation
+from clusterd.observation import Glimpse, Observation
 from clusterd.world import Clock
 
 Heard = Callable[[str], None]
@@ -68,6 +69,9 @@ class LinkListener(Protocol):
 
     def sighted(self, node: str, observation: Observation) -> None:
         """A node says what it sees."""
+
+    def shown(self, node: str, glimpse: Glimpse) -> None:
+        """A node says what it sees of one guest."""
 
     def connected(self, node: str) -> None:
         """A link stands."""
@@ -118,6 +122,8 @@ class MasterLink(FrameLink):
                     asked.heard(frame.text)
             case Event():
                 self._owner.sighted(frame.observation)
+            case Shown():
+                self._owner.shown(frame.glimpse)
             case Welcome() if not self.welcomed.called:
                 self.welcomed.callback(frame)
             case Farewell():
@@ -233,6 +239,10 @@ class Link:
     def sighted(self, observation: Observation) -> None:
         """An observation came up the link."""
         self._listener.sighted(self.name, observation)
+
+    def shown(self, glimpse: Glimpse) -> None:
+        """A glimpse of one guest came up the link."""
+        self._listener.shown(self.name, glimpse)
 
     def lost(self, connection: MasterLink, why: str) -> None:
         """A connection ended, welcomed or not."""

@@ -30,13 +30,14 @@ from clusterd.calls.wire import (
     Policy,
     Progress,
     Reply,
+    Shown,
     Welcome,
     within,
 )
 from clusterd.certificates import MASTER_CANDIDATE, ROLES
 from clusterd.errors import ClusterError
 from clusterd.names import CALLS_VERSION
-from clusterd.observation import Observation
+from clusterd.observation import Glimpse, Observation
 from clusterd.world import Clock
 
 Say = Callable[[str], None]
@@ -129,6 +130,11 @@ class NodeLink(FrameLink):
         if self.epoch is not None and not self.choked:
             self.send(Event(observation=observation))
 
+    def show(self, glimpse: Glimpse) -> None:
+        """Push what was seen of one guest; for a choked commander the next look makes up for it."""
+        if self.epoch is not None and not self.choked:
+            self.send(Shown(glimpse=glimpse))
+
     def _expect_hello(self) -> None:
         if not self._greeted:
             self.close("bad_frame", "no hello came in time")
@@ -217,6 +223,11 @@ class NodeFactory(Factory):
         """Push what was seen to every commander."""
         for link in list(self.links):
             link.tell(observation)
+
+    def show(self, glimpse: Glimpse) -> None:
+        """Push what was seen of one guest to every commander."""
+        for link in list(self.links):
+            link.show(glimpse)
 
     def dismiss_below(self, epoch: int) -> None:
         """End the links of deposed masters."""

@@ -18,7 +18,7 @@ from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 
 from clusterd.names import CALLS_VERSION
-from clusterd.observation import Observation
+from clusterd.observation import Glimpse, Observation
 from clusterd.world import Clock
 
 T = TypeVar("T")
@@ -114,11 +114,17 @@ class Event(Frame, frozen=True, kw_only=True, tag="event"):
     observation: Observation
 
 
+class Shown(Frame, frozen=True, kw_only=True, tag="shown"):
+    """What the node saw of one guest, unasked: what is different, not everything again."""
+
+    glimpse: Glimpse
+
+
 class Ping(Frame, frozen=True, kw_only=True, tag="ping"):
     """I live."""
 
 
-Frames = Hello | Welcome | Farewell | Call | Reply | Fault | Progress | Event | Ping
+Frames = Hello | Welcome | Farewell | Call | Reply | Fault | Progress | Event | Shown | Ping
 
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODE = msgspec.msgpack.Decoder(Frames).decode

@@ -109,7 +109,10 @@ class Master:
         for node in self.configuration.nodes():
             self._follow(node)
         self.store.watch(f"{PREFIX}node/", self._nodes_changed)
-        self.store.watch(PREFIX, lambda changes: self.watching.changed())
+        self.watching.start()
+        self.store.watch(f"{PREFIX}instance/", self._instances_changed)
+        for kind in ("cluster", "group"):
+            self.store.watch(f"{PREFIX}{kind}/", lambda changes: self.watching.nodes_changed())
         LOG.info("master", node=self.name, epoch=self.epoch())
         await self.scheduler.start(self._broken)
         self.sights.once_seen(self._nodes_in_use(), self.scheduler.open)
@@ -207,7 +210,12 @@ class Master:
         else:
             self.links.connect(node.name, node.primary_ip)
 
+    def _instances_changed(self, changes: tuple[Change, ...]) -> None:
+        for change in changes:
+            self.watching.instance_changed(change.key.rpartition("/")[2])
+
     def _nodes_changed(self, changes: tuple[Change, ...]) -> None:
+        self.watching.nodes_changed()
         for change in changes:
             if change.value is None or self._stopped:
                 continue

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import msgspec
 import structlog
 
-from clusterd.observation import Observation, Sighting
+from clusterd.observation import Glimpse, Observation, Sighting, with_guest
 
 LOG = structlog.get_logger("master")
 
@@ -55,6 +56,14 @@ class Sightings:
         self.changed(node)
         if old is not None and set(observation.guests) - set(old.guests):
             self.returned(node)
+
+    def shown(self, node: str, glimpse: Glimpse) -> None:
+        """A node says what it sees of one guest; the rest is as it was."""
+        old = self.sight(node)
+        if old.observation is not None:
+            seen = with_guest(old.observation, glimpse)
+            self._sights[node] = msgspec.structs.replace(old, observation=seen)
+            self.changed(node)
 
     def connected(self, node: str) -> None:
         """A link stands."""

@@ -14,6 +14,7 @@ from clusterd.configuration import Configuration
 from clusterd.errors import CallFailed, NodeAway
 from clusterd.hooks import HookPoint
 from clusterd.master.choosing import Choosing
+from clusterd.master.looks import Looks
 from clusterd.master.sights import Sightings
 from clusterd.steps.instances import promised
 from clusterd.view import View
@@ -129,6 +130,7 @@ class ClusterSurroundings:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._choosing = Choosing(parts, self.view)
+        self._looks = Looks(self._observe)
 
     def view(self) -> View:
         """The snapshot to decide on."""
@@ -141,7 +143,7 @@ class ClusterSurroundings:
     async def look(self, names: tuple[str, ...]) -> None:
         """Look afresh at nodes; one that does not answer keeps its last sight."""
         reached = [name for name in names if self._parts.sights.sight(name).connected]
-        await _all([self._observe(name) for name in reached])
+        await _all([self._looks.fresh(name) for name in reached])
 
     async def _observe(self, name: str) -> None:
         try:

@@ -18,7 +18,7 @@ from clusterd.errors import CallFailed
 from clusterd.master.sights import Sightings
 from clusterd.master.surroundings import Links
 from clusterd.master_address import MasterAddress, address_of
-from clusterd.model import Node
+from clusterd.model import Instance, Node
 from clusterd.store_members import Member
 from clusterd.view import View
 from clusterd.volumes import has_mirror, holders, volume_on
@@ -75,14 +75,30 @@ def to_tell(view: View, node: Node, outfit: Outfit) -> Told:
     )
 
 
+def keepers(instance: Instance) -> frozenset[str]:
+    """Uuids of the nodes with mirrors of the instance's disks."""
+    mirrors = (disk for disk in instance.disks if has_mirror(disk.template))
+    return frozenset(uuid for disk in mirrors for uuid in holders(instance, disk))
+
+
 class Watching:
     """Invariant: what is in ``_told`` was accepted over the present link of that node."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._told: dict[str, Told] = {}
+        self._holders: dict[str, frozenset[str]] = {}
+        """Of each instance with mirrors (uuid), as far as it was looked at."""
+        self._due: set[str] = set()
+        self._everybody = False
         self._planned: Any = None
         self._stopped = False
+
+    def start(self) -> None:
+        """The configuration is known."""
+        for instance in self._parts.configuration.instances(unfinished=True):
+            if found := keepers(instance):
+                self._holders[instance.uuid] = found
 
     def stop(self) -> None:
         """Tell nobody any more."""
@@ -93,17 +109,38 @@ class Watching:
     def returned(self, node: str) -> None:
         """The node's link came up: it may have forgotten everything."""
         self._told.pop(node, None)
-        self.changed()
+        self._look_at({node})
 
-    def changed(self) -> None:
-        """Something in the configuration is different."""
+    def nodes_changed(self) -> None:
+        """Nodes or what holds for all disks is different: everybody is told."""
+        self._look_at(None)
+
+    def instance_changed(self, uuid: str) -> None:
+        """An instance is different, new or gone: who holds or held its mirrors is told."""
+        instance = self._parts.configuration.find_instance(uuid)
+        before = self._holders.pop(uuid, frozenset())
+        now = keepers(instance) if instance is not None else frozenset()
+        if now:
+            self._holders[uuid] = now
+        if before | now:
+            found = (self._parts.configuration.find_node(one) for one in before | now)
+            self._look_at({node.name for node in found if node is not None})
+
+    def _look_at(self, nodes: set[str] | None) -> None:
+        """None: all of them."""
+        self._everybody = self._everybody or nodes is None
+        self._due |= nodes or set()
         if self._stopped or (self._planned is not None and self._planned.active()):
             return
         self._planned = self._parts.clock.callLater(SOON_S, self._tell_all)
 
     def _tell_all(self) -> None:
         view = self._parts.view()
+        due, everybody = self._due, self._everybody
+        self._due, self._everybody = set(), False
         for node in view.configuration.nodes():
+            if not everybody and node.name not in due:
+                continue
             wanted = to_tell(view, node, self._parts.outfit)
             if view.reachable(node) and self._told.get(node.name) != wanted:
                 Deferred.fromCoroutine(self._tell(node.name, wanted))

@@ -17,15 +17,16 @@ from twisted.python.failure import Failure
 from clusterd import names
 from clusterd.node.equipment import Equipment
 from clusterd.node.inquiry import Inquiry, Seen
-from clusterd.observation import Observation
+from clusterd.observation import Glimpse, Observation, with_guest
 from clusterd.verbs.checks import bridges
 from clusterd.verbs.os_definitions import find_all, search_path
-from hypervisors.guest import GuestStatus, NodeHardware
+from hypervisors.guest import NodeHardware
 from hypervisors.interface import Driver
 from storage.interface import Backend
 from storage.volume import Volume
 
 Tell = Callable[[Observation], None]
+Show = Callable[[Glimpse], None]
 PRETENDED = "memory"
 """The driver whose guests are only pretended."""
 
@@ -67,12 +68,13 @@ class Observer:
         self._inquiry = Inquiry(equipment.clock, rhythm.part_timeout_s)
         self._watched: tuple[Volume, ...] = ()
         self._tell: Tell | None = None
+        self._show: Show | None = None
         self._told: Observation | None = None
         self._next: Any = None
         self._looking = False
         self._again = False
         self._looks = 0
-        self._regarded: list[Regarded] = []
+        self._regarded: list[Glimpse] = []
 
     # -- as the verbs' Sight -----------------------------------------------------------------------
 
@@ -100,15 +102,21 @@ class Observer:
         seen = (await self._inquiry.ask({part: lambda: driver.look(name)}))[part]
         if seen.problem or self.latest is None:
             return
-        if hypervisor in self.latest.guests:
-            regarded = Regarded(hypervisor, name, seen.value)
-            if self._looks:
-                self._regarded.append(regarded)
-            self.latest = with_guest(self.latest, regarded)
-        else:
+        if hypervisor not in self.latest.guests:
             # it was too busy to name its guests, as libvirt is with a migration, and answers again
             await self.look()
-        if self._tell is not None:
+            if self._tell is not None:
+                self._told = self.latest
+                self._tell(self.latest)
+            return
+        regarded = Glimpse(hypervisor, name, seen.value)
+        if self._looks:
+            self._regarded.append(regarded)
+        self.latest = with_guest(self.latest, regarded)
+        if self._show is not None:
+            self._told = self.latest
+            self._show(regarded)
+        elif self._tell is not None:
             self._told = self.latest
             self._tell(self.latest)
 
@@ -119,14 +127,15 @@ class Observer:
 
     # -- by itself ---------------------------------------------------------------------------------
 
-    def start(self, tell: Tell) -> None:
-        """Look again and again; ``tell`` is called with what is news."""
-        self._tell = tell
+    def start(self, tell: Tell, show: Show | None = None) -> None:
+        """Look again and again; ``tell`` is called with what is news. ``show`` is called with a
+        single guest that was changed; without it, ``tell`` with everything."""
+        self._tell, self._show = tell, show
         self._plan(0.0)
 
     def stop(self) -> None:
         """No more."""
-        self._tell = None
+        self._tell = self._show = None
         self._cancel()
 
     def soon(self) -> None:
@@ -196,29 +205,6 @@ class Observer:
 
     async def _bridges(self) -> Any:
         return await self._threads.run(bridges, self._places.networks)
-
-
-class Regarded(msgspec.Struct, frozen=True):
-    """What was seen of one guest; a look that began before must not hide it."""
-
-    hypervisor: str
-    name: str
-    status: GuestStatus | None
-
-
-def with_guest(observation: Observation, regarded: Regarded) -> Observation:
-    """The observation with what is known better of one guest."""
-    found = observation.guests.get(regarded.hypervisor)
-    if found is None:
-        return observation
-    others = [guest for guest in found if guest.name != regarded.name]
-    if regarded.status is not None:
-        others.append(regarded.status)
-    guests = {
-        **observation.guests,
-        regarded.hypervisor: tuple(sorted(others, key=lambda guest: guest.name)),
-    }
-    return msgspec.structs.replace(observation, guests=guests)
 
 
 def _looking_at(backend: Backend, volume: Volume) -> Callable[[], Awaitable[Any]]:

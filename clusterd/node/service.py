@@ -21,7 +21,7 @@ from clusterd.node.faults import fault_of
 from clusterd.node.observe import Observer
 from clusterd.node.replies import Answer, Replies, Say
 from clusterd.node.turns import Turns
-from clusterd.observation import Observation
+from clusterd.observation import Glimpse, Observation
 from clusterd.verbs.host import Host
 from hypervisors.interface import Driver
 from storage.interface import Backend
@@ -83,7 +83,7 @@ class NodeService:
 
     def start(self) -> None:
         """Begin to look around."""
-        self.observer.start(self._tell)
+        self.observer.start(self._tell, self._show)
 
     def stop(self) -> None:
         """End links and looking; calls that run still run to their end."""
@@ -190,6 +190,10 @@ class NodeService:
                 message=fault.message[:MAX_TEXT_CHARACTERS],
             )
         return fault
+
+    def _show(self, glimpse: Glimpse) -> None:
+        for factory in self._factories:
+            factory.show(glimpse)
 
     def _tell(self, observation: Observation) -> None:
         for factory in self._factories:

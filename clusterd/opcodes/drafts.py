@@ -140,10 +140,10 @@ def nics(
     if len(specs) > MAX_NICS:
         raise Refused(f"{len(specs)} network cards asked for, at most {MAX_NICS}", "wrong_input")
     drafts = tuple(nic(view, index, spec) for index, spec in enumerate(specs))
-    taken = view.configuration.macs()
+    owner = view.configuration.owner_of_mac
     seen: set[str] = set()
     for draft in drafts:
-        if draft.mac and (draft.mac in taken or draft.mac in seen):
+        if draft.mac and (draft.mac in seen or owner(draft.mac) is not None):
             raise Refused(
                 f"MAC address {draft.mac} already in use in cluster", "resource_not_unique"
             )

@@ -129,11 +129,12 @@ def _cards_fit(view: View, instance: Instance, cards: Sequence[Nic]) -> None:
     """Not too many, no address twice in the cluster, and each bridge is there."""
     if len(cards) > MAX_NICS:
         raise Refused(f"{len(cards)} network cards asked for, at most {MAX_NICS}", "wrong_input")
-    taken = set(view.configuration.macs()) - {card.mac for card in instance.nics}
+    taken: set[str] = set()
     primary = view.primary(instance)
     observation = view.sight(primary).observation
     for card in cards:
-        if card.mac and card.mac in taken:
+        owner = view.configuration.owner_of_mac(card.mac)
+        if card.mac and (card.mac in taken or owner not in (None, instance.uuid)):
             raise Refused(
                 f"MAC address {card.mac} already in use in cluster", "resource_not_unique"
             )

@@ -38,7 +38,7 @@ class DraftDisks(Step, frozen=True, kw_only=True, tag="disks.draft"):
         found = world.configuration.instance(self.instance)
         if found.drafted:
             return NOTHING
-        disks = draw_disks(world, self.disks, set(world.configuration.ports()))
+        disks = draw_disks(world, self.disks, set())
         writes = world.configuration.changed(
             found, world.now(), drafted=disks, moving_to=self.moving_to
         )

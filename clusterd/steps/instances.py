@@ -55,7 +55,7 @@ class DrawInstance(Step, frozen=True, kw_only=True, tag="instance.draw"):
         return Outcome(writes=context.world.configuration.removed(found))
 
     def _drawn(self, world: World, job_id: int) -> Instance:
-        taken = set(world.configuration.ports())
+        taken: set[int] = set()
         disks = draw_disks(world, self.draft.disks, taken)
         now = world.now()
         return msgspec.structs.replace(
@@ -65,7 +65,7 @@ class DrawInstance(Step, frozen=True, kw_only=True, tag="instance.draw"):
             mtime=now,
             disks=disks,
             nics=draw_nics(world, self.draft.nics),
-            network_port=next_port(taken) if self.network_port else None,
+            network_port=next_port(world, taken) if self.network_port else None,
             made_by=job_id,
         )
 
@@ -88,7 +88,7 @@ _DRAWS = b'{"step":"instance.draw"'
 
 def draw_disks(world: World, drafts: tuple[Disk, ...], taken_ports: set[int]) -> tuple[Disk, ...]:
     """The disks with all that they lack: uuid, label and, for mirrors, port, minors (-1), secret.
-    Adds to ``taken_ports``."""
+    ``taken_ports``: drawn and not stored yet; it is added to."""
     minors: dict[str, set[int]] = {}
     disks = []
     for draft in drafts:
@@ -106,7 +106,7 @@ def draw_disks(world: World, drafts: tuple[Disk, ...], taken_ports: set[int]) ->
             pair = DrbdPair(
                 nodes=pair.nodes,
                 minors=(first, second),
-                port=pair.port or next_port(taken_ports),
+                port=pair.port or next_port(world, taken_ports),
                 secret=pair.secret or world.random.token(20),
                 labels=labels,
             )
@@ -123,7 +123,7 @@ def draw_disks(world: World, drafts: tuple[Disk, ...], taken_ports: set[int]) ->
 
 def draw_nics(world: World, drafts: tuple[Nic, ...]) -> tuple[Nic, ...]:
     """Network cards with uuid and, where the draft has none, a MAC address."""
-    taken = set(world.configuration.macs()) | {draft.mac for draft in drafts if draft.mac}
+    taken = {draft.mac for draft in drafts if draft.mac}
     prefix = world.configuration.cluster.mac_prefix
     cards = []
     for draft in drafts:
@@ -140,13 +140,13 @@ def complete_nics(world: World, drafts: tuple[Nic, ...]) -> tuple[Nic, ...]:
     return tuple(draft if draft.uuid else next(new) for draft in drafts)
 
 
-def next_port(taken: set[int]) -> int:
+def next_port(world: World, taken: set[int]) -> int:
     """The lowest free port of the pool; it is added to ``taken``. Raises Refused."""
-    for port in range(names.FIRST_DRBD_PORT, names.LAST_DRBD_PORT + 1):
-        if port not in taken:
-            taken.add(port)
-            return port
-    raise Refused("No free TCP port is left in the cluster's pool", "insufficient_resources")
+    port = world.configuration.free_port(taken)
+    if port is None:
+        raise Refused("No free TCP port is left in the cluster's pool", "insufficient_resources")
+    taken.add(port)
+    return port
 
 
 def next_minor(taken: set[int], node: str) -> int:
@@ -161,8 +161,9 @@ def next_minor(taken: set[int], node: str) -> int:
 def _next_mac(world: World, prefix: str, taken: set[str]) -> str:
     while True:
         tail = ":".join(f"{world.random.below(256):02x}" for _ in range(3))
-        if f"{prefix}:{tail}" not in taken:
-            return f"{prefix}:{tail}"
+        mac = f"{prefix}:{tail}"
+        if mac not in taken and world.configuration.owner_of_mac(mac) is None:
+            return mac
 
 
 class CommitInstance(Step, frozen=True, kw_only=True, tag="instance.commit"):

@@ -19,7 +19,7 @@ from clusterd.node.compose import build_node
 from clusterd.node.equipment import Equipment
 from clusterd.node.keep import MemoryKeep
 from clusterd.node.service import NodeService
-from clusterd.observation import Observation
+from clusterd.observation import Glimpse, Observation
 from clusterd.simulation.clock import Clock
 from clusterd.simulation.network import Network
 from clusterd.verbs.host import Places, Script, ScriptEnd
@@ -190,6 +190,9 @@ class Listener:
     def __init__(self) -> None:
         self.events: list[tuple[str, ...]] = []
         self.observations: list[Observation] = []
+
+    def shown(self, node: str, glimpse: Glimpse) -> None:
+        self.events.append(("shown", node, glimpse.name))
 
     def sighted(self, node: str, observation: Observation) -> None:
         self.observations.append(observation)
