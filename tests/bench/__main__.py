@@ -22,29 +22,33 @@ RESULT = Path(__file__).resolve().parents[2] / "build" / "bench.json"
 
 def group_names() -> list[str]:
     """The groups, in order."""
-    return sorted(found.name for found in pkgutil.iter_modules(groups.__path__))
+    found = pkgutil.iter_modules(groups.__path__)
+    return sorted(module.name.replace("_", "-") for module in found)
 
 
 def measure(names: list[str], console: Console) -> list[Figure]:
     """Run the groups one after the other: a figure must not be disturbed by another."""
     figures: list[Figure] = []
     for name in names:
-        module: ModuleType = importlib.import_module(f"{groups.__name__}.{name}")
+        path = f"{groups.__name__}.{name.replace('-', '_')}"
+        module: ModuleType = importlib.import_module(path)
         began = time.monotonic()
         console.print(f"{name}: {(module.__doc__ or '').strip().splitlines()[0]}")
-        figures.extend(module.measure())
+        for one in module.measure():
+            console.print(f"  {one.name}: {number(one.value)} {one.unit}")
+            figures.append(msgspec.structs.replace(one, group=name))
         console.print(f"{name}: {time.monotonic() - began:.1f} s")
     return figures
 
 
 def table(figures: list[Figure]) -> Table:
     """The figures as people read them."""
-    shown = Table("name", "value", "unit", "p50", "p95", "n")
-    for column in (1, 3, 4, 5):
+    shown = Table("group", "name", "value", "unit", "p50", "p95", "n")
+    for column in (2, 4, 5, 6):
         shown.columns[column].justify = "right"
     for figure in figures:
-        spread = (number(figure.p50), number(figure.p95))
-        shown.add_row(figure.name, number(figure.value), figure.unit, *spread, str(figure.n))
+        what = (figure.group, figure.name, number(figure.value), figure.unit)
+        shown.add_row(*what, number(figure.p50), number(figure.p95), str(figure.n))
     return shown
 
 

@@ -21,6 +21,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     p50: float | None = None
     p95: float | None = None
     n: int = 1
+    group: str = ""
+    """The group that measured it."""
 
 
 def from_samples(name: str, unit: str, samples: Sequence[float]) -> Figure:

@@ -26,7 +26,7 @@ def test_a_figure_of_samples_is_their_median() -> None:
 
 def test_the_stored_object_has_the_promised_keys() -> None:
     stored = msgspec.to_builtins(Figure(name="a", value=1.0, unit="s"))
-    assert list(stored) == ["name", "value", "unit", "p50", "p95", "n"]
+    assert list(stored) == ["name", "value", "unit", "p50", "p95", "n", "group"]
 
 
 def test_numbers_are_short() -> None:
