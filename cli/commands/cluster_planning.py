@@ -1,7 +1,7 @@
 """``gnt-cluster balance``, ``capacity``, ``check``, ``reboot-plan`` and ``squeeze``: their options.
 
-What they do is in ``cli.planning`` and ``cli.outlook``, imported late: arithmetic costs more than
-every other command together.
+What they do is in ``cli.planning``, ``cli.outlook`` and ``cli.health``, imported late: arithmetic
+costs more than every other command together.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from cli.command import Call, Command, Option
 from cli.exits import CommandError
-from cli.notation import integer, time_s
+from cli.notation import integer, split, time_s
 from cli.spelling import PRINT_JOBID, PRIORITY, SUBMIT
 
 
@@ -24,6 +24,24 @@ def _capacity(call: Call) -> int:
     from cli import outlook
 
     return outlook.run_capacity(call)
+
+
+def _check(call: Call) -> int:
+    from cli import health
+
+    return health.run_check(call)
+
+
+def _reboot_plan(call: Call) -> int:
+    from cli import health
+
+    return health.run_reboot_plan(call)
+
+
+def _squeeze(call: Call) -> int:
+    from cli import health
+
+    return health.run_squeeze(call)
 
 
 def _flavour(text: str) -> Any:
@@ -88,4 +106,50 @@ CAPACITY = Command(
     ),
 )  # fmt: skip
 
-COMMANDS = (BALANCE, CAPACITY)
+CHECK = Command(
+    name="check",
+    summary="Show whether instances would survive the loss of a node, and what is out of order",
+    run=_check,
+    options=(
+        Option(names=("--no-simulation",), flag=True,
+               words="Do not look for moves that would help"),
+        Option(names=("--max-time",), reads=time_s, metavar="TIME",
+               words="Look for moves no longer than this, such as 20s"),
+    ),
+)  # fmt: skip
+
+REBOOT_PLAN = Command(
+    name="reboot-plan",
+    summary="Show which nodes may be down together, batch by batch, the master last",
+    run=_reboot_plan,
+    options=(
+        Option(names=("-g", "--node-group"), metavar="GROUP", completes="group",
+               words="Only this node group"),
+        Option(names=("--node-tags",), reads=split, metavar="TAG,...",
+               words="Only nodes with one of these tags"),
+        Option(names=("--skip-non-redundant",), flag=True,
+               words="Leave out nodes whose instances cannot run elsewhere"),
+        Option(names=("--ignore-non-redundant",), flag=True,
+               words="Such instances may be down"),
+        Option(names=("--offline-maintenance",), flag=True,
+               words="All instances are shut down; only mirrors are kept apart"),
+        Option(names=("--full-evacuation",), flag=True,
+               words="Mirrors leave the nodes too"),
+        Option(names=("--one-step-only",), flag=True, words="Only the first batch"),
+        Option(names=("--print-moves",), flag=True, words="Show what must move before"),
+    ),
+)  # fmt: skip
+
+SQUEEZE = Command(
+    name="squeeze",
+    summary="Show which standby nodes could be powered down, or must be powered up",
+    run=_squeeze,
+    options=(
+        Option(names=("--minimal-resources",), reads=_real, default=2.0, metavar="N",
+               words="Power up when there is room for fewer standard instances a node"),
+        Option(names=("--target-resources",), reads=_real, default=4.0, metavar="N",
+               words="Leave room for so many standard instances a node"),
+    ),
+)  # fmt: skip
+
+COMMANDS = (BALANCE, CAPACITY, CHECK, REBOOT_PLAN, SQUEEZE)

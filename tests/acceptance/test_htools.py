@@ -184,3 +184,20 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path: Path, name: str) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_hcheck_counts_the_same(online: str) -> None:
+    words = ("-t", online, "--no-simulation")
+    assert lines(ours("hcheck", *words)) == lines(theirs("hcheck", *words))
+    mine = keys(ours("hcheck", *words, "--machine-readable"))
+    assert mine == keys(theirs("hcheck", *words, "--machine-readable=yes"))
+
+
+def test_hroller_needs_no_more_groups(online: str) -> None:
+    words = ("-t", online, "--offline-maintenance")
+    mine, real = lines(ours("hroller", *words)), lines(theirs("hroller", *words))
+    assert mine[0] == real[0] == "'Node Reboot Groups'"
+    assert len(mine) <= len(real)
+    assert sorted(",".join(mine[1:]).split(",")) == sorted(",".join(real[1:]).split(","))
+    assert "node000" in mine[-1].split(",")
+    assert "node000" in real[-1].split(",")

@@ -185,3 +185,43 @@ def test_mistakes_about_capacity(stage: Stage, words: tuple[str, ...], told: str
     code, lines = capacity(stage, *words)
     assert code != 0
     assert told in "\n".join(lines)
+
+
+# -- health ----------------------------------------------------------------------------------------
+
+
+def looked(stage: Stage, facts: ClusterFacts, *words: str) -> tuple[int, list[str]]:
+    ended = stage.answer(QueryPlacement=msgspec.to_builtins(facts)).run("cluster", *words)
+    return ended.code, [*ended.out, *ended.err]
+
+
+def test_a_cluster_that_has_lost_a_node_is_not_healthy(stage: Stage) -> None:
+    facts = uneven()
+    first, *rest = facts.nodes
+    broken = msgspec.structs.replace(
+        facts, nodes=(msgspec.structs.replace(first, offline=True), *rest)
+    )
+    code, lines = looked(stage, broken, "check", "--no-simulation")
+    assert code == 1
+    assert any("6 instances that run on offline nodes: web0" in line for line in lines)
+    assert lines[-1] == "The cluster is not healthy"
+
+
+def test_mirrors_are_not_rebooted_together(stage: Stage) -> None:
+    code, lines = looked(stage, uneven(), "reboot-plan", "--offline-maintenance")
+    batches = [line.partition(": ")[2].split(", ") for line in lines if line.startswith("Batch")]
+    assert code == 0
+    assert sorted(node for batch in batches for node in batch) == [f"node{n}" for n in range(4)]
+    assert not any({"node0", "node1"} <= set(batch) for batch in batches)
+    assert "node0" in batches[-1], "the master is last"
+
+
+def test_nothing_is_powered_without_standby_nodes(stage: Stage) -> None:
+    code, lines = looked(stage, uneven(), "squeeze")
+    assert code == 0
+    assert lines
+    code, lines = looked(
+        stage, uneven(), "squeeze", "--minimal-resources", "5", "--target-resources", "2"
+    )
+    assert code == 1
+    assert "must not exceed" in "\n".join(lines)
