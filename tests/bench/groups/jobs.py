@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from tests.bench.figures import Figure
 from tests.bench.house import SQLITE
 from tests.bench.job_figures import measured
+from tests.bench.lives import simulated_lives
 
 
 def measure() -> Iterable[Figure]:
-    """See ``tests.bench.job_figures``."""
-    return measured(SQLITE)
+    """See ``tests.bench.job_figures`` and ``tests.bench.lives``."""
+    yield simulated_lives()
+    yield from measured(SQLITE)
