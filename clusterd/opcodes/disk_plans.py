@@ -152,9 +152,10 @@ def _to_plain(view: View, instance: Instance) -> list[Step]:
     for at in range(len(drafts)):
         steps += [DetachVolume(instance=name, disk=at, node=node.name) for node in reachable]
         steps.append(AdoptVolume(instance=name, disk=at, draft=at, node=primary.name))
-        steps.append(DetachVolume(instance=name, disk=at, node=primary.name, drafted=True))
     new = raw_fields(disk_template=PLAIN, secondary_node=None)
     steps.append(CommitDisks(instance=name, places=tuple(range(len(drafts))), changes=new))
+    # DRBD has left them usable
+    steps += [DetachVolume(instance=name, disk=at, node=primary.name) for at in range(len(drafts))]
     if not answers and secondary is not None:
         steps.append(Say(text=f"node {secondary.name} does not answer: {disk_steps.LEFT_BEHIND}"))
     steps += disk_steps.forget_old(instance, [reachable for _ in drafts])

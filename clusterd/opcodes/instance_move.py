@@ -130,6 +130,8 @@ def plan(opcode: InstanceMove, view: View) -> Sequence[Step]:
     for at in places:
         steps += _copied(name, at, source, target)
     steps.append(CommitMoved(instance=name, primary=target.uuid, left=source.uuid))
+    if not up:  # DRBD has left them usable
+        steps += [DetachVolume(instance=name, disk=at, node=target.name) for at in places]
     steps += disk_steps.forget_old(instance, [(source, target) for _ in places])
     if up:
         steps.append(Say(text=f"Starting instance {instance.name} on node {target.name}"))
