@@ -94,14 +94,13 @@ class EtcdStore(Store):
 
     async def close(self) -> None:
         """See the contract."""
-        self._closing = True
+        self._closing = self._writer.closing = self._gateway.closed = True
         await self._writer.drained()
         if self._making_room is not None:
             self._making_room.cancel()
         streams, self._streams = self._streams, []
         for stream in streams:
             stream.close()
-        self._gateway.closed = True
         self._watchers.clear()
 
     def _check_open(self) -> None:

@@ -110,7 +110,7 @@ class Gateway:
         self.revision = 0
         """The latest that any answer was from."""
         self.closed = False
-        """Nothing is tried again after it was set."""
+        """What fails is not tried again after it was set."""
 
     @property
     def endpoint(self) -> str:

@@ -64,6 +64,8 @@ class Writer:
         self._told = told
         self.full: Callable[[], None] = lambda: None
         """Called when there was no room."""
+        self.closing = False
+        """Nobody waits longer than for one answer that does not come."""
         self._base: int | None = base
         self._marks = itertools.count(1)
         self._waiting: deque[tuple[Transaction, Deferred[int]]] = deque()
@@ -98,8 +100,16 @@ class Writer:
                     waiting.callback(outcome.revision)
                 else:
                     waiting.errback(outcome)
+            if self.closing and any(isinstance(outcome, StoreAway) for outcome in found):
+                self._give_up()
         self._busy = False
         self._rest()
+
+    def _give_up(self) -> None:
+        """The store was closed while it did not answer: these were never sent."""
+        left, self._waiting = self._waiting, deque()
+        for _, waiting in left:
+            waiting.errback(StoreAway("the store was closed while it did not answer"))
 
     def _rest(self) -> None:
         if self._busy:

@@ -240,6 +240,20 @@ def test_a_member_that_is_away_is_named_and_asked_again() -> None:
     played(body, patience=SHORT)
 
 
+def test_closing_does_not_wait_for_a_store_that_is_away() -> None:
+    async def body(store: EtcdStore, wire: Wire) -> None:
+        await store.commit(put(("a", b"0")))
+        wire.hold = 1000
+        waiting = [Deferred.fromCoroutine(store.commit(put(("a", b"%d" % n)))) for n in range(50)]
+        for one in waiting:
+            one.addErrback(lambda failure: failure.value)
+        await store.close()
+        assert [type(await one) for one in waiting] == [StoreAway] * 50
+        assert len(wire.held) == 1
+
+    played(body)
+
+
 # -- watching --------------------------------------------------------------------------------------
 
 
