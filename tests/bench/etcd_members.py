@@ -5,11 +5,12 @@ The two further members are started by hand here, as the nodes that would run th
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ssl
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,17 @@ class Members:
             process.kill()
         for process in self._processes:
             process.wait()
+
+
+@contextlib.contextmanager
+def three_members(settings: Settings) -> Iterator[None]:
+    """The store has three members as long as the block lasts."""
+    members = Members(settings)
+    try:
+        members.grow()
+        yield
+    finally:
+        members.end()
 
 
 def put(settings: Settings, pairs: Sequence[tuple[str, bytes]]) -> None:

@@ -48,6 +48,10 @@ class StoreKind(msgspec.Struct, frozen=True):
     """What ``gnt-cluster init`` is told beside the rest."""
     put: Put
     """Writes keys while the master does not run."""
+    widened: Callable[[Settings], contextlib.AbstractContextManager[object]] = lambda settings: (
+        contextlib.nullcontext()
+    )
+    """Entered once the cluster is founded: what the store needs beside the daemons."""
 
 
 def put_sqlite(settings: Settings, pairs: Sequence[tuple[str, bytes]]) -> None:
@@ -70,6 +74,7 @@ class House(Host):
         self.store = store
         self.names = [NODE, *(f"n{at}.example.com" for at in range(2, NODES + 1))]
         self._nodes: subprocess.Popen[bytes] | None = None
+        self._beside = contextlib.ExitStack()
 
     def open(self) -> None:
         """From nothing to a cluster of five nodes."""
@@ -85,6 +90,7 @@ class House(Host):
             "c.example.com",
         )
         self.settings = Settings.load(environment={"CLUSTERD_ROOT": str(self.root)})
+        self._beside.enter_context(self.store.widened(self.settings))
         self.run("clusterd-node", "--stop")
         roots = [self.root, *(self._other(at) for at in range(1, NODES))]
         words = [
@@ -101,7 +107,9 @@ class House(Host):
             raise RuntimeError(f"the nodes do not start: see {self.root}/nodes.log")
         for at, name in enumerate(self.names[1:], 1):
             address = f"127.0.0.{at + 1}"
-            self.do({"OP_ID": "OP_NODE_ADD", "node_name": name, "primary_ip": address})
+            # a pretended node runs no daemons of a candidate
+            added = {"node_name": name, "primary_ip": address, "master_capable": False}
+            self.do({"OP_ID": "OP_NODE_ADD", **added})
 
     @property
     def door(self) -> Door:
@@ -211,6 +219,7 @@ class House(Host):
             pid = self.pid(daemon)
             if pid is not None:
                 os.kill(pid, signal.SIGKILL)
+        self._beside.close()
 
 
 @contextlib.contextmanager
