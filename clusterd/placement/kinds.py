@@ -92,7 +92,8 @@ def replace_secondary(block: Block) -> Numbers:
     found += block.ledger.linear - OFFLINE * _offline(block, block.s)
     if block.tell is not None:
         found += block.tell.on_primary()
-    return _where(block.secondary_fits(block.force_s, kept), found)
+    fits = block.secondary_fits(block.force_s, kept)
+    return _where(fits & (not block.leaving), found)
 
 
 def replace_primary(block: Block) -> Numbers:
@@ -124,7 +125,7 @@ def replace_and_failover(block: Block) -> Numbers:
     free_all = usage.amounts[MEMORY_F, p] + block.memory_all[:, None]
     memory = Memory(free_p, free_all, usage.reserved[p], kept, block.force_s)
     fits = block.primary_fits(block.survey.force, source=block.p)
-    fits &= block.stays_mirror(p, memory)
+    fits &= block.stays_mirror(p, memory) & (not block.leaving)
     swap = block.as_secondary - block.as_primary
     base = block.base((block.p, swap), (block.s, -block.as_secondary))
     keep_s = block.keep_s[:, None]
@@ -207,15 +208,18 @@ KINDS: dict[int, Kind] = {
 
 
 def kinds_for(leaving: bool, orphaned: bool, allowed: Allowed) -> list[int]:
-    """The kinds for a mirrored instance whose primary, secondary are offline."""
+    """The kinds for a mirrored instance whose primary, secondary are offline. An offline primary
+    has nothing to copy from: the secondary must take over first."""
     failovers = allowed.instance_moves and not orphaned
     found = [FAILOVER] if failovers else []
     if not allowed.disk_moves:
         return found
-    found.append(REPLACE_SECONDARY)
+    if not leaving:
+        found.append(REPLACE_SECONDARY)
     if not allowed.instance_moves or (allowed.restricted_migration and not leaving):
         return found
-    found.append(REPLACE_AND_FAILOVER)
+    if not leaving:
+        found.append(REPLACE_AND_FAILOVER)
     if failovers:
         found.append(FAILOVER_AND_REPLACE)
         if not allowed.restricted_migration:

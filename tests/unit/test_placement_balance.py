@@ -177,3 +177,11 @@ def test_what_copies_must_gain_for_every_gib() -> None:
     assert 0 < dear.copied_mib < free.copied_mib
     assert all(move.gain > 0.05 * move.copied_mib / 1024 for move in dear.moves)
     assert dear.score_after == pytest.approx(dear.moves[-1].score)
+
+
+def test_nothing_is_copied_from_an_offline_primary() -> None:
+    cluster = model.build(generate(20, 200, "even"), model.Tuning(offline=("node0003",)))
+    plan = balance(cluster, BalanceOptions(evac_mode=True))
+    left = [move for move in plan.moves if move.old[0] == "node0003"]
+    assert left
+    assert all(move.steps[0] == "f" for move in left)
