@@ -55,6 +55,42 @@ def fields(opcode: Any) -> dict[str, Any]:
             {"hvparams": {"usb_devices": "a,b,c"}, "snode": None, "dry_run": False},
         ),
         (
+            "POST",
+            "/2/instances",
+            {key: CREATE[key] for key in CREATE if key != "pnode"} | {"iallocator": "hail"},
+            "OP_INSTANCE_CREATE",
+            {"pnode": None, "iallocator": "hail"},
+        ),
+        (
+            "POST",
+            "/2/instances-multi-alloc",
+            {"instances": [{"name": "new9", "os": "noop", "disks": []}], "iallocator": "hail"},
+            "OP_INSTANCE_MULTI_ALLOC",
+            {
+                "iallocator": "hail",
+                "instances": (
+                    {
+                        "OP_ID": "OP_INSTANCE_CREATE",
+                        "instance_name": "new9",
+                        "os_type": "noop",
+                        "disks": [],
+                    },
+                ),
+            },
+        ),
+        (
+            "POST",
+            "/2/nodes/n1.example.com/evacuate?dry-run=1",
+            {"mode": "primary-only", "early_release": True},
+            "OP_NODE_EVACUATE",
+            {
+                "node_name": "n1.example.com",
+                "mode": "primary-only",
+                "early_release": True,
+                "dry_run": True,
+            },
+        ),
+        (
             "DELETE",
             WEB1,
             {"shutdown_timeout": 5},
