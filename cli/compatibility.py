@@ -120,6 +120,21 @@ IMAGES = (
         ),
     ),
     Spelling(tool="image", name="remove", opcode="image_remove", shown="<image>"),
+    *(
+        Spelling(
+            tool="instance", name=f"snapshot-{word}", opcode=f"instance_snapshot_{word}",
+            positional=("instance_name", "snapshot"), shown="<instance> <snapshot>",
+            options=(not_("freeze", "--no-freeze", words="Do not ask the guest's agent"),)
+            if word == "add" else (),
+        )
+        for word in ("add", "remove", "revert")
+    ),
+    Spelling(
+        tool="instance", name="snapshot-clone", opcode="instance_snapshot_clone",
+        positional=("instance_name", "snapshot", "new_name"),
+        shown="<instance> <snapshot> <new-instance>",
+        options=(row("pnode", "-n", "--node", metavar="NODE", completes="node"),),
+    ),
 )  # fmt: skip
 
 CLUSTER_OPTIONS = (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+import msgspec
+
 from cli import jobs
 from cli.asking import list_tags_command, tell_modified
 from cli.batch import BATCH_CREATE, follow_made_jobs
@@ -20,6 +22,16 @@ KIND = Kind(
     what="instance",
     plural="instances",
     columns=("name", "hypervisor", "os", "pnode", "status", "oper_ram"),
+    units=True,
+)
+
+SNAPSHOTS = Kind(
+    what="snapshot",
+    plural="snapshots of instances",
+    shown="[<instance>...]",
+    columns=("instance", "snapshot", "ctime", "size", "children"),
+    key="instance",
+    formats={"children": ",".join},
     units=True,
 )
 
@@ -148,6 +160,7 @@ COMMANDS = (
     list_command(KIND),
     list_fields_command(KIND),
     list_tags_command("instance"),
+    msgspec.structs.replace(list_command(SNAPSHOTS), name="snapshot-list"),
     Command(
         name="info",
         aliases=("show",),

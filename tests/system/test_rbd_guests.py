@@ -1,4 +1,4 @@
-"""Guests on real Ceph images: librbd with cephx, a live migration, a failover that shuts out."""
+"""The fence of Ceph images: another node is refused, and with force shut out."""
 
 from __future__ import annotations
 
