@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tests.bench import recovery
 from tests.bench.etcd_members import put, three_members
 from tests.bench.figures import Figure
 from tests.bench.house import StoreKind
@@ -14,4 +15,5 @@ ETCD = StoreKind(("--store=etcd",), put, three_members)
 
 def measure() -> Iterable[Figure]:
     """See ``tests.bench.job_figures``."""
-    return measured(ETCD)
+    yield from measured(ETCD)
+    yield from recovery.measure()
