@@ -23,7 +23,12 @@ class EquipCandidate(Step, frozen=True, kw_only=True, tag="node.equip-candidate"
 
     @property
     def patience(self) -> Patience:
-        return Patience(for_s=120.0)
+        return Patience(for_s=60.0)
+
+    @property
+    def undo_tolerated(self) -> bool:
+        """As with ``StripCandidate``: a node that is gone keeps its keys."""
+        return True
 
     async def do(self, context: Any) -> Outcome:
         return await _equip(context.world, self.node)

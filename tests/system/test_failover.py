@@ -28,6 +28,8 @@ DAEMONS = ("clusterd-node", "clusterd-store", "clusterd-master", "clusterd-rapi"
 def cluster(three_hosts: Testbed) -> Cluster:  # noqa: F811
     """Three candidates; the first is master."""
     made = Cluster(three_hosts, Report(Console(file=io.StringIO())))
+    # node hosts are slow: an etcd on them may need seconds for an answer while others test
+    made.node("n1").write("/etc/clusterd/clusterd.toml", "[store]\nlease_s = 20.0\n")
     made.gnt(
         *("gnt-cluster", "init", "--store=etcd", "--enabled-disk-templates=diskless"),
         *("--enabled-hypervisors=memory", "--master-netdev=br0", "cluster.tb"),
