@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tests.bench import recovery
 from tests.bench.etcd_members import put, three_members
 from tests.bench.figures import Figure
 from tests.bench.house import StoreKind
@@ -15,5 +14,4 @@ ETCD = StoreKind(("--store=etcd",), put, three_members)
 
 def measure() -> Iterable[Figure]:
     """See ``tests.bench.job_figures``."""
-    yield from measured(ETCD)
-    yield from recovery.measure()
+    return measured(ETCD)

@@ -15,8 +15,8 @@ ROUNDS = 3
 
 
 def measure() -> Iterable[Figure]:
-    """``master_recovery_s``: from the power failure of the master's host, a member of etcd with it,
-    until another host has accepted a job."""
+    """``master_recovery_elsewhere_s``: from the power failure of the master's host, a member of etcd
+    with it, until another host has accepted a job."""
     samples = []
     with (
         tempfile.TemporaryDirectory() as directory,
@@ -31,7 +31,7 @@ def measure() -> Iterable[Figure]:
             samples.append(time.perf_counter() - began)
             for daemon in DAEMONS:
                 master.run(daemon, "--start")
-    yield from_samples("master_recovery_s", "s", samples)
+    yield from_samples("master_recovery_elsewhere_s", "s", samples)
 
 
 def _master(hosts: list[Host]) -> Host:
