@@ -20,18 +20,21 @@ from pathlib import Path
 import msgspec
 from twisted.internet.defer import Deferred
 
+from clusterd.master.service import RECONCILER
 from clusterd.model import AdminState
 from clusterd.opcodes.cluster_verify import ClusterVerify
 from clusterd.opcodes.instance_deactivate_disks import InstanceDeactivateDisks
 from clusterd.opcodes.instance_failover import InstanceFailover
+from clusterd.opcodes.instance_migrate import InstanceMigrate
 from clusterd.opcodes.instance_startup import InstanceStartup
 from clusterd.opcodes.node_set_params import NodeSetParams
 from clusterd.simulation.cluster import STEPS, SimulatedCluster
 from clusterd.simulation.complaints import Complaints
-from clusterd.simulation.faults import KINDS, Fault, Misfortune, cancel_all
+from clusterd.simulation.faults import KINDS, Fault, Misfortune
 from clusterd.simulation.founded import Founded
 from clusterd.simulation.invariants import Invariants
 from clusterd.simulation.portrait import Portrait, difference, portrait
+from clusterd.simulation.rest import settle
 from clusterd.simulation.scenario import Scenario
 from clusterd.simulation.scenarios import SCENARIOS
 from jobqueue.job import Status
@@ -39,13 +42,9 @@ from jobqueue.live import Job
 from jobqueue.opcode import Opcode
 from jobqueue.step import Steps
 
-PATIENCE_S = 1800.0
-"""Virtual time after which an operator cancels what still runs, and again after which it fails."""
-
 REST_S = 100.0
 """Virtual time for the cluster to repair itself."""
 
-RESTART_S = 1.0
 MAX_SHOWN = 12
 
 
@@ -187,6 +186,7 @@ class Trial:
             return
         self._unwind_stuck()
         self._check_jobs_ended()
+        self._check_nothing_closed_for_it()
         self.invariants.check_quiet()
         if self.misfortune.lost:
             self._go_on_without()
@@ -221,6 +221,16 @@ class Trial:
             if job.status is Status.STUCK:
                 reason = job.stuck_because or [known.failure for known in job.known]
                 self.invariants.note(f"job {job.id} {job.summary} is stuck: {reason}")
+
+    def _check_nothing_closed_for_it(self) -> None:
+        """While nodes, links and disks are well a job closes itself what it has opened."""
+        kinds = [KINDS[fault.kind] for fault in self._faults]
+        if self.misfortune.lost or any(kind.lasts_s is not None for kind in kinds):
+            return
+        for job in self.cluster.master.queue.jobs():
+            closes = any(isinstance(opcode, InstanceMigrate) for opcode in job.opcodes)
+            if job.submitter == RECONCILER and closes:
+                self.invariants.note("the reconciler had to close what may have two primaries")
 
     def _go_on_without(self) -> None:
         """The operator gives a lost node up and moves what lived there."""
@@ -304,38 +314,6 @@ class Trial:
         lines = difference(wanted, found)
         shown = "\n      ".join(lines[:MAX_SHOWN])
         self.invariants.note(f"{text}:\n      {shown}")
-
-
-def settle(cluster: SimulatedCluster) -> None:
-    """Until quiet; a dead master is started again, what runs for ever is canceled."""
-    if _until_quiet(cluster, PATIENCE_S):
-        return
-    if cluster.serves:
-        cancel_all(cluster)
-    _until_quiet(cluster, PATIENCE_S)
-
-
-def _until_quiet(cluster: SimulatedCluster, for_s: float) -> bool:
-    deadline = cluster.clock.seconds() + for_s
-    while cluster.clock.seconds() < deadline:
-        if _master_may_start(cluster):
-            cluster.start_master()
-        left_s = deadline - cluster.clock.seconds()
-        if cluster.clock.run_until(lambda: _needs_care(cluster), left_s) and cluster.quiet():
-            return True
-        cluster.clock.run(RESTART_S)
-    return False
-
-
-def _needs_care(cluster: SimulatedCluster) -> bool:
-    process = cluster.process
-    return cluster.quiet() or bool(process.failures) or process.clock.dead
-
-
-def _master_may_start(cluster: SimulatedCluster) -> bool:
-    process = cluster.process
-    gone = process.clock.dead or bool(process.failures and not process.begun)
-    return gone and cluster.hosts[cluster.names[0]].powered
 
 
 def attempt(name: str, faults: tuple[Fault, ...] = (), steps: Steps = STEPS) -> Verdict:

@@ -23,7 +23,7 @@ from clusterd.simulation.faults import Fault, Misfortune
 from clusterd.simulation.hosts import OS_NAME
 from clusterd.simulation.invariants import Invariants
 from clusterd.simulation.portrait import portrait
-from clusterd.simulation.trial import settle
+from clusterd.simulation.rest import settle
 from jobqueue.job import Status
 from jobqueue.live import Job
 from jobqueue.opcode import Opcode

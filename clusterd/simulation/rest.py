@@ -1,0 +1,43 @@
+"""Until a simulated cluster has come to rest: as an operator would wait, and help."""
+
+from __future__ import annotations
+
+from clusterd.simulation.cluster import SimulatedCluster
+from clusterd.simulation.faults import cancel_all
+
+PATIENCE_S = 1800.0
+"""Virtual time after which an operator cancels what still runs, and again after which it fails."""
+
+RESTART_S = 1.0
+
+
+def settle(cluster: SimulatedCluster) -> None:
+    """Until quiet; a dead master is started again, what runs for ever is canceled."""
+    if _until_quiet(cluster, PATIENCE_S):
+        return
+    if cluster.serves:
+        cancel_all(cluster)
+    _until_quiet(cluster, PATIENCE_S)
+
+
+def _until_quiet(cluster: SimulatedCluster, for_s: float) -> bool:
+    deadline = cluster.clock.seconds() + for_s
+    while cluster.clock.seconds() < deadline:
+        if _master_may_start(cluster):
+            cluster.start_master()
+        left_s = deadline - cluster.clock.seconds()
+        if cluster.clock.run_until(lambda: _needs_care(cluster), left_s) and cluster.quiet():
+            return True
+        cluster.clock.run(RESTART_S)
+    return False
+
+
+def _needs_care(cluster: SimulatedCluster) -> bool:
+    process = cluster.process
+    return cluster.quiet() or bool(process.failures) or process.clock.dead
+
+
+def _master_may_start(cluster: SimulatedCluster) -> bool:
+    process = cluster.process
+    gone = process.clock.dead or bool(process.failures and not process.begun)
+    return gone and cluster.hosts[cluster.names[0]].powered
