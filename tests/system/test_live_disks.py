@@ -1,0 +1,119 @@
+"""Disks under a running guest on three node hosts: grown, replaced, moved, added and taken away,
+with a peer that loses power in the middle. The guest counts on its disk all the time, and what it
+wrote is read back below the mirror.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from tests.demo import guest
+from tests.demo.cluster import Cluster
+from tests.demo.image import build_image, deliver_image
+from tests.demo.report import Report
+from tests.demo.steps import INSTANCE, add_instance, add_nodes, init_cluster
+from tests.testbed.fixtures import three_hosts  # noqa: F401
+from tests.testbed.testbed import Testbed
+
+pytestmark = pytest.mark.real
+
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def cluster(three_hosts: Testbed) -> Cluster:  # noqa: F811
+    """Three nodes joined, a mirrored guest running on n2 with its copy on n3."""
+    made = Cluster(three_hosts, Report(Console(file=io.StringIO())))
+    build_image(made.report)
+    for node in three_hosts.nodes():
+        deliver_image(node)
+    init_cluster(made)
+    add_nodes(made)
+    add_instance(made)
+    return made
+
+
+def counts_on(cluster: Cluster, secondary: str) -> None:
+    """The guest counts without a gap since it started, and both copies have its count."""
+    seen = len(guest.ticks(cluster.console("n2", INSTANCE)))
+    console = cluster.wait_ticks("n2", INSTANCE, seen + 2)
+    assert not guest.gap(guest.ticks(console))
+    assert len(guest.boots(console)) == 1
+    first, other, second = (cluster.disk_counter(name) for name in ("n2", secondary, "n2"))
+    assert first <= other <= second
+
+
+def volumes(cluster: Cluster, node: str) -> list[str]:
+    """The logical volumes of a node."""
+    return cluster.node(node).run("lvs --noheadings -o lv_name").stdout.split()
+
+
+def dstate(cluster: Cluster) -> str:
+    """How DRBD on n2 sees both copies."""
+    return cluster.node("n2").run("drbdsetup dstate 0").stdout.strip()
+
+
+def test_a_disk_grows_under_its_guest(cluster: Cluster) -> None:
+    cluster.gnt("gnt-instance", "grow-disk", INSTANCE, "0", "32m")
+    sizes = cluster.node("n2").run(
+        f"virsh -c qemu:///system domblkinfo {INSTANCE} vda | sed -n 's/^Capacity: *//p';"
+        " blockdev --getsize64 /dev/drbd0"
+    )
+    assert sizes.stdout.split() == [str(96 * 2**20)] * 2
+    assert dstate(cluster) == "UpToDate/UpToDate"
+    counts_on(cluster, "n3")
+
+
+@pytest.mark.parametrize("side", ["-s", "-p"])
+def test_a_copy_is_made_anew_on_either_node(cluster: Cluster, side: str) -> None:
+    node = {"-s": "n3", "-p": "n2"}[side]
+    before = volumes(cluster, node)
+    cluster.gnt("gnt-instance", "replace-disks", side, INSTANCE)
+    after = volumes(cluster, node)
+    assert len(after) == len(before) == 2
+    assert set(after).isdisjoint(before)
+    assert dstate(cluster) == "UpToDate/UpToDate"
+    counts_on(cluster, "n3")
+
+
+def test_disks_come_and_go_under_their_guest(cluster: Cluster) -> None:
+    cluster.gnt("gnt-instance", "modify", "--disk", "add:size=32m,name=data", INSTANCE)
+    listed = "virsh -c qemu:///system domblklist " + INSTANCE
+    assert "vdb" in cluster.node("n2").run(listed).stdout
+    cluster.gnt("gnt-instance", "modify", "--disk", "data:remove", INSTANCE)
+    assert "vdb" not in cluster.node("n2").run(listed).stdout
+    assert [len(volumes(cluster, node)) for node in ("n1", "n2", "n3")] == [0, 2, 2]
+    counts_on(cluster, "n3")
+
+
+def test_the_peer_loses_power_while_its_copy_is_made_anew(cluster: Cluster) -> None:
+    job = cluster.gnt("gnt-instance", "replace-disks", "-s", "--submit", INSTANCE)
+    number = job.split("JobID: ")[1].split()[0]
+    deadline = time.monotonic() + PATIENCE_S
+    while len(volumes(cluster, "n3")) < 4:
+        assert time.monotonic() < deadline, "no new copy is made"
+        time.sleep(0.1)
+    cluster.node("n3").kill()
+    seen = len(guest.ticks(cluster.console("n2", INSTANCE)))
+    cluster.wait_ticks("n2", INSTANCE, seen + 3)
+    cluster.node("n3").start()
+    cluster.node("n3").run(["clusterd-node", "--start"])
+    cluster.gnt("gnt-job", "wait", number, allowed=(0, 1))
+    cluster.gnt("gnt-instance", "activate-disks", "--wait-for-sync", INSTANCE)
+    assert len(volumes(cluster, "n3")) == 2
+    assert dstate(cluster) == "UpToDate/UpToDate"
+    counts_on(cluster, "n3")
+
+
+def test_the_mirror_moves_to_another_node(cluster: Cluster) -> None:
+    cluster.gnt("gnt-instance", "replace-disks", "-n", "n1.tb", INSTANCE)
+    assert cluster.fields("instance", INSTANCE, "pnode", "snodes") == ["n2.tb", "n1.tb"]
+    assert [len(volumes(cluster, node)) for node in ("n1", "n2", "n3")] == [2, 2, 0]
+    assert dstate(cluster) == "UpToDate/UpToDate"
+    counts_on(cluster, "n1")
+    said = cluster.gnt("gnt-cluster", "verify-disks")
+    assert "Activating" not in said
