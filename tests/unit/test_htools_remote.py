@@ -45,5 +45,5 @@ def test_where_an_api_is(address: str, url: str) -> None:
 
 
 def test_an_api_that_is_not_there() -> None:
-    with pytest.raises(BadRequest, match="Cannot read http://127.0.0.1:1/2/info"):
+    with pytest.raises(BadRequest, match=r"Cannot read http://127\.0\.0\.1:1/2/info"):
         remote.facts("http://127.0.0.1:1")
