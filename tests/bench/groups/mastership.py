@@ -15,8 +15,8 @@ ROUNDS = 3
 
 
 def measure() -> Iterable[Figure]:
-    """``master_recovery_elsewhere_s``: from the power failure of the master's host, a member of etcd
-    with it, until another host has accepted a job."""
+    """``master_recovery_elsewhere_s``: from the power failure of the master's host, which has a
+    member of etcd too, until another host has accepted a job."""
     samples = []
     with (
         tempfile.TemporaryDirectory() as directory,
