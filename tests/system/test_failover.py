@@ -78,8 +78,9 @@ def test_the_power_of_the_master_is_cut_while_jobs_run(cluster: Cluster) -> None
     one, two, three = cluster.testbed.nodes()
     delay = "gnt-debug delay --submit --no-master -n n2.tb"
     listed = "gnt-job list --no-headers --separator='|' -o id,status"
-    said = one.run(f"{delay} 0.1; {delay} 20; {delay} 0.2; {listed}", timeout_s=120.0).stdout
-    numbers = [line.split(": ")[1] for line in said.splitlines() if line.startswith("JobID")]
+    words = f"({delay} 0.1; {delay} 20; {delay} 0.2; {listed}) 2>&1"
+    said = one.run(words, timeout_s=120.0).stdout
+    numbers = [line.split("JobID: ")[1] for line in said.splitlines() if "JobID: " in line]
     before = dict(line.split("|") for line in said.splitlines() if "|" in line)
     assert [before[number] for number in numbers[1:]] == ["running", "waiting"]
     python = str(Path(".venv/bin/python").absolute())
