@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from cli.htools.source import Parser, cluster_of, ended, group_of
+import msgspec
+
+from cli.htools import tables
+from cli.htools.source import Parser, cluster_of, ended, group_of, show_tables
 from clusterd.iallocator import moves
 from clusterd.placement import balance, score, text_format
 from clusterd.placement.errors import BadRequest
-from clusterd.placement.facts import ClusterFacts
-from clusterd.placement.model import Cluster
+from clusterd.placement.facts import ClusterFacts, InstanceFacts
+from clusterd.placement.model import NOWHERE
 from clusterd.placement.options import BalanceOptions
-from clusterd.placement.results import BalancePlan
+from clusterd.placement.part import only_group
+from clusterd.placement.results import BalancePlan, Move
+from clusterd.placement.usage import DISK, Usage
 
 
 def _run(asked: argparse.Namespace) -> int:
     cluster = cluster_of(asked)
     number = group_of(cluster, asked.group)
     group = cluster.facts.groups[number]
-    _introduce(asked, cluster, number)
+    state = tables.State(cluster, Usage(only_group(cluster, number)))
+    _introduce(asked, state, group.name)
+    for line in tables.missing(tables.State(cluster, Usage(cluster))):
+        print(line, file=sys.stderr)
+    if asked.save_cluster:
+        _save(f"{asked.save_cluster}.original", cluster.facts, "before")
+    show_tables(asked, state, "Initial")
     initial = score.total(cluster, group.name)
     if initial < asked.min_score:
         print(
@@ -31,54 +43,73 @@ def _run(asked: argparse.Namespace) -> int:
         print(f"Initial score: {initial:.8f}")
         print("Trying to minimize the CV...")
     plan = balance.balance(cluster, _options(asked, group.name))
-    print("\n".join(solution(plan, asked.verbose)))
+    shown = msgspec.structs.replace(plan, moves=called(plan.moves, state.short))
+    print("\n".join(solution(shown, state.widths(), asked.verbose)))
     if asked.print_commands is not None:
-        text = "\n".join(commands(plan))
+        text = "\n".join(commands(shown))
         if asked.print_commands:
             Path(asked.print_commands).write_text(f"#!/bin/sh\n\n{text}\n", "utf-8")
             print(f"The commands have been written to file '{asked.print_commands}'")
         else:
             print(f"\nCommands to run to reach the above solution:\n{text}")
+    state.apply(plan.moves)
     if asked.save_cluster:
-        Path(f"{asked.save_cluster}.original").write_text(
-            text_format.render(cluster.facts), "utf-8"
-        )
-        print(f"The cluster state has been written to file '{asked.save_cluster}.original'")
+        _save(f"{asked.save_cluster}.balanced", _moved(state), "after")
+    show_tables(asked, state, "Final")
     return _execute(plan) if asked.exec_jobs and plan.moves else 0
 
 
-def _introduce(asked: argparse.Namespace, cluster: Cluster, number: int) -> None:
-    if asked.verbose < 0:
-        return
-    facts = cluster.facts
-    uuid = facts.groups[number].uuid
-    names = {node.name for node in facts.nodes if node.group == uuid}
-    inside = [one for one in facts.instances if one.primary in names]
-    print(f"Loaded {len(facts.nodes)} nodes, {len(facts.instances)} instances")
-    print(f"Group size {len(names)} nodes, {len(inside)} instances")
-    print(f"Selected node group: {facts.groups[number].name}")
-    bad = _bad_nodes(cluster, facts, names)
-    if asked.verbose > 0:
-        print(
-            f"Initial check done: {len(bad)} bad nodes,"
-            f" {sum(one.primary in bad for one in inside)} bad instances."
+def _save(path: str, facts: ClusterFacts, when: str) -> None:
+    Path(path).write_text(text_format.render(facts), "utf-8")
+    print(f"The cluster state {when} balancing has been written to file '{path}'", file=sys.stderr)
+
+
+def _moved(state: tables.State) -> ClusterFacts:
+    """The group after the moves. The nodes tell the same free memory as before, as there."""
+    facts, usage = state.whole.facts, state.usage
+    names = usage.cluster.nodes.names
+    nodes, instances = usage.cluster.node_number, usage.cluster.instance_number
+
+    def placed(one: InstanceFacts) -> InstanceFacts:
+        row = instances[one.name]
+        mirror = int(usage.secondary[row])
+        return msgspec.structs.replace(
+            one,
+            primary=names[usage.primary[row]],
+            secondary=names[mirror] if mirror != NOWHERE else "",
         )
 
+    return msgspec.structs.replace(
+        facts,
+        nodes=tuple(
+            msgspec.structs.replace(one, disk_free_mib=int(usage.amounts[DISK, nodes[one.name]]))
+            for one in facts.nodes
+            if one.name in nodes
+        ),
+        instances=tuple(placed(one) for one in facts.instances if one.name in instances),
+    )
 
-def _bad_nodes(cluster: Cluster, facts: ClusterFacts, names: set[str]) -> set[str]:
-    """Nodes that cannot take over for another: less free memory than they keep for one."""
-    kept: dict[str, dict[str, float]] = {}
-    for row, one in enumerate(facts.instances):
-        if one.secondary and one.auto_balance:
-            mine = kept.setdefault(one.secondary, {})
-            reserved = float(cluster.instances.memory_reserved[row])
-            mine[one.primary] = mine.get(one.primary, 0.0) + reserved
-    free = {node.name: node.memory_free_mib for node in facts.nodes if not node.offline}
-    return {
-        name
-        for name in names
-        if name in free and max(kept.get(name, {}).values(), default=0.0) > free[name]
-    }
+
+def _introduce(asked: argparse.Namespace, state: tables.State, group: str) -> None:
+    if asked.verbose < 0:
+        return
+    facts, usage = state.whole.facts, state.usage
+    print(f"Loaded {len(facts.nodes)} nodes, {len(facts.instances)} instances")
+    print(f"Group size {len(usage.failing)} nodes, {len(usage.primary)} instances")
+    print(f"Selected node group: {group}")
+    bad, there = state.bad()
+    if asked.verbose > 0:
+        print(f"Initial check done: {bad} bad nodes, {there} bad instances.")
+    if bad:
+        print(
+            "Cluster is not N+1 happy, continuing but no guarantee that the cluster will end"
+            " N+1 happy."
+        )
+    if broken := state.breaking():
+        print(
+            f"The cluster contains {broken} policy-violating nodes.\nContinuing, but the set of"
+            " moves might be too restricted; consider using the --ignore-soft-errors option."
+        )
 
 
 def _options(asked: argparse.Namespace, group: str) -> BalanceOptions:
@@ -99,10 +130,29 @@ def _options(asked: argparse.Namespace, group: str) -> BalanceOptions:
     )
 
 
-def solution(plan: BalancePlan, verbose: int) -> list[str]:
-    """The moves in the original's columns, and how the score changed."""
-    name = max((len(move.instance) for move in plan.moves), default=0)
-    pair = 2 * max((len(n) for move in plan.moves for n in (*move.old, *move.new)), default=0) + 1
+def called(moves: tuple[Move, ...], short: dict[str, str]) -> tuple[Move, ...]:
+    """The moves with the names that people see."""
+
+    def step(word: str) -> str:
+        letters, colon, node = word.partition(":")
+        return letters + colon + short.get(node, node)
+
+    return tuple(
+        msgspec.structs.replace(
+            move,
+            instance=short[move.instance],
+            old=tuple(short[name] for name in move.old),
+            new=tuple(short[name] for name in move.new),
+            steps=tuple(map(step, move.steps)),
+        )
+        for move in moves
+    )
+
+
+def solution(plan: BalancePlan, widths: tuple[int, int], verbose: int) -> list[str]:
+    """The moves in the original's columns, and how the score changed. ``widths`` of the longest
+    name of an instance and of a node."""
+    name, pair = widths[0], 2 * widths[1] + 1
     lines = [
         f"  {number:3d}. {move.instance:<{name}} {':'.join(move.old):<{pair}} =>"
         f" {':'.join(move.new):<{pair}} {move.score:12.8f} a={' '.join(move.steps)}"
@@ -158,12 +208,19 @@ def main() -> int:
     """The program."""
     parser = Parser("hbal", "Balance a node group.")
     parser.cluster_source()
+    parser.tables()
     parser.tuning()
     add = parser.add_argument
     add("-G", "--group", metavar="ID", help="the node group")
     add("-C", "--print-commands", metavar="FILE", nargs="?", const="", help="print commands")
     add("-X", "--exec", dest="exec_jobs", action="store_true", help="submit jobs (with -L)")
-    add("-S", "--save", dest="save_cluster", metavar="FILE", help="write FILE.original")
+    add(
+        "-S",
+        "--save",
+        dest="save_cluster",
+        metavar="FILE",
+        help="write FILE.original and FILE.balanced",
+    )
     add("-l", "--max-length", type=int, metavar="N", help="at most so many moves")
     add("-e", "--min-score", type=float, default=1e-9, metavar="EPSILON", help="good enough")
     add("-g", "--min-gain", type=float, default=0.01, metavar="DELTA", help="least gain of a move")

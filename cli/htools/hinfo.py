@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
-from cli.htools.source import Parser, cluster_of, ended
+from cli.htools import tables
+from cli.htools.source import Parser, cluster_of, ended, show_tables
 from clusterd.placement import score
 from clusterd.placement.model import Cluster
+from clusterd.placement.usage import Usage
 
 
 def coefficients(cluster: Cluster) -> list[str]:
@@ -24,6 +27,10 @@ def _run(asked: argparse.Namespace) -> int:
     cluster = cluster_of(asked)
     facts = cluster.facts
     many = len(facts.groups)
+    state = tables.State(cluster, Usage(cluster))
+    for line in tables.missing(state):
+        print(line, file=sys.stderr)
+    show_tables(asked, state, "")
     if asked.verbose > 0:
         print(f"Loaded cluster tags: {','.join(facts.tags)}")
         print(
@@ -31,7 +38,7 @@ def _run(asked: argparse.Namespace) -> int:
             f" group{'' if many == 1 else 's'}"
         )
     found = score.components(cluster)
-    print("Cluster is N+1 happy" if not found["n1_cnt"] else "Cluster is not N+1 happy")
+    print("Cluster is N+1 happy" if not found["n1_cnt"] else "Cluster is N+1 unhappy")
     print("\n".join(coefficients(cluster)))
     print(f"Cluster score: {score.total(cluster):.8f}")
     if asked.verbose > 1:
@@ -51,5 +58,6 @@ def main() -> int:
     """The program."""
     parser = Parser("hinfo", "Show what a cluster is like.")
     parser.cluster_source()
+    parser.tables()
     parser.tuning()
     return ended(parser, _run)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from cli.htools import tables
 from cli.session import RealSession
 from clusterd.errors import ClusterError
 from clusterd.names import PRODUCT_VERSION, SOFTWARE_VERSION
@@ -48,6 +49,14 @@ class Parser(argparse.ArgumentParser):
             "-O", "--offline", metavar="NODE", action="append", default=[],
             help="take this node as offline",
         )  # fmt: skip
+
+    def tables(self, instances: bool = True) -> None:
+        """The options that show nodes and instances as they are and will be."""
+        self.add_argument("-p", "--print-nodes", metavar="FIELDS", nargs="?", const="",
+                          help="print the nodes; +a,b adds fields")  # fmt: skip
+        if instances:
+            self.add_argument("-P", "--print-instances", action="store_true",
+                              help="print the instances")  # fmt: skip
 
     def tuning(self) -> None:
         """The options that change how the cluster is looked at."""
@@ -138,3 +147,15 @@ def ended(parser: Parser, run: Run) -> int:
     except (Refused, JobQueueError, ClusterError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
+
+
+def show_tables(asked: argparse.Namespace, state: tables.State, when: str) -> None:
+    """What ``-p`` and ``--print-instances`` ask for, beside the answer as in htools."""
+    if getattr(asked, "print_instances", False):
+        lines = tables.instance_table(state)
+        print("", f"{when} instance map:" if when else "Instances instance map:", *lines,
+              sep="\n", file=sys.stderr)  # fmt: skip
+    if asked.print_nodes is not None:
+        title = f"{when} cluster status:" if when else "Cluster status:"
+        lines = tables.node_table(state, asked.print_nodes)
+        print("", title, *lines, "", sep="\n", file=sys.stderr)

@@ -136,8 +136,10 @@ def _node(fields: list[str]) -> NodeFacts:
         *defaults[max(len(fields) - 9, 0) :],
     )
     _choice("state", state, ("Y", "N", "M"))
-    if state == "Y" or UNKNOWN in sizes:
-        return NodeFacts(name=name, group=group, offline=True, spindles=0, tags=_words(tags))
+    if UNKNOWN in sizes:
+        return NodeFacts(
+            name=name, group=group, offline=True, spindles=0, cpus_node=0, tags=_words(tags)
+        )
     words = ("total memory", "host memory", "free memory", "total disk", "free disk", "CPUs")
     total, host, free, disk, disk_free, cpus = map(_whole, words, sizes)
     return NodeFacts(
@@ -154,6 +156,7 @@ def _node(fields: list[str]) -> NodeFacts:
         spindles=_whole("spindles", spindles),
         spindles_free=_whole("free spindles", spindles_free),
         exclusive_storage=_yes("exclusive storage", exclusive),
+        offline=state == "Y",
         master=state == "M",
         tags=_words(tags),
     )

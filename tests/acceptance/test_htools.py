@@ -61,6 +61,27 @@ def test_hbal_begins_the_same(data: str) -> None:
     assert lines(ours("hbal", *words)) == lines(theirs("hbal", *words))
 
 
+FIELDS = "+idx,fqdn,amem,plist,slist,ptags,spindle_count,hi_spindles,inst_spindles,odd"
+
+
+@pytest.mark.parametrize("domain", ["", ".example.com"])
+def test_tables_and_saved_files_are_the_same(data: str, tmp_path: Path, domain: str) -> None:
+    path = tmp_path / "named.data"
+    named = re.sub(r"((node|inst)\d+)", rf"\1{domain}", Path(data).read_text("utf-8"))
+    path.write_text(named.replace("inst0002|", "inst0002.other|", 1), "utf-8")
+    saved = {}
+    for run in (ours, theirs):
+        into = tmp_path / run.__name__
+        words = ("-t", str(path), "--no-disk-moves", "-l2", "-C", f"-p{FIELDS}")
+        done = run("hbal", *words, "--print-instances", "-S", str(into))
+        files = [Path(f"{into}.{end}").read_text("utf-8") for end in ("original", "balanced")]
+        told = done.stderr.replace(str(into), "FILE")
+        saved[run] = (done.returncode, done.stdout, told, files)
+    assert saved[ours] == saved[theirs]
+    words = ("-t", str(path), "-p", "--print-instances")
+    assert ours("hinfo", *words).stderr == theirs("hinfo", *words).stderr
+
+
 def score(done: subprocess.CompletedProcess[str]) -> float:
     found = re.findall(r"improved from \S+ to (\S+)", done.stdout)
     return float(found[0])
