@@ -9,13 +9,12 @@ from pathlib import Path
 import msgspec
 
 from cli.htools import tables
-from cli.htools.source import Parser, cluster_of, ended, group_of, show_tables
+from cli.htools.source import Parser, balancing, cluster_of, ended, group_of, show_tables
 from clusterd.iallocator import moves
 from clusterd.placement import balance, score, text_format
 from clusterd.placement.errors import BadRequest
 from clusterd.placement.facts import ClusterFacts, InstanceFacts
 from clusterd.placement.model import NOWHERE
-from clusterd.placement.options import BalanceOptions
 from clusterd.placement.part import only_group
 from clusterd.placement.results import BalancePlan, Move
 from clusterd.placement.usage import DISK, Usage
@@ -42,7 +41,7 @@ def _run(asked: argparse.Namespace) -> int:
     if asked.verbose >= 0:
         print(f"Initial score: {initial:.8f}")
         print("Trying to minimize the CV...")
-    plan = balance.balance(cluster, _options(asked, group.name))
+    plan = balance.balance(cluster, balancing(asked, group.uuid))
     shown = msgspec.structs.replace(plan, moves=called(plan.moves, state.short))
     print("\n".join(solution(shown, state.widths(), asked.verbose)))
     if asked.print_commands is not None:
@@ -110,24 +109,6 @@ def _introduce(asked: argparse.Namespace, state: tables.State, group: str) -> No
             f"The cluster contains {broken} policy-violating nodes.\nContinuing, but the set of"
             " moves might be too restricted; consider using the --ignore-soft-errors option."
         )
-
-
-def _options(asked: argparse.Namespace, group: str) -> BalanceOptions:
-    limit = asked.max_length
-    return BalanceOptions(
-        group=group,
-        max_moves=None if limit is None or limit < 0 else limit,
-        min_score=asked.min_score,
-        min_gain=asked.min_gain,
-        min_gain_limit=asked.min_gain_limit,
-        disk_moves=not asked.no_disk_moves,
-        instance_moves=not asked.no_instance_moves,
-        evac_mode=asked.evac_mode,
-        restricted_migration=asked.restricted_migration,
-        select=tuple(one for one in asked.select_instances.split(",") if one),
-        exclude=tuple(one for one in asked.exclude_instances.split(",") if one),
-        ignore_soft_errors=asked.ignore_soft_errors,
-    )
 
 
 def called(moves: tuple[Move, ...], short: dict[str, str]) -> tuple[Move, ...]:
@@ -210,6 +191,7 @@ def main() -> int:
     parser.cluster_source()
     parser.tables()
     parser.tuning()
+    parser.balancing()
     add = parser.add_argument
     add("-G", "--group", metavar="ID", help="the node group")
     add("-C", "--print-commands", metavar="FILE", nargs="?", const="", help="print commands")
@@ -221,16 +203,4 @@ def main() -> int:
         metavar="FILE",
         help="write FILE.original and FILE.balanced",
     )
-    add("-l", "--max-length", type=int, metavar="N", help="at most so many moves")
-    add("-e", "--min-score", type=float, default=1e-9, metavar="EPSILON", help="good enough")
-    add("-g", "--min-gain", type=float, default=0.01, metavar="DELTA", help="least gain of a move")
-    add("--min-gain-limit", type=float, default=0.1, metavar="SCORE",
-        help="below this score a move must gain --min-gain")  # fmt: skip
-    add("--no-disk-moves", action="store_true", help="only failovers and migrations")
-    add("--no-instance-moves", action="store_true", help="only new secondaries")
-    add("-E", "--evac-mode", action="store_true", help="only what is on offline nodes")
-    add("--restricted-migration", action="store_true", help="no failover onto a new secondary")
-    add("--select-instances", default="", metavar="NAME,...", help="move only these")
-    add("--exclude-instances", default="", metavar="NAME,...", help="never move these")
-    add("--ignore-soft-errors", action="store_true", help="overstep soft limits")
     return ended(parser, _checked)

@@ -21,6 +21,7 @@ from clusterd.names import PRODUCT_VERSION, SOFTWARE_VERSION
 from clusterd.placement import model, text_format
 from clusterd.placement.errors import BadRequest
 from clusterd.placement.facts import ClusterFacts
+from clusterd.placement.options import BalanceOptions
 from jobqueue.errors import JobQueueError, Refused
 
 Run = Callable[[argparse.Namespace], int]
@@ -68,6 +69,48 @@ class Parser(argparse.ArgumentParser):
                           help="virtual CPUs a CPU")  # fmt: skip
         self.add_argument("--min-disk", type=float, metavar="RATIO", default=0.0,
                           help="share of disk to keep free")  # fmt: skip
+
+    def balancing(self) -> None:
+        """The options of balancing."""
+        add = self.add_argument
+        add("-l", "--max-length", type=int, metavar="N", help="at most so many moves")
+        add("-e", "--min-score", type=float, default=1e-9, metavar="EPSILON", help="good enough")
+        add(
+            "-g",
+            "--min-gain",
+            type=float,
+            default=0.01,
+            metavar="DELTA",
+            help="least gain of a move",
+        )
+        add("--min-gain-limit", type=float, default=0.1, metavar="SCORE",
+            help="below this score a move must gain --min-gain")  # fmt: skip
+        add("--no-disk-moves", action="store_true", help="only failovers and migrations")
+        add("--no-instance-moves", action="store_true", help="only new secondaries")
+        add("-E", "--evac-mode", action="store_true", help="only what is on offline nodes")
+        add("--restricted-migration", action="store_true", help="no failover onto a new secondary")
+        add("--select-instances", default="", metavar="NAME,...", help="move only these")
+        add("--exclude-instances", default="", metavar="NAME,...", help="never move these")
+        add("--ignore-soft-errors", action="store_true", help="overstep soft limits")
+
+
+def balancing(asked: argparse.Namespace, group: str) -> BalanceOptions:
+    """What the options of balancing ask for."""
+    limit = asked.max_length
+    return BalanceOptions(
+        group=group,
+        max_moves=None if limit is None or limit < 0 else limit,
+        min_score=asked.min_score,
+        min_gain=asked.min_gain,
+        min_gain_limit=asked.min_gain_limit,
+        disk_moves=not asked.no_disk_moves,
+        instance_moves=not asked.no_instance_moves,
+        evac_mode=asked.evac_mode,
+        restricted_migration=asked.restricted_migration,
+        select=tuple(one for one in asked.select_instances.split(",") if one),
+        exclude=tuple(one for one in asked.exclude_instances.split(",") if one),
+        ignore_soft_errors=asked.ignore_soft_errors,
+    )
 
 
 def facts_of(asked: argparse.Namespace) -> ClusterFacts:

@@ -57,9 +57,10 @@ class State:
         self.memory_free = nodes.memory_free
         recorded = nodes.memory_total - nodes.memory_node - self.memory_instances()
         self.memory_unknown = recorded - nodes.memory_free
-        used = -np.bincount(usage.primary, usage.items.primary[:, DISK], count)
+        disk = np.array([self._disk_mib(row) for row in range(len(usage.primary))])
+        used = np.bincount(usage.primary, disk, count)
         here = usage.secondary != NOWHERE
-        used -= np.bincount(usage.secondary[here], usage.items.secondary[here, DISK], count)
+        used += np.bincount(usage.secondary[here], disk[here], count)
         self.disk_unknown = nodes.disk_total - now[DISK] - used
 
     def apply(self, moves: Iterable[Move]) -> None:
@@ -83,6 +84,12 @@ class State:
             self.primaries[primary].insert(0, index)
         if secondary != NOWHERE:
             self.secondaries[secondary].insert(0, index)
+
+    def _disk_mib(self, row: int) -> float:
+        """Also what lies on shared storage, as the original looks for what is missing."""
+        name = self.usage.cluster.instances.names[row]
+        fact = self.whole.facts.instances[self.whole.instance_number[name]]
+        return 0.0 if fact.forthcoming else float(fact.disk_mib)
 
     def _index(self, row: int) -> int:
         return self.whole.instance_number[self.usage.cluster.instances.names[row]]

@@ -86,3 +86,16 @@ def failing_globally(usage: Usage, accept_offline: bool = False) -> bool:
     """Whether some node could not be emptied."""
     redundancy = Redundancy(usage, accept_offline)
     return not (redundancy.mirrors() and redundancy.restart())
+
+
+def stuck_nodes(usage: Usage) -> int:
+    """How many nodes could not be emptied, as ``hcheck`` counts them: a mirror on an offline node
+    counts as able to take over, if it has the memory."""
+    redundancy = Redundancy(usage)
+    free = usage.amounts[MEMORY]
+    short = (redundancy.needed > 0) & (redundancy.needed >= free[:, None])
+    group = usage.cluster.nodes.group
+    stuck = short.any(axis=0)
+    for home in np.unique(usage.primary[redundancy.alone]).tolist():
+        stuck[home] |= not redundancy._empty(home, None, group == group[home])
+    return int(stuck.sum())

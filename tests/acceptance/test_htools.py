@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from clusterd.placement import text_format
 from tests.acceptance import htools_data
 
 REAL = Path("/usr/lib/ganeti/3.0/usr/bin/htools")
@@ -207,11 +209,35 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path: Path, name: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_hcheck_counts_the_same(online: str) -> None:
-    words = ("-t", online, "--no-simulation")
-    assert lines(ours("hcheck", *words)) == lines(theirs("hcheck", *words))
-    mine = keys(ours("hcheck", *words, "--machine-readable"))
-    assert mine == keys(theirs("hcheck", *words, "--machine-readable=yes"))
+@pytest.mark.parametrize("short_mib", [0, 59000])
+@pytest.mark.parametrize(
+    "more", [("--no-simulation",), ("--no-disk-moves",), ("-l0", "--no-capacity-checks")]
+)
+def test_hcheck_counts_the_same(
+    data: str, tmp_path: Path, more: tuple[str, ...], short_mib: int
+) -> None:
+    """Also where memory is short and some instances are on shared storage."""
+    facts = text_format.parse(Path(data).read_text("utf-8"))
+    short = tuple(
+        replace(node, memory_free_mib=max(0, node.memory_free_mib - short_mib))
+        for node in facts.nodes
+    )
+    shared = tuple(
+        replace(one, template="rbd", secondary="") if short_mib and number % 3 == 0 else one
+        for number, one in enumerate(facts.instances)
+    )
+    path = tmp_path / "short.data"
+    path.write_text(text_format.render(replace(facts, nodes=short, instances=shared)), "utf-8")
+    for form in ("yes", "no"):
+        words = ("-t", str(path), *more, f"--machine-readable={form}")
+        mine, real = ours("hcheck", *words), theirs("hcheck", *words)
+        assert (mine.returncode, mine.stderr) == (real.returncode, real.stderr)
+        if more[0] == "--no-disk-moves":  # how good the moves are is another test
+            mine.stdout, real.stdout = mine.stdout.split("FINAL")[0], real.stdout.split("FINAL")[0]
+            mine.stdout, real.stdout = (
+                one.stdout.split(" after rebalancing")[0] for one in (mine, real)
+            )
+        assert lines(mine) == lines(real)
 
 
 def test_hroller_needs_no_more_groups(online: str) -> None:
