@@ -178,7 +178,8 @@ CLUSTER = (
     ),
     Spelling(
         tool="cluster", name="modify", opcode="cluster_set_params", reports_nothing_given=True,
-        hidden=("hidden_os", "blacklisted_os", "os_hvp", "osparams", "ipolicy"), finish=policy,
+        hidden=("hidden_os", "blacklisted_os", "os_hvp", "osparams", "ipolicy", "balancing"),
+        finish=policy,
         options=(
             FORCE,
             *CLUSTER_OPTIONS,

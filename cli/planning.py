@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from cli import jobs
+from cli import autobalance, jobs
 from cli.command import Call, Session
 from cli.exits import CommandError, Exit
 from cli.output import unit
@@ -38,6 +38,8 @@ def until(session: Session, seconds: float | None) -> Callable[[], bool]:
 
 def run_balance(call: Call) -> int:
     """``gnt-cluster balance``"""
+    if autobalance.is_meant(call):
+        return autobalance.run(call)
     if call.given("plan") and call.given("apply"):
         raise CommandError("Only one of --plan and --apply can be given")
     facts = live_facts(call.session)
@@ -66,9 +68,13 @@ def _options(call: Call, group: str) -> BalanceOptions:
         disk_moves=not call.given("no_disk_moves"),
         instance_moves=not call.given("no_instance_moves"),
         evac_mode=bool(call.given("evac_mode")),
-        min_gain=call.given("min_gain"),
-        cost_per_gib=call.given("cost"),
+        min_gain=_or(call.given("min_gain"), 0.01),
+        cost_per_gib=_or(call.given("cost"), 0.0),
     )
+
+
+def _or(given: float | None, usual: float) -> float:
+    return usual if given is None else given
 
 
 def shown(plan: BalancePlan) -> list[str]:
@@ -97,21 +103,7 @@ def _move_line(move: Move) -> str:
 
 def job_bodies(plans: Sequence[BalancePlan]) -> list[tuple[str, list[dict[str, Any]]]]:
     """(instance, opcodes) of each job; jobs of a set depend on all of the set before."""
-    found: list[tuple[str, list[dict[str, Any]]]] = []
-    for plan in plans:
-        before: list[int] = []
-        for together in plan.job_sets:
-            mine = []
-            for at in together.moves:
-                move = plan.moves[at]
-                bodies = [dict(one) for one in moves.opcodes(move.instance, move.steps)]
-                place = len(found)
-                if before:
-                    bodies[0]["depends"] = [[earlier - place, ["success"]] for earlier in before]
-                mine.append(place)
-                found.append((move.instance, bodies))
-            before = mine
-    return found
+    return [job for plan in plans for job in moves.set_by_set(plan.moves, plan.job_sets)]
 
 
 def _apply(call: Call, plans: Sequence[BalancePlan]) -> int:

@@ -45,6 +45,30 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     spindle_ratio: float | None = None
 
 
+class Balancing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the cluster is kept even without being asked. Gains are differences of htools' score."""
+
+    enabled: bool = False
+    begin_gain: float = 0.5
+    """A round begins at rest when it gains this much,"""
+    end_gain: float = 0.1
+    """and others follow as long as they gain this much."""
+    least_gain: float = 0.01
+    """A move that gains less ends its round."""
+    round_pause_s: float = 900.0
+    """Between the end of a round and the next."""
+    instance_pause_s: float = 6 * 3600.0
+    """So long an instance stays where a round put it."""
+    max_moves: int = 20
+    """Of a round, in each node group."""
+    disk_moves: bool = True
+    cost_per_gib: float = 0.0
+    """What a move must gain for each GiB that it copies."""
+    quiet_hours: tuple[str, ...] = ()
+    """``HH:MM-HH:MM`` in ``timezone``: no round begins."""
+    timezone: str = "UTC"
+
+
 class Cluster(Stored, frozen=True, kw_only=True, omit_defaults=True):
     """The cluster itself and its defaults."""
 
@@ -83,6 +107,7 @@ class Cluster(Stored, frozen=True, kw_only=True, omit_defaults=True):
     modify_etc_hosts: bool = False
     watcher_pause: float | None = None
     queue_drained: bool = False
+    balancing: Balancing = Balancing()
     store: Literal["sqlite", "etcd"] = "sqlite"
     """The engine that this configuration lives in."""
 

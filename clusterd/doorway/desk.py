@@ -127,6 +127,8 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     """Until when the watcher pauses; None takes it back."""
     placement: Callable[[], Any]
     """The cluster as placement sees it: ``clusterd.placement.facts.ClusterFacts`` as JSON."""
+    balancing: Callable[[], Any]
+    """How the cluster is kept even: ``{rules, state, rounds}``, rounds oldest first."""
     draw_uuid: Callable[[], str]
     export: Callable[[], Awaitable[Sequence[Entry]]] | None = None
     """Everything in the store, from one moment."""

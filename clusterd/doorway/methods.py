@@ -216,6 +216,10 @@ async def _placement(caller: Caller) -> Any:
     return caller.desk.placement()
 
 
+async def _balancing(caller: Caller) -> Any:
+    return caller.desk.balancing()
+
+
 async def _tags(caller: Caller, kind: str, name: str | None = None) -> Any:
     return caller.desk.answers.tags(kind, name)
 
@@ -257,6 +261,7 @@ METHODS: dict[str, Method] = {
     "QueryConfigValues": Method(shapes=(tuple[Names],), call=_config_values),
     "QueryLikeness": Method(shapes=(tuple[()],), call=_likeness),
     "QueryPlacement": Method(shapes=(tuple[()],), call=_placement),
+    "QueryBalancing": Method(shapes=(tuple[()],), call=_balancing),
     "QueryTags": Method(shapes=(tuple[str, str | None], tuple[str]), call=_tags),
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from clusterd.placement.results import Evacuation, Move
+from clusterd.placement.results import Evacuation, JobSet, Move
 
 Job = tuple[dict[str, Any], ...]
 
@@ -27,6 +27,27 @@ def jobs(evacuation: Evacuation, *, early_release: bool = False) -> tuple[Job, .
     return tuple(
         opcodes(instance, its, early_release=early_release) for instance, its in steps.items()
     )
+
+
+def set_by_set(
+    planned: Sequence[Move], job_sets: Sequence[JobSet]
+) -> list[tuple[str, list[dict[str, Any]]]]:
+    """(instance, opcodes) of each job; jobs of a set depend on the success of all of the set
+    before, told by negative offset."""
+    found: list[tuple[str, list[dict[str, Any]]]] = []
+    before: list[int] = []
+    for together in job_sets:
+        mine = []
+        for at in together.moves:
+            move = planned[at]
+            bodies = [dict(one) for one in opcodes(move.instance, move.steps)]
+            place = len(found)
+            if before:
+                bodies[0]["depends"] = [[earlier - place, ["success"]] for earlier in before]
+            mine.append(place)
+            found.append((move.instance, bodies))
+        before = mine
+    return found
 
 
 def _opcode(instance: str, step: str, early_release: bool) -> dict[str, Any]:

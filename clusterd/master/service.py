@@ -20,6 +20,7 @@ from clusterd.configuration import PREFIX, Configuration
 from clusterd.doorway.desk import Desk
 from clusterd.errors import NoCluster, NotMaster
 from clusterd.iallocator import live
+from clusterd.master.balancer import Balancer
 from clusterd.master.choosing import AtOnce
 from clusterd.master.mastership import Claimant, Grant, take
 from clusterd.master.outfit import NoOutfit
@@ -84,6 +85,7 @@ class Master:
         self.scheduler = Scheduler(self.queue, self.executor, self._limit, self._tracked)
         self.watching = Watching(self)
         self.reconciler = Reconciler(self.view, self.queue, clock, self._submit_repairs)
+        self.balancer = Balancer(self)
         self.sights.returned = self._returned
         self._stopped = False
 
@@ -118,6 +120,7 @@ class Master:
         self.sights.once_seen(self._nodes_in_use(), self.scheduler.open)
         self.clock.callLater(FIRST_SIGHT_S, self.scheduler.open)
         self.reconciler.start()
+        await self.balancer.start()
 
     def stop(self, why: str = "asked to") -> None:
         """Start nothing more and let go of the nodes; jobs stay as their journals say."""
@@ -127,6 +130,7 @@ class Master:
         LOG.info("master stops", why=why)
         self.scheduler.stop()
         self.reconciler.stop()
+        self.balancer.stop()
         self.watching.stop()
         for node in self.configuration.nodes():
             self.links.forget(node.name)
@@ -141,6 +145,7 @@ class Master:
             clock=self.clock,
             set_watcher_pause=self._set_watcher_pause,
             placement=lambda: msgspec.to_builtins(live.facts(self.view(), stopped=False)),
+            balancing=self.balancer.told,
             export=lambda: self.store.read(""),
             draw_uuid=self.random.uuid,
         )
@@ -174,12 +179,12 @@ class Master:
             return
         self.watching.returned(node)
         self.reconciler.wake()
-        self._by_the_way(self.scheduler.retry_undoing(f"node {node} is back"))
+        self.by_the_way(self.scheduler.retry_undoing(f"node {node} is back"))
 
     def _submit_repairs(self, jobs: Sequence[Sequence[Opcode]]) -> None:
-        self._by_the_way(self.queue.submit(jobs, RECONCILER))
+        self.by_the_way(self.queue.submit(jobs, RECONCILER))
 
-    def _by_the_way(self, work: Coroutine[Any, Any, Any]) -> None:
+    def by_the_way(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do what nobody waits for; what is refused is tried at the next occasion."""
         Deferred.fromCoroutine(work).addErrback(self._not_done)
 
@@ -222,7 +227,7 @@ class Master:
             node = msgspec.json.decode(change.value, type=Node)
             self._follow(node)
             if node.offline:
-                self._by_the_way(self.scheduler.retry_undoing(f"node {node.name} is offline"))
+                self.by_the_way(self.scheduler.retry_undoing(f"node {node.name} is offline"))
 
     async def _set_watcher_pause(self, until: float | None) -> None:
         cluster = self.configuration.cluster

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 import hypervisors.plugins
 import storage.plugin
-from clusterd import parameters
+from clusterd import balancing, parameters
 from clusterd.hooks import HookPoint, master_node
 from clusterd.model import Cluster, Policy
 from clusterd.model import Params as OwnParams
@@ -59,6 +59,10 @@ class ClusterSetParams(Opcode, frozen=True, kw_only=True, tag="OP_CLUSTER_SET_PA
     file_storage_dir: str | None = None
     shared_file_storage_dir: str | None = None
     modify_etc_hosts: bool | None = None
+    balancing: Annotated[
+        dict[str, Any] | None,
+        Meta(description="how the cluster is kept even: the values to change, by name"),
+    ] = None
 
 
 PLAIN = (
@@ -139,6 +143,8 @@ def changes(opcode: ClusterSetParams, view: View) -> dict[str, Any]:
     new.update(_plugin_params(opcode, cluster))
     if opcode.ipolicy is not None:
         new["ipolicy"] = _policy(opcode.ipolicy, cluster.ipolicy)
+    if opcode.balancing:
+        new["balancing"] = balancing.changed(cluster.balancing, opcode.balancing)
     for field in ("hidden_os", "blacklisted_os"):
         if getattr(opcode, field) is not None:
             new[field] = _listed(getattr(cluster, field), getattr(opcode, field))

@@ -135,6 +135,14 @@ class Operator:
         """As it is configured; raises Refused."""
         return self.cluster.master.configuration.instance(name)
 
+    def rounds(self) -> list[dict[str, Any]]:
+        """What the master has done to keep the cluster even."""
+        return list(self.cluster.master.balancer.told()["rounds"])
+
+    def balance_state(self) -> str:
+        """What it says about that."""
+        return str(self.cluster.master.balancer.told()["state"])
+
     def verifies(self) -> list[str]:
         """The errors that verification finds."""
         job = self.does(ClusterVerify())

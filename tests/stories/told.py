@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from clusterd.opcodes.cluster_set_params import ClusterSetParams
 from clusterd.opcodes.instance_migrate import InstanceMigrate
 from clusterd.simulation.faults import cancel_all
 from hypervisors.machine_room import Course
@@ -149,6 +151,45 @@ def a_node_dies_for_good_during_a_migration(operator: Operator) -> None:
     operator.expect_success(operator.stops("web1"))
 
 
+def the_master_keeps_it_even(operator: Operator) -> None:
+    """A lopsided cluster rests in quiet hours, balances itself after them, and then rests."""
+    for number in range(4):
+        operator.expect_success(operator.creates(f"web{number}", on="node1:node2"))
+    operator.waits(200.0)
+    operator.expect(operator.rounds() == [], "nothing is done while it is off")
+    rules: dict[str, Any] = {
+        "enabled": True,
+        "begin_gain": 0.2,
+        "end_gain": 0.05,
+        "round_pause_s": 60.0,
+    }
+    day = {"quiet_hours": ["00:00-23:59"]}
+    operator.expect_success(operator.does(ClusterSetParams(balancing=rules | day)))
+    operator.waits(200.0)
+    operator.expect(operator.rounds() == [], "nothing is done in quiet hours")
+    operator.expect("quiet hours" in operator.balance_state(), "it says so")
+    operator.expect_success(operator.does(ClusterSetParams(balancing={"quiet_hours": []})))
+    operator.waits(1000.0)
+    done = operator.rounds()
+    operator.expect(bool(done), "a round was made")
+    operator.expect(all(one["ended"] and not one["failed"] for one in done), "all jobs succeeded")
+    better = [one["score_after"] < one["score_before"] - 0.05 for one in done]
+    operator.expect(bool(better) and all(better), "each has made the cluster more even")
+    operator.expect(done[-1:] != [] and done[-1].get("rested", False), "then it rests")
+    moved = [move["instance"] for one in done for move in one["moves"]]
+    operator.expect(len(moved) == len(set(moved)), "no instance moved twice")
+    operator.waits(1000.0)
+    operator.expect(len(operator.rounds()) == len(done), "and goes on resting")
+    off = {"enabled": False, "instance_pause_s": 0.0, "begin_gain": 0.05}
+    operator.expect_success(operator.does(ClusterSetParams(balancing=off)))
+    for name in moved:
+        if operator.calm:
+            operator.expect_success(operator.migrates(name))
+    operator.waits(200.0)
+    operator.expect(len(operator.rounds()) == len(done), "off means that nothing is done")
+    operator.expect(operator.balance_state() == "off", "it says so")
+
+
 STORIES: dict[str, Story] = {
     story.__name__: story
     for story in (
@@ -161,5 +202,6 @@ STORIES: dict[str, Story] = {
         a_hypervisor_dies,
         a_guest_is_deaf,
         a_node_dies_for_good_during_a_migration,
+        the_master_keeps_it_even,
     )
 }

@@ -102,6 +102,7 @@ class House:
             clock=self.clock,
             set_watcher_pause=self._pause,
             placement=lambda: {"groups": [], "nodes": []},
+            balancing=lambda: {"rules": {}, "state": "off", "rounds": []},
             draw_uuid=lambda: "00000000-0000-4000-8000-000000000001",
         )
         self.factory = DoorFactory(desk, who=lambda _transport: "uid:7")

@@ -110,6 +110,7 @@ class RapiHouse:
             clock=self.clock,
             set_watcher_pause=self._pause,
             placement=lambda: {"groups": [], "nodes": []},
+            balancing=lambda: {"rules": {}, "state": "off", "rounds": []},
             draw_uuid=lambda: "00000000-0000-4000-8000-000000000001",
         )
         network = Network(lambda deliver: self.clock.callLater(0, deliver))

@@ -1,0 +1,96 @@
+"""Rounds of balancing are neither lost nor repeated, whatever the store or the master does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clusterd.master.balancer import PREFIX_OF_ROUNDS, SUBMITTER
+from clusterd.opcodes.cluster_set_params import ClusterSetParams
+from clusterd.opcodes.instance_create import InstanceCreate
+from clusterd.simulation.cluster import SimulatedCluster
+from clusterd.simulation.complaints import Complaints
+from clusterd.simulation.hosts import OS_NAME
+from clusterd.simulation.invariants import Invariants
+from clusterd.simulation.rest import settle
+from jobqueue.errors import StoreAway
+from jobqueue.store.interface import Transaction
+from jobqueue.store.memory import Died, NoTrouble
+
+RULES = {"enabled": True, "begin_gain": 0.2, "end_gain": 0.05, "round_pause_s": 60.0}
+
+
+class AtTheFirstRound(NoTrouble):
+    """Something happens once, when a round is stored with its jobs."""
+
+    def __init__(self, what: type[BaseException], *, written: bool) -> None:
+        self.struck = False
+        self._what = what
+        self._written = written
+
+    def before_commit(self, transaction: Transaction) -> None:
+        """See ``Trouble``."""
+        if not self._written:
+            self._strike(transaction)
+
+    def after_commit(self, transaction: Transaction, revision: int) -> None:
+        """See ``Trouble``."""
+        if self._written:
+            self._strike(transaction)
+
+    def _strike(self, transaction: Transaction) -> None:
+        begins = any(key.startswith(PREFIX_OF_ROUNDS) for key, _ in transaction.puts)
+        if begins and not self.struck:
+            self.struck = True
+            raise self._what("at the first round")
+
+
+def lopsided(directory: Path, trouble: AtTheFirstRound) -> SimulatedCluster:
+    """Four mirrored instances on two of three nodes."""
+    cluster = SimulatedCluster(directory, trouble=trouble)
+    cluster.wait_for_nodes()
+    for number in range(4):
+        create = InstanceCreate(
+            instance_name=f"web{number}",
+            disk_template="drbd",
+            disks=({"size": 1024},),
+            nics=({},),
+            pnode="node1",
+            snode="node2",
+            os_type=OS_NAME,
+            hypervisor="memory",
+        )
+        assert cluster.run(create).status == "success"
+    return cluster
+
+
+@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize("what", [StoreAway, Died])
+def test_a_round_is_neither_lost_nor_repeated(
+    what: type[BaseException], written: bool, tmp_path: Path
+) -> None:
+    with Complaints().listening():
+        trouble = AtTheFirstRound(what, written=written)
+        cluster = lopsided(tmp_path, trouble)
+        cluster.run(ClusterSetParams(balancing=RULES))
+        cluster.clock.run(300.0)
+        settle(cluster)
+        cluster.clock.run(900.0)
+        settle(cluster)
+        cluster.process.kill()  # the next master knows all that is stored
+        cluster.clock.run(60.0)
+        settle(cluster)
+        rounds = cluster.master.balancer.told()["rounds"]
+        jobs = [job.id for job in cluster.master.queue.jobs() if job.submitter == SUBMITTER]
+        invariants = Invariants(cluster)
+        invariants.check_quiet()
+    assert trouble.struck
+    assert [one["number"] for one in rounds] == list(range(1, len(rounds) + 1))
+    assert rounds
+    assert sorted(number for one in rounds for number in one["jobs"]) == jobs
+    assert all(one["ended"] and not one["failed"] for one in rounds)
+    assert rounds[-1]["rested"]
+    moved = [move["instance"] for one in rounds for move in one["moves"]]
+    assert len(moved) == len(set(moved))
+    assert not invariants.broken
