@@ -26,7 +26,9 @@ def _run(asked: argparse.Namespace) -> int:
             one_step_only=asked.one_step_only,
         ),
     )
-    if asked.one_step_only:
+    if asked.no_headers:
+        pass
+    elif asked.one_step_only:
         print("'First Reboot Group'")
     else:
         print("'Node Reboot Groups'")
@@ -45,6 +47,7 @@ def main() -> int:
     parser.tuning()
     add = parser.add_argument
     add("-G", "--group", metavar="ID", help="only this node group")
+    add("--no-headers", action="store_true", help="no line before the groups")
     add("--node-tags", default="", metavar="TAG,...", help="only nodes with one of these tags")
     add("--skip-non-redundant", action="store_true",
         help="leave out nodes whose instances cannot run elsewhere")  # fmt: skip

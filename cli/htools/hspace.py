@@ -6,15 +6,20 @@ Prints what the original prints: sentences for people, or ``HTS_KEY=value`` line
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
+from string import ascii_letters, digits
 
+from cli.htools import tables
 from cli.htools.source import Parser, cluster_of, ended
 from clusterd.placement import capacity
 from clusterd.placement.errors import BadRequest
 from clusterd.placement.facts import INTERNAL_MIRROR, Spec
 from clusterd.placement.model import Cluster
 from clusterd.placement.options import CapacityOptions, Options
+from clusterd.placement.resources import resources
 from clusterd.placement.results import Capacity, Resources
+from clusterd.placement.usage import Usage
 
 FAILURES = {
     "memory": "MEM",
@@ -29,6 +34,8 @@ FAILURES = {
 COUNTED = ("MEM", "DISK", "CPU", "N1", "TAGS", "MIG", "DISKCOUNT", "SPINDLES", "INTERNAL")
 WORDS = {"MEM": "Mem", "DISK": "Disk", "CPU": "CPU", "N1": "N1", "TAGS": "Tags", "MIG": "Mig",
          "SPINDLES": "Spindles", "INTERNAL": "Internal"}  # fmt: skip
+ALREADY_FAILING = {"n1": 1}
+"""Why nothing fits into a cluster where a node fails N+1 already."""
 UNITS = {"m": 1, "": 1, "g": 1024, "t": 1024 * 1024}
 
 
@@ -91,7 +98,12 @@ def stage(prefix: str, at: Resources) -> Iterator[str]:
         ("MNODE_MEM_AVAIL", at.memory_max_node),
         ("MNODE_DSK_AVAIL", at.disk_max_node),
     )
-    return (f"HTS_{prefix}_{key}={value}" for key, value in rows)
+    return (f"HTS_{prefix}_{key}={quoted(str(value))}" for key, value in rows)
+
+
+def quoted(value: str) -> str:
+    """For a shell: in quotes unless it is letters, digits and dots."""
+    return value if not value.strip(ascii_letters + digits + ".") else f"'{value}'"
 
 
 def _share(part: float, whole: float) -> str:
@@ -136,7 +148,7 @@ def machine_lines(cluster: Cluster, specs: tuple[Spec, Spec], template: str,
         f"={one.count}"
         for one in tiered.fitted
     )
-    yield f"HTS_TSPEC='{found}'"
+    yield f"HTS_TSPEC={quoted(found)}"
     yield from _maximum("USED", before, None)
     yield from _maximum("POOL", tiered.after, before)
     yield from _left("UNAV", tiered.after)
@@ -147,7 +159,8 @@ def machine_lines(cluster: Cluster, specs: tuple[Spec, Spec], template: str,
     yield f"HTS_ALLOC_INSTANCES={standard.count}"
     yield f"HTS_ALLOC_FAIL_REASON=FAIL{main_failure(standard)}"
     for word, count in failure_counts(standard).items():
-        yield f"HTS_ALLOC_FAIL{word}_CNT={count}"
+        if count or standard.failures != ALREADY_FAILING:
+            yield f"HTS_ALLOC_FAIL{word}_CNT={count}"
     yield "HTS_OK=1"
 
 
@@ -188,6 +201,8 @@ def sentences(cluster: Cluster, specs: tuple[Spec, Spec], template: str,
     yield "Tiered allocation results:"
     for one in tiered.fitted:
         yield f"  - {one.count:3d} instances of spec {_spec(one.spec)}"
+    if not tiered.fitted:
+        yield "  - no instances allocated"
     yield from _results(tiered)
     yield f"Standard (fixed-size) instance spec is:\n  {_spec(specs[1])}, {_using(template)}."
     yield "Normal (fixed-size) allocation results:"
@@ -228,11 +243,26 @@ def _run(asked: argparse.Namespace) -> int:
     )
     limit = None if asked.max_length is None or asked.max_length < 0 else asked.max_length
 
+    usage = Usage(cluster)
+    for line in tables.missing(tables.State(cluster, usage)):
+        print(line, file=sys.stderr)
+    ill = bool(usage.failing.any()) and not asked.accept_existing_errors
+
     def fill(spec: Spec, tiered: bool) -> Capacity:
         options = CapacityOptions(
-            spec=spec, template=template, tiered=tiered, limit=limit, options=strict
+            spec=spec,
+            template=template,
+            tiered=tiered,
+            limit=limit,
+            all_nodes=True,
+            options=strict,
         )
-        return capacity.capacity(cluster, options)
+        if not ill:
+            return capacity.capacity(cluster, options)
+        now = resources(usage, 0, all_nodes=True)
+        return Capacity(
+            fitted=(), count=0, failures=ALREADY_FAILING, before=now, after=now, placements=()
+        )
 
     found = fill(large, True), fill(usual, False)
     show = machine_lines if asked.machine_readable == "yes" else sentences

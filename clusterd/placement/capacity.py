@@ -214,14 +214,14 @@ def capacity(
     require_possible(filling.request(spec))
     if options.limit is not None and options.limit < 0:
         raise BadRequest(f"A limit of {options.limit} instances is impossible")
-    before = resources(filling.placer.usage)
+    before = resources(filling.placer.usage, 0, options.all_nodes)
     failures = filling.tiers(spec) if options.tiered else filling.fill(spec).failures
     return Capacity(
         fitted=tuple(filling.fitted),
         count=len(filling.placements),
         failures=dict(failures),
         before=before,
-        after=resources(filling.placer.usage, len(filling.placements)),
+        after=resources(filling.placer.usage, len(filling.placements), options.all_nodes),
         placements=tuple(filling.placements),
     )
 

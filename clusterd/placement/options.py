@@ -77,6 +77,8 @@ class CapacityOptions(msgspec.Struct, frozen=True, kw_only=True):
     template: str = "drbd"
     tiered: bool = False
     limit: int | None = None
+    all_nodes: bool = False
+    """Offline nodes count among the resources, as in ``hspace``."""
     options: Options = Options()
 
 
