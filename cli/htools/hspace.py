@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from string import ascii_letters, digits
 
-from cli.htools import tables
+from cli.htools import filled, tables
 from cli.htools.source import Parser, cluster_of, ended
-from clusterd.placement import capacity
+from clusterd.placement import capacity, text_format
 from clusterd.placement.errors import BadRequest
 from clusterd.placement.facts import INTERNAL_MIRROR, Spec
 from clusterd.placement.model import Cluster
@@ -231,6 +232,12 @@ def _results(found: Capacity) -> Iterator[str]:
         yield f"  - {what} efficiency: {100.0 * part / whole if whole else 0.0:5.2f}%"
 
 
+def _show(asked: argparse.Namespace, what: str, state: tables.State) -> None:
+    if asked.print_nodes is not None:
+        lines = tables.node_table(state, asked.print_nodes)
+        print("", f"{what} status:", *lines, "", sep="\n", file=sys.stderr)
+
+
 def _run(asked: argparse.Namespace) -> int:
     cluster = cluster_of(asked)
     policy = cluster.facts.policy
@@ -265,6 +272,19 @@ def _run(asked: argparse.Namespace) -> int:
         )
 
     found = fill(large, True), fill(usual, False)
+    _show(asked, "Initial cluster", tables.State(cluster, usage))
+    for one, what in zip(found, ("tiered", "standard"), strict=True):
+        new = filled.instances(one, template)
+        _show(asked, f"{what.capitalize()} allocation", filled.state_after(cluster, new))
+        if asked.save_cluster:
+            path = f"{asked.save_cluster}.{what}"
+            Path(path).write_text(
+                text_format.render(filled.facts_after(cluster.facts, new)), "utf-8"
+            )
+            print(
+                f"The cluster state after {what} allocation has been written to file '{path}'",
+                file=sys.stderr,
+            )
     show = machine_lines if asked.machine_readable == "yes" else sentences
     for line in show(cluster, (large, usual), template, *found):
         print(line)
@@ -275,8 +295,11 @@ def main() -> int:
     """The program."""
     parser = Parser("hspace", "Show how many more instances fit.")
     parser.cluster_source()
+    parser.tables(instances=False)
     parser.tuning()
     add = parser.add_argument
+    add("-S", "--save", dest="save_cluster", metavar="FILE",
+        help="write FILE.tiered and FILE.standard")  # fmt: skip
     add("--standard-alloc", metavar="DISK,RAM,CPU", help="a usual instance")
     add("--tiered-alloc", metavar="DISK,RAM,CPU", help="the largest instance")
     add("--disk-template", metavar="TEMPLATE", help="how their disks are stored")

@@ -1,0 +1,64 @@
+"""The cluster as ``hspace`` filled it: its table of nodes (``-p``) and its file (``-S``)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from msgspec.structs import replace
+
+from cli.htools import tables
+from clusterd.placement import model
+from clusterd.placement.facts import ClusterFacts, InstanceFacts
+from clusterd.placement.results import Capacity
+from clusterd.placement.usage import Usage
+
+
+def instances(found: Capacity, template: str) -> list[InstanceFacts]:
+    """The new ones, by the original's names."""
+    specs = [one.spec for one in found.fitted for _each in range(one.count)]
+    return [
+        InstanceFacts(
+            name=f"new-{number}",
+            memory_mib=spec.memory_mib,
+            disk_mib=spec.disk_mib,
+            vcpus=spec.vcpus,
+            primary=nodes[0],
+            secondary=nodes[1] if len(nodes) > 1 else "",
+            template=template,
+            status="running",
+            spindles=spec.spindles,
+        )
+        for number, (spec, nodes) in enumerate(zip(specs, found.placements, strict=True))
+    ]
+
+
+def facts_after(facts: ClusterFacts, new: list[InstanceFacts]) -> ClusterFacts:
+    """With the new instances; nodes tell the same free memory as before, as there."""
+    disk: Counter[str] = Counter()
+    for one in new:
+        disk[one.primary] += one.disk_mib
+        disk[one.secondary] += one.disk_mib
+    return replace(
+        facts,
+        nodes=tuple(
+            replace(node, disk_free_mib=node.disk_free_mib - disk[node.name])
+            for node in facts.nodes
+        ),
+        instances=(*facts.instances, *new),
+    )
+
+
+def state_after(cluster: model.Cluster, new: list[InstanceFacts]) -> tables.State:
+    """For the table: what new instances take is no longer usable, but told as free."""
+    taken: Counter[str] = Counter()
+    for one in new:
+        taken[one.primary] += one.memory_mib
+    after = facts_after(cluster.facts, new)
+    nodes = tuple(
+        replace(node, memory_free_mib=node.memory_free_mib - taken[node.name])
+        for node in after.nodes
+    )
+    built = model.build(replace(after, nodes=nodes), cluster.tuning)
+    state = tables.State(built, Usage(built))
+    state.memory_free = cluster.nodes.memory_free
+    return state
