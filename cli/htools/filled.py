@@ -13,7 +13,7 @@ from clusterd.placement.results import Capacity
 from clusterd.placement.usage import Usage
 
 
-def instances(found: Capacity, template: str) -> list[InstanceFacts]:
+def instances(found: Capacity, template: str, spindle_use: int) -> list[InstanceFacts]:
     """The new ones, by the original's names."""
     specs = [one.spec for one in found.fitted for _each in range(one.count)]
     return [
@@ -26,6 +26,7 @@ def instances(found: Capacity, template: str) -> list[InstanceFacts]:
             secondary=nodes[1] if len(nodes) > 1 else "",
             template=template,
             status="running",
+            spindle_use=spindle_use,
             spindles=spec.spindles,
         )
         for number, (spec, nodes) in enumerate(zip(specs, found.placements, strict=True))

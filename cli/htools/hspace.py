@@ -159,7 +159,7 @@ def machine_lines(cluster: Cluster, specs: tuple[Spec, Spec], template: str,
     yield f"HTS_ALLOC_USAGE={_share(before.instances, grown)}"
     yield f"HTS_ALLOC_INSTANCES={standard.count}"
     yield f"HTS_ALLOC_FAIL_REASON=FAIL{main_failure(standard)}"
-    for word, count in failure_counts(standard).items():
+    for word, count in sorted(failure_counts(standard).items(), key=lambda pair: -pair[1]):
         if count or standard.failures != ALREADY_FAILING:
             yield f"HTS_ALLOC_FAIL{word}_CNT={count}"
     yield "HTS_OK=1"
@@ -262,6 +262,7 @@ def _run(asked: argparse.Namespace) -> int:
             tiered=tiered,
             limit=limit,
             all_nodes=True,
+            one_size=limit is not None,
             options=strict,
         )
         if not ill:
@@ -274,7 +275,7 @@ def _run(asked: argparse.Namespace) -> int:
     found = fill(large, True), fill(usual, False)
     _show(asked, "Initial cluster", tables.State(cluster, usage))
     for one, what in zip(found, ("tiered", "standard"), strict=True):
-        new = filled.instances(one, template)
+        new = filled.instances(one, template, policy.std.spindles)
         _show(asked, f"{what.capitalize()} allocation", filled.state_after(cluster, new))
         if asked.save_cluster:
             path = f"{asked.save_cluster}.{what}"

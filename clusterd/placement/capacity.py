@@ -77,7 +77,7 @@ class Filling:
             disk_sizes_mib=(spec.disk_mib,),
             disk_mib=spec.disk_mib,
             template=self.options.template,
-            spindle_use=spec.spindles,
+            spindle_use=self.cluster.facts.policy.std.spindles,
             nics=spec.nics,
         )
 
@@ -136,6 +136,8 @@ class Filling:
             key=lambda field: -_caused(failures, field),
         )
         placed = len(self.placements)
+        if placed and self.options.one_size:
+            return failures
         if causes:
             smaller = self._until(spec, causes[0], self._changed(failures, causes[0]))
             last = failures if smaller is None else self.tiers(smaller)

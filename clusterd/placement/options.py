@@ -79,6 +79,8 @@ class CapacityOptions(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None = None
     all_nodes: bool = False
     """Offline nodes count among the resources, as in ``hspace``."""
+    one_size: bool = False
+    """Tiered ends with the first size of which any fits, as a limited ``hspace`` does."""
     options: Options = Options()
 
 
