@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from tests.acceptance import stock_client
 from tests.demo.cluster import Cluster
-from tests.demo.image import build_image, deliver_image
-from tests.demo.report import Report
-from tests.demo.steps import add_nodes, init_cluster
-from tests.testbed.fixtures import three_hosts  # noqa: F401
-from tests.testbed.testbed import Testbed
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("live cluster")]
 
 GUEST = ("-o", "demo-guest", "--disk", "0:size=64M", "-B", "memory=96")
 HOOK = """#!/bin/sh
@@ -30,15 +23,9 @@ SEEN_S = 60.0
 
 
 @pytest.fixture(scope="module")
-def cluster(three_hosts: Testbed) -> Cluster:  # noqa: F811
+def cluster(live_cluster: Cluster) -> Cluster:
     """Three nodes joined, the guest's image on each."""
-    made = Cluster(three_hosts, Report(Console(file=io.StringIO())))
-    build_image(made.report)
-    for node in three_hosts.nodes():
-        deliver_image(node)
-    init_cluster(made)
-    add_nodes(made)
-    return made
+    return live_cluster
 
 
 @pytest.fixture

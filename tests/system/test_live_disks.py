@@ -5,36 +5,26 @@ wrote is read back below the mirror.
 
 from __future__ import annotations
 
-import io
 import time
+from collections.abc import Iterator
 
 import pytest
-from rich.console import Console
 
 from tests.demo import guest
 from tests.demo.cluster import Cluster
-from tests.demo.image import build_image, deliver_image
-from tests.demo.report import Report
-from tests.demo.steps import INSTANCE, add_instance, add_nodes, init_cluster
-from tests.testbed.fixtures import three_hosts  # noqa: F401
-from tests.testbed.testbed import Testbed
+from tests.demo.steps import INSTANCE, add_instance
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("live cluster")]
 
 PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")
-def cluster(three_hosts: Testbed) -> Cluster:  # noqa: F811
-    """Three nodes joined, a mirrored guest running on n2 with its copy on n3."""
-    made = Cluster(three_hosts, Report(Console(file=io.StringIO())))
-    build_image(made.report)
-    for node in three_hosts.nodes():
-        deliver_image(node)
-    init_cluster(made)
-    add_nodes(made)
-    add_instance(made)
-    return made
+def cluster(live_cluster: Cluster) -> Iterator[Cluster]:
+    """A mirrored guest runs on n2 with its copy on n3."""
+    add_instance(live_cluster)
+    yield live_cluster
+    live_cluster.gnt("gnt-instance", "remove", "-f", "--shutdown-timeout=0", INSTANCE)
 
 
 def counts_on(cluster: Cluster, secondary: str) -> None:
