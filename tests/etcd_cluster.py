@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from clusterd.stores import EtcdLink
 from jobqueue.store.etcd_gateway import Patience
 from jobqueue.store.etcd_member import QUOTA_BYTES, EtcdMember, Timing
 from jobqueue.store.etcd_wire import StatusAnswer
+from tests.ports import free_port
 from tests.waiting import pause, reactor, run
 
 QUICK = Timing(heartbeat_ms=50, election_ms=500)
@@ -149,9 +149,5 @@ def etcd_cluster(directory: Path, size: int = 1, **more: Any) -> Iterator[EtcdCl
 
 
 def free_ports(count: int) -> Sequence[int]:
-    """Ports that nobody listens on at the moment."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Ports that nobody listens on."""
+    return [free_port() for _ in range(count)]

@@ -22,7 +22,7 @@ from clusterd import certificates
 from clusterd.certificates import Subject
 from clusterd.pidfile import holder
 from clusterd.settings import DAEMONS, NodeSection, RapiSection, Settings, StoreSection
-from tests.unit.places import free_port
+from tests.ports import free_port
 
 PROGRAMS = Path(sys.executable).parent
 PATIENCE_S = 60.0

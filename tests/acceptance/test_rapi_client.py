@@ -22,7 +22,8 @@ from clusterd.settings import ClusterSection, NodeSection, RapiSection, Settings
 from clusterd.simulation.hosts import OS_NAME
 from tests.acceptance import stock_client
 from tests.acceptance.exercise import Plan, exercise, finish
-from tests.unit.places import CHECKOUT, free_port
+from tests.ports import free_port
+from tests.unit.places import CHECKOUT
 
 pytestmark = pytest.mark.real
 

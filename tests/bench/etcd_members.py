@@ -22,7 +22,7 @@ from clusterd.settings import Settings
 from clusterd.store_members import Member, read_members, write_members
 from jobqueue.store.etcd_member import EtcdMember
 from jobqueue.store.etcd_wire import data_key
-from tests.unit.places import free_port
+from tests.ports import free_port
 
 MEMBERS = 3
 PATIENCE_S = 30.0

@@ -24,9 +24,9 @@ from clusterd.settings import (
     Settings,
     StoreSection,
 )
+from tests.ports import free_port
 from tests.proof import verdict
 from tests.proof.load import Load
-from tests.unit.places import free_port
 from tests.unit.test_first_cluster import PROGRAMS
 
 NODE = "n1.example.com"

@@ -19,12 +19,6 @@ NODE = "n2.example.com"
 UUID = "6b1f9a0e-0000-4000-8000-000000000001"
 
 
-def free_port() -> int:
-    """A port of loopback that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def node_settings(port: int, *, uuid: str = UUID) -> Settings:
     """Of one node on loopback."""
     return Settings(

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from clusterd.secure_shell import Target
-from tests.unit.places import free_port
+from tests.ports import free_port
 
 SSHD = "/usr/sbin/sshd"
 

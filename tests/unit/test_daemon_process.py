@@ -16,7 +16,8 @@ import pytest
 from clusterd import certificates
 from clusterd.pidfile import AlreadyRunning, PidFile, holder
 from clusterd.settings import Settings
-from tests.unit.places import NODE, free_port, greet, issue, node_settings, programs, run
+from tests.ports import free_port
+from tests.unit.places import NODE, greet, issue, node_settings, programs, run
 
 
 class Place:

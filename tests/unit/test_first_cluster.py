@@ -17,7 +17,7 @@ import pytest
 
 from clusterd.pidfile import holder
 from clusterd.settings import DAEMONS, NodeSection, RapiSection, Settings, StoreSection
-from tests.unit.places import free_port
+from tests.ports import free_port
 
 PROGRAMS = Path(sys.executable).parent
 NODE = "n1.example.com"

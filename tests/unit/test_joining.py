@@ -31,7 +31,8 @@ from clusterd.joining import (
 from clusterd.pidfile import holder
 from clusterd.secure_shell import SecureShell
 from clusterd.settings import NodeSection, Settings
-from tests.unit.places import NODE, UUID, free_port, greet, issue, node_settings
+from tests.ports import free_port
+from tests.unit.places import NODE, UUID, greet, issue, node_settings
 from tests.unit.sshd import Server, serving
 
 PROGRAMS = Path(sys.executable).parent

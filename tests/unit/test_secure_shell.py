@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from clusterd.secure_shell import File, SecureShell, ShellFailed
-from tests.unit.places import free_port
+from tests.ports import free_port
 from tests.unit.sshd import Server, make_key, serving
 
 
