@@ -50,7 +50,10 @@ def create(body: dict[str, Any]) -> dict[str, Any]:
             raise WrongInput("No disk information specified")
         given = [(0, {"size": single})] if disks is None else disks
         specs = readers.in_order(given, MAX_DISKS, "Disk")
-        body["disks"] = [readers.new_disk(index, spec) for index, spec in enumerate(specs)]
+        body["disks"] = [
+            readers.new_disk(index, spec, needs_size=bool(index) or not body.get("image"))
+            for index, spec in enumerate(specs)
+        ]
     no_nics = body.pop("no_nics", False)
     nics = body.pop("nics", None)
     if no_nics and nics is not None:

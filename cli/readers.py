@@ -122,8 +122,9 @@ def in_order(
     return specs
 
 
-def new_disk(index: int, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A disk specification as the opcode has it: whole MiB, ``size`` or ``adopt``."""
+def new_disk(index: int, spec: Mapping[str, Any], *, needs_size: bool = True) -> dict[str, Any]:
+    """A disk specification as the opcode has it: whole MiB, ``size`` or ``adopt``; neither where
+    an image says the size."""
     disk = dict(spec)
     try:
         if "size" in disk:
@@ -132,7 +133,7 @@ def new_disk(index: int, spec: Mapping[str, Any]) -> dict[str, Any]:
             disk["size"] = size_mib(str(disk["size"]))
         elif "adopt" in disk:
             disk["size"] = 0
-        else:
+        elif needs_size:
             raise WrongInput(f"Missing size or adoption source for disk {index}")
         if "spindles" in disk:
             disk["spindles"] = integer(str(disk["spindles"]))

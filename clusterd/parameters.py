@@ -41,13 +41,17 @@ def _hypervisor_defaults(name: str) -> Params:
 
 @cache
 def _disk_defaults(template: str) -> Params:
-    found = {str(name): plugin for name, plugin in storage.plugin.built_in().items()}
-    plugin = found.get(template)
+    plugin = _plugin(template)
     if plugin is None:
         return {}
     values = msgspec.to_builtins(plugin.parameters())
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
+
+
+def _plugin(template: str) -> storage.plugin.Plugin | None:
+    found = {str(name): plugin for name, plugin in storage.plugin.built_in().items()}
+    return found.get(template)
 
 
 def hypervisor(name: str, given: Mapping[str, ParamValue | None], base: Params) -> Params:
@@ -62,7 +66,14 @@ def nic(given: Mapping[str, ParamValue | None], base: Params) -> Params:
 
 def disk(template: str, given: Mapping[str, ParamValue | None], base: Params) -> Params:
     """Own disk parameters of a template after setting ``given`` on ``base``."""
-    return merged(given, base, disk_defaults(template), f"disk template {template}")
+    own = merged(given, base, disk_defaults(template), f"disk template {template}")
+    plugin = _plugin(template)
+    if plugin is not None:
+        try:
+            msgspec.convert({**disk_defaults(template), **own}, plugin.parameters)
+        except msgspec.ValidationError as error:
+            raise Refused(f"Disk template {template}: {error}", "wrong_input") from None
+    return own
 
 
 def node(given: Mapping[str, ParamValue | None], base: Params) -> Params:

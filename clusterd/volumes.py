@@ -13,6 +13,7 @@ from functools import cache
 
 import msgspec
 
+from clusterd import parameters
 from clusterd.configuration import Configuration
 from clusterd.model import Disk, Image, Instance, Node, Params
 from clusterd.view import View
@@ -47,6 +48,12 @@ def on_volume_group(template: str) -> bool:
     return plugin is not None and plugin.uses_volume_groups
 
 
+def on_files(template: str) -> bool:
+    """True for templates whose disks are files in a directory."""
+    plugin = _plugins().get(template)
+    return plugin is not None and plugin.uses_directories
+
+
 def has_any_pool(template: str) -> bool:
     """True for templates whose pools a node need not know beforehand."""
     plugin = _plugins().get(template)
@@ -57,6 +64,38 @@ def keeps_snapshots(template: str, params: Params) -> bool:
     """True if volumes of the template with these parameters have snapshots and clones."""
     plugin = _plugins().get(template)
     return plugin is not None and plugin.snapshots(params)
+
+
+def clones_depend(template: str, params: Params) -> bool:
+    """True if clones of the template's snapshots need them until they are flattened."""
+    plugin = _plugins().get(template)
+    return plugin is not None and plugin.clones_depend(params)
+
+
+def lasting_parameters(template: str) -> frozenset[str]:
+    """The disk parameters that a disk keeps from its beginning, whatever the defaults become."""
+    plugin = _plugins().get(template)
+    return frozenset() if plugin is None else plugin.lasting
+
+
+def params_of(view: View, template: str, own: Params, group: str) -> Params:
+    """The effective parameters of one disk or image; ``own`` are those that it was made with."""
+    lasting = lasting_parameters(template)
+    usual = parameters.disk_defaults(template)
+    begun = {name: usual[name] for name in sorted(lasting)}
+    return {**view.diskparams(template, group), **begun, **own}
+
+
+def begun_with(view: View, template: str, given: Params, group: str) -> Params:
+    """What a new disk or image keeps: what was given for it alone, and of those parameters that
+    last also what the group's are."""
+    usual, effective = parameters.disk_defaults(template), view.diskparams(template, group)
+    lasting = {
+        name: effective[name]
+        for name in sorted(lasting_parameters(template))
+        if effective[name] != usual[name]
+    }
+    return {**lasting, **given}
 
 
 def disk_parameters(template: str) -> frozenset[str]:
@@ -127,7 +166,7 @@ def volume_on(view: View, instance: Instance, disk: Disk, node: Node) -> Volume:
     """One disk as ``node`` holds it. Disks that are not the instance's own have a number."""
     index = instance.number_of(disk)
     group = view.primary(instance).group
-    params = {**view.diskparams(disk.template, group), **disk.params}
+    params = params_of(view, disk.template, disk.params, group)
     if on_volume_group(disk.template) and view.configuration.cluster.prealloc_wipe_disks:
         params["wipe"] = True
     return Volume(
@@ -156,7 +195,7 @@ def image_volume(view: View, image: Image, node: Node) -> Volume:
         size_mib=image.size_mib,
         owner=image.uuid,
         label=image.name,
-        params={**view.diskparams(image.template, node.group), **image.params},
+        params=params_of(view, image.template, image.params, node.group),
     )
 
 
@@ -179,6 +218,7 @@ def snapshot_children(view: View, instance: Instance, snapshot: str) -> list[str
         for found in view.configuration.instances(unfinished=True)
         for disk in found.disks
         if disk.origin and (disk.origin.pool, disk.origin.name, disk.origin.snapshot) in wanted
+        if clones_depend(disk.template, params_of(view, disk.template, disk.params, node.group))
     ]
 
 

@@ -39,7 +39,10 @@ def reshape(library: Any, domain: Any, guest: Guest, parameters: KvmParameters) 
         _check_pluggable(guest, want_disks[key])
         domain.attachDeviceFlags(ET.tostring(want_disks[key], encoding="unicode"), live)
     _fit_nics(domain, have_nics, want_nics, live)
-    _fit_sizes(domain, sorted(key[0] for key in set(want_disks) & set(have_disks)))
+    _fit_sizes(
+        domain,
+        sorted(key[0] for key in set(want_disks) & set(have_disks) if _is_raw(want_disks[key])),
+    )
     _check_gone(domain, guest, leaving)
 
 
@@ -58,6 +61,13 @@ def _fit_nics(domain: Any, have: Devices, want: Devices, live: int) -> None:
                 source.attrib.clear()
                 source.attrib.update(wanted.attrib)
             domain.updateDeviceFlags(ET.tostring(changed, encoding="unicode"), live)
+
+
+def _is_raw(disk: ET.Element) -> bool:
+    """Whether the guest sees what is behind it: the length of a file in another format says
+    nothing of its disk."""
+    driver = disk.find("driver")
+    return driver is None or driver.get("type") == "raw"
 
 
 def _fit_sizes(domain: Any, targets: list[str]) -> None:

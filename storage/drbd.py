@@ -53,6 +53,7 @@ from storage.plugin import Mirrored, Plugin, StorageSettings, checked_parameters
 from storage.unsnapped import Unsnapped, fill_at
 from storage.volume import (
     Capacity,
+    Filled,
     Link,
     Mirror,
     Stored,
@@ -245,9 +246,9 @@ class DrbdBackend(Unsnapped):
 
     # -- reading ---------------------------------------------------------------------------------
 
-    async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> None:
+    async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> Filled:
         """See ``Backend``."""
-        await fill_at(self, self._commands, volume, path, format)
+        return await fill_at(self, self._commands, volume, path, format)
 
     async def look(self, volume: Volume) -> VolumeStatus:
         """See ``Backend``. One command; the states are read from ``/proc/drbd``."""

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import msgspec
 
-from storage.volume import Capacity, Stored, Template, Volume, VolumeStatus
+from storage.volume import Capacity, Filled, Stored, Template, Volume, VolumeStatus
 
 T = TypeVar("T")
 
@@ -200,9 +200,10 @@ class Backend(abc.ABC):
         """The volume depends on no snapshot any more. Half done: goes on. Did not: success."""
 
     @abc.abstractmethod
-    async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> None:
+    async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> Filled:
         """The contents are those of the image file or device at ``path`` on this node, compared
-        after the copy, and zeros behind them. The volume is attached, and open where it needs be.
+        after the copy where one is made, and zeros behind them; answers which it was. The volume is
+        attached, and open where it needs be.
 
         Raises NoSpace when the image is larger than the volume, ContentsDiffer, VolumeMissing.
         """

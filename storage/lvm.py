@@ -24,7 +24,7 @@ from storage.lvm_report import LogicalVolume, tags_for
 from storage.plugin import Plugin, StorageSettings, checked_parameters
 from storage.unmirrored import Unmirrored
 from storage.unsnapped import Unsnapped, fill_at
-from storage.volume import Capacity, Health, Stored, Template, Volume, VolumeStatus
+from storage.volume import Capacity, Filled, Health, Stored, Template, Volume, VolumeStatus
 
 NAME_SHAPE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.disk\d+")
 
@@ -106,9 +106,9 @@ class PlainBackend(Unmirrored, Unsnapped):
         """See ``Backend``."""
         await self._unused(volume)
 
-    async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> None:
+    async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> Filled:
         """See ``Backend``."""
-        await fill_at(self, self._commands, volume, path, format)
+        return await fill_at(self, self._commands, volume, path, format)
 
     async def look(self, volume: Volume) -> VolumeStatus:
         """See ``Backend``. One command."""

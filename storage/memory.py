@@ -9,10 +9,11 @@ from __future__ import annotations
 import msgspec
 
 from storage.errors import SecondPrimary, VolumeBusy
+from storage.file import FileParameters
 from storage.interface import Backend, Commands, Threads
 from storage.memory_mirror import MirrorTwin
 from storage.memory_volumes import MemoryBackend
-from storage.plugin import Plugin, StorageSettings, always_snapshots
+from storage.plugin import Plugin, StorageSettings, always_snapshots, checked_parameters
 from storage.shelf import Shelf, key_of
 from storage.volume import NetworkSource, Template, Volume, VolumeStatus
 
@@ -30,8 +31,12 @@ class FileTwin(MemoryBackend):
     """Acts as ``file``."""
 
     template = Template.FILE
-    snaps = False
     path = "{pool}/{label}/{name}"
+
+    async def look(self, volume: Volume) -> VolumeStatus:
+        """See ``Backend``."""
+        format = checked_parameters(volume, FileParameters).format
+        return msgspec.structs.replace(await super().look(volume), format=format)
 
 
 class SharedFileTwin(FileTwin):

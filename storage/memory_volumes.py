@@ -6,6 +6,8 @@ from a copy by its ``origin``, which keeps the snapshot from being removed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import ClassVar, Literal
 
 from storage.errors import (
@@ -17,10 +19,20 @@ from storage.errors import (
     VolumeBusy,
     VolumeMissing,
 )
+from storage.plugin import Plugin, built_in
 from storage.shelf import Attachment, Piece, Shelf, Taken, key_of
 from storage.twin_mirror import Copy
 from storage.unmirrored import Unmirrored
-from storage.volume import Capacity, Health, Snapshot, Stored, Template, Volume, VolumeStatus
+from storage.volume import (
+    Capacity,
+    Filled,
+    Health,
+    Snapshot,
+    Stored,
+    Template,
+    Volume,
+    VolumeStatus,
+)
 
 ON_GROUPS = (Template.PLAIN, Template.DRBD)
 """Templates whose data are logical volumes."""
@@ -31,8 +43,6 @@ class MemoryBackend(Unmirrored):
 
     template = Template.MEMORY
     path: ClassVar[str] = "/dev/{pool}/{name}"
-    snaps: ClassVar[bool] = True
-    """Keeps snapshots; without them origins are copied."""
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
@@ -124,7 +134,7 @@ class MemoryBackend(Unmirrored):
     async def snapshot(self, volume: Volume, name: str) -> None:
         """See ``Backend``."""
         piece = self._piece(volume)
-        if not self.snaps:
+        if not _declared()[self.template].snapshots(volume.params):
             raise Unsupported(f"template {self.template} keeps no snapshots", subject=volume.name)
         piece.snapshots.setdefault(name, Taken(size_mib=piece.size_mib, content=piece.copy.content))
 
@@ -148,7 +158,7 @@ class MemoryBackend(Unmirrored):
         """See ``Backend``."""
         self._piece(volume).origin = None
 
-    async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> None:
+    async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> Filled:
         """See ``Backend``. A file has its path as contents, a device its volume's."""
         piece = self._piece(volume)
         attachment = self._attachment(volume)
@@ -156,6 +166,7 @@ class MemoryBackend(Unmirrored):
         if size_mib > piece.size_mib:
             raise NoSpace(f"{path} is larger than {volume.name}", subject=volume.name)
         self._shelf.write(attachment.path, content)
+        return Filled.COPIED
 
     async def look(self, volume: Volume) -> VolumeStatus:
         """See ``Backend``."""
@@ -216,7 +227,8 @@ class MemoryBackend(Unmirrored):
                 subject=origin.name,
             )
         piece.copy = Copy(current=piece.copy.current, content=taken.content)
-        piece.origin = (origin.pool, origin.name, origin.snapshot)
+        if _declared()[self.template].clones_depend(volume.params):
+            piece.origin = (origin.pool, origin.name, origin.snapshot)
 
     def _children(self, volume: Volume, snapshot: str) -> tuple[str, ...]:
         wanted = (volume.pool, volume.name, snapshot)
@@ -255,6 +267,12 @@ class MemoryBackend(Unmirrored):
         if found is None:
             raise VolumeMissing(f"{volume.name} is not attached here", subject=volume.name)
         return found
+
+
+@cache
+def _declared() -> Mapping[Template, Plugin]:
+    """What the real ones say that they can."""
+    return built_in()
 
 
 def _overhead_mib(volume: Volume) -> int:

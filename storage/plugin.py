@@ -62,6 +62,11 @@ def always_snapshots(_parameters: Mapping[str, object]) -> bool:
     return True
 
 
+def always_depend(_parameters: Mapping[str, object]) -> bool:
+    """For backends whose clones read from their origin until they are flattened."""
+    return True
+
+
 Make = Callable[[Commands, Threads, StorageSettings], Backend]
 
 
@@ -79,6 +84,10 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
     uses_directories: bool = False
     snapshots: Callable[[Mapping[str, object]], bool] = no_snapshots
     """(disk parameters) -> whether volumes have snapshots that others can be clones of."""
+    clones_depend: Callable[[Mapping[str, object]], bool] = always_depend
+    """(disk parameters) -> whether a clone needs the snapshot that it began as."""
+    lasting: frozenset[str] = frozenset()
+    """Disk parameters that a volume keeps from its beginning, whatever the defaults become."""
     any_pool: bool = False
     """Volumes may lie in pools that a node does not tell the room of."""
 

@@ -29,7 +29,7 @@ from storage.plugin import (
     checked_parameters,
 )
 from storage.unmirrored import Unmirrored
-from storage.volume import Capacity, NetworkSource, Stored, Template, Volume, VolumeStatus
+from storage.volume import Capacity, Filled, NetworkSource, Stored, Template, Volume, VolumeStatus
 
 MIB = 1024 * 1024
 NAME_SHAPE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.(rbd\.disk\d+|image)")
@@ -160,13 +160,14 @@ class RbdBackend(Unmirrored):
         """See ``Backend``."""
         await self._in_pool(volume, lambda _, io: rbd_images.flatten(io, volume))
 
-    async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> None:
+    async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> Filled:
         """See ``Backend``."""
         status = await self.look(volume)
         if not status.present:
             raise VolumeMissing(f"image {volume.name} does not exist", subject=volume.name)
         target = Target(where=self._source(volume).uri, size_mib=status.size_mib or 0)
         await copy_image(self._commands, path, format, target)
+        return Filled.COPIED
 
     # -- reading -------------------------------------------------------------------------------
 

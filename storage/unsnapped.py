@@ -7,7 +7,7 @@ from typing import Literal
 from storage.copying import Target, copy_image
 from storage.errors import Unsupported, VolumeMissing
 from storage.interface import Backend, Commands
-from storage.volume import Volume
+from storage.volume import Filled, Volume
 
 
 class Unsnapped(Backend):
@@ -27,7 +27,7 @@ class Unsnapped(Backend):
     async def flatten(self, volume: Volume) -> None:
         """No volume depends on another."""
 
-    async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> None:
+    async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> Filled:
         """Raises Unsupported always."""
         raise Unsupported(
             f"template {volume.template} takes no images; choose another", subject=volume.name
@@ -44,7 +44,7 @@ def _unsupported(volume: Volume) -> Unsupported:
 
 async def fill_at(
     backend: Backend, commands: Commands, volume: Volume, path: str, format: Literal["raw", "qcow2"]
-) -> None:
+) -> Filled:
     """``Backend.fill`` for volumes that have a path while attached."""
     status = await backend.look(volume)
     if status.path is None:
@@ -52,3 +52,4 @@ async def fill_at(
     where = status.source.uri if status.source else status.path
     target = Target(where=where, size_mib=status.size_mib or 0, format=status.format)
     await copy_image(commands, path, format, target)
+    return Filled.COPIED

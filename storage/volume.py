@@ -134,6 +134,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     size_mib: int
     children: tuple[str, ...] = ()
+    path: str | None = None
+    """The file that it is and that others may read, where it is one."""
 
 
 class VolumeStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +170,15 @@ class VolumeStatus(msgspec.Struct, frozen=True, kw_only=True):
         return self.link is not Link.NONE and (
             self.link is not Link.CONNECTED or self.peer_health is not Health.OK
         )
+
+
+class Filled(enum.StrEnum):
+    """How a volume got the contents of an image."""
+
+    COPIED = "copied"
+    """Copied and compared."""
+    SHARED = "shared"
+    """It shares the blocks of the file until either is written; neither depends on the other."""
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):

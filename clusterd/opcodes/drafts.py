@@ -15,7 +15,12 @@ import msgspec
 from clusterd.model import Cluster, Disk, DrbdPair, Nic, Node, Params
 from clusterd.names import DEFAULT_VG, MAX_DISKS, MAX_NICS
 from clusterd.view import View
-from clusterd.volumes import checked_values, disk_parameters
+from clusterd.volumes import (
+    begun_with,
+    checked_values,
+    disk_parameters,
+    lasting_parameters,
+)
 from jobqueue.errors import Refused
 
 MAC = re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}\Z")
@@ -25,7 +30,7 @@ NONE = ("", "none", "None")
 DISK_KEYS = frozenset({"size", "mode", "name", "vg", "metavg", "spindles", "access", "dev_type"})
 NIC_KEYS = frozenset({"mac", "ip", "mode", "link", "vlan", "name", "bridge", "network"})
 _PER_DISK = ("rbd", "ext", "gluster")
-"""Templates whose parameters may be given for one disk; those of others hold for all disks."""
+"""Templates whose parameters may all be given for one disk; of others those that last."""
 NIC_MODES = ("bridged", "routed", "openvswitch")
 
 
@@ -59,7 +64,8 @@ def disk(
     subdirectory: str | None = None,
 ) -> Disk:
     """The draft of one disk."""
-    own = disk_parameters(template) if template in _PER_DISK else frozenset()
+    per_disk = template in _PER_DISK
+    own = disk_parameters(template) if per_disk else lasting_parameters(template)
     unknown = sorted(set(spec) - DISK_KEYS - own)
     if unknown:
         raise Refused(f"Disk {index}: unknown parameter '{unknown[0]}'", "wrong_input")
@@ -85,7 +91,9 @@ def disk(
         mode="ro" if mode == "ro" else "rw",
         name=item_name(f"Disk {index}", spec),
         drbd=pair,
-        params=_own_parameters(index, spec, template, own),
+        params=begun_with(
+            view, template, _own_parameters(index, spec, template, own), nodes[0].group
+        ),
     )
 
 

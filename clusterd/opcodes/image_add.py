@@ -20,7 +20,13 @@ from clusterd.steps.images import (
     WriteImage,
 )
 from clusterd.view import View
-from clusterd.volumes import is_shared, keeps_snapshots, on_volume_group
+from clusterd.volumes import (
+    begun_with,
+    is_shared,
+    keeps_snapshots,
+    on_volume_group,
+    params_of,
+)
 from jobqueue.errors import Refused
 from jobqueue.lock import BIG_LOCK_SHARED, Lock
 from jobqueue.opcode import Opcode, OpcodeKind
@@ -114,7 +120,7 @@ def draft(opcode: ImageAdd, view: View) -> Image:
         pool=disk.pool,
         source=f"{nodes[0].name}:{opcode.path}",
         nodes=() if shared else tuple(node.uuid for node in nodes),
-        params=given,
+        params=begun_with(view, opcode.disk_template, given, nodes[0].group),
         properties=opcode.properties,
     )
 
@@ -130,7 +136,7 @@ def plan(opcode: ImageAdd, view: View) -> Sequence[Step]:
         steps.append(
             MeasureImage(image=name, node=node.name, path=path, expected=opcode.checksum or "")
         )
-    params = {**view.diskparams(image.template, nodes[0].group), **image.params}
+    params = params_of(view, image.template, image.params, nodes[0].group)
     for node in nodes:
         steps.append(Say(text=f"* copying it to '{image.pool}' and comparing"))
         steps.append(PlaceImage(image=name, node=node.name))

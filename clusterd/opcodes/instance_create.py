@@ -151,6 +151,7 @@ def check(opcode: InstanceCreate, view: View) -> None:
         requirements.memory_free(view, primary, instance, f"creating instance {instance.name}")
     if installs(opcode):
         requirements.os_found(view, primary, instance.os, force_variant=opcode.force_variant)
+        requirements.scripts_can_write(view, instance)
     if not opcode.ignore_ipolicy:
         ipolicy.require(view, instance)
 
@@ -223,7 +224,7 @@ def draft_on(
     if not opcode.os_type and image is None:
         raise Refused("No guest OS or OS image specified", "wrong_input")
     own = parameters.hypervisor(hypervisor, opcode.hvparams, {})
-    specs = beginnings.sized(opcode.disks, image)
+    specs = beginnings.sized(opcode.disks, image, template)
     disks = drafts.disks(view, specs, template, nodes, opcode.file_storage_dir)
     return Instance(
         uuid=UNFINISHED,

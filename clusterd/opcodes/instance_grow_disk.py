@@ -18,7 +18,7 @@ from clusterd.steps.disk_changes import DecideDisk, GrowVolume, ResizeVolume, di
 from clusterd.steps.disks import AwaitMirror
 from clusterd.steps.guest_devices import ReshapeGuest
 from clusterd.view import View
-from clusterd.volumes import has_mirror
+from clusterd.volumes import has_mirror, params_of
 from jobqueue.errors import Refused
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
@@ -64,9 +64,18 @@ def check(opcode: InstanceGrowDisk, view: View) -> None:
     instance = view.configuration.instance(opcode.instance_name)
     requirements.disks_settled(view, instance)
     wanted = new_size_mib(opcode, instance)
-    disk = instance.disks[opcode.disk]
+    index = requirements.disk_at(instance, opcode.disk)
+    disk = instance.disks[index]
     if disk.template in NEVER_GROW:
         raise Refused(f"Disk template {disk.template} does not support growing", "wrong_input")
+    group = view.primary(instance).group
+    format = params_of(view, disk.template, disk.params, group).get("format", "raw")
+    if format != "raw" and requirements.runs(view, instance):
+        raise Refused(
+            f"Disk {index} of instance '{instance.name}' is a {format} file, which grows only while"
+            " nothing uses it: shut the instance down first",
+            "wrong_state",
+        )
     more = {(disk.template, disk.pool): wanted - disk.size_mib}
     for node in view.nodes_of(instance):
         requirements.node_online(view, node)

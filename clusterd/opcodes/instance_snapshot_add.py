@@ -20,7 +20,7 @@ from clusterd.steps.snapshots import (
     find_snapshot,
 )
 from clusterd.view import View
-from clusterd.volumes import keeps_snapshots
+from clusterd.volumes import keeps_snapshots, params_of
 from jobqueue.errors import Refused
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
@@ -54,7 +54,7 @@ def check(opcode: InstanceSnapshotAdd, view: View) -> None:
         raise Refused(f"Instance '{instance.name}' has {SNAPSHOTS_MAX} snapshots", "wrong_state")
     group = view.primary(instance).group
     for index, disk in enumerate(instance.disks):
-        params = {**view.diskparams(disk.template, group), **disk.params}
+        params = params_of(view, disk.template, disk.params, group)
         if not keeps_snapshots(disk.template, params):
             raise Refused(
                 f"Disk {index} of instance '{instance.name}' has template {disk.template} and"

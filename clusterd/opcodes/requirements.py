@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from clusterd import capacity
 from clusterd.model import AdminState, Instance, Node
 from clusterd.view import View
-from clusterd.volumes import has_any_pool, has_mirror, holders, is_shared
+from clusterd.volumes import has_any_pool, has_mirror, holders, is_shared, params_of
 from jobqueue.errors import Refused
 
 TAG = re.compile(r"^[\w.+*/:@-]{1,128}\Z")
@@ -120,6 +120,19 @@ def os_found(view: View, node: Node, name: str, *, force_variant: bool) -> None:
         raise Refused(f"OS '{base}' does not support variants ('{variant}' passed)", "wrong_input")
     if variant and variant not in found.variants and not force_variant:
         raise Refused(f"Unsupported OS variant '{variant}' of '{base}'", "wrong_input")
+
+
+def scripts_can_write(view: View, instance: Instance) -> None:
+    """Its disks are what scripts of OS definitions write to: devices and raw files."""
+    group = view.primary(instance).group
+    for index, disk in enumerate(instance.disks):
+        format = params_of(view, disk.template, disk.params, group).get("format", "raw")
+        if format != "raw":
+            raise Refused(
+                f"Disk {index} is a {format} file, into which scripts of OS definitions cannot"
+                " write: begin with an image (--image), or with raw disks",
+                "wrong_input",
+            )
 
 
 def disk_at(instance: Instance, which: int | str) -> int:

@@ -63,6 +63,11 @@ IMAGES = (
         act=(ImageSetParams(image_name=IMAGE, new_name="debian", properties={"os": "debian"}),),
     ),
     Scenario(name="create-clone", given=(image("rbd"),), act=(from_image("rbd"),)),
+    Scenario(
+        name="create-clone-in-files",
+        given=(image("sharedfile", diskparams={"format": "qcow2"}),),
+        act=(from_image("sharedfile"),),
+    ),
     Scenario(name="create-copy", given=(image("rbd"),), act=(from_image("drbd"),)),
     Scenario(name="snapshot-add", given=NETWORKED, act=(InstanceSnapshotAdd(**_ON),)),
     Scenario(name="snapshot-remove", given=TAKEN, act=(InstanceSnapshotRemove(**_ON),)),

@@ -249,6 +249,14 @@ class RunOs(OnGuest, frozen=True, kw_only=True, tag="guest.run-os"):
         world: World = context.world
         instance = self.wanted(world)
         paths, statuses = await linked_disks(world, instance, self.node)
+        foreign = [index for index, status in enumerate(statuses) if status.format != "raw"]
+        if foreign:
+            raise Refused(
+                f"Disk {foreign[0]} of instance '{instance.name}' is a"
+                f" {statuses[foreign[0]].format} file, into which scripts of OS definitions cannot"
+                " write: begin with an image (option --image)",
+                "wrong_state",
+            )
         environment = os_environment(world.view(), instance, paths)
         environment |= {
             f"DISK_{index}_URI": status.source.uri

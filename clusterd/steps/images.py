@@ -21,7 +21,7 @@ from jobqueue.errors import Refused
 from jobqueue.step import NOTHING, Outcome, Patience, Step
 from storage.errors import VolumeBusy
 from storage.interface import Backend
-from storage.volume import Volume
+from storage.volume import Filled, Volume, VolumeStatus
 
 
 class DrawImage(Step, frozen=True, kw_only=True, tag="image.draw"):
@@ -244,16 +244,29 @@ class FillDisk(OnVolume, frozen=True, kw_only=True, tag="disk.fill"):
         held = image_volume(world.view(), image, node)
         await source.attach(held)
         found = await source.look(held)
-        where = found.source.uri if found.source is not None else found.path
+        where = _readable(found)
         if where is None:
             raise Refused(f"Image '{image.name}' is not on node {self.node}", "wrong_state")
-        await backend.fill(volume, where, found.format)
+        how = await backend.fill(volume, where, found.format)
+        context.log(f"   {_WORDS[how]}")
         await _let_go(source, held)
         return NOTHING
 
     async def undo(self, context: Any) -> Outcome:
         """The disk is removed with its contents."""
         return NOTHING
+
+
+_WORDS = {
+    Filled.COPIED: "copied and compared",
+    Filled.SHARED: "it shares the blocks of the image's file",
+}
+
+
+def _readable(found: VolumeStatus) -> str | None:
+    """What QEMU's programs read the image from: its snapshot where that is a file of its own."""
+    kept = [one.path for one in found.snapshots if one.name == IMAGE_SNAPSHOT and one.path]
+    return kept[0] if kept else found.source.uri if found.source is not None else found.path
 
 
 async def _let_go(backend: Backend, volume: Volume) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import struct
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,18 +10,17 @@ import msgspec
 import pytest
 
 from storage import errors
-from storage.commands import ThreadedCommands
 from storage.diskless import DisklessBackend
-from storage.file import FLOCK, FileBackend, SharedFileBackend
+from storage.file import FileBackend, SharedFileBackend
 from storage.memory import memory_backend
 from storage.shelf import Shelf, Wire, key_of
 from storage.volume import Health, Link, Mirror, Template, Volume
-from tests.contracts.storage import InPlace, StorageWorld, backend_contract, finish
+from tests.contracts.storage import backend_contract, finish
+from tests.contracts.storage_files import FileWorld
 from tests.contracts.storage_mirror import Mirrored, MirrorWorld, mirror_contract
 from tests.contracts.storage_snapshots import SnapshotWorld, snapshot_contract
 
 POOL = "xenvg"
-F_OFD_SETLK = 37
 UUID = "11111111-2222-4333-8444-{:012d}"
 
 
@@ -105,52 +101,6 @@ class MemoryWorld(SnapshotWorld):
         return f"/images/{text}"
 
 
-class FileWorld(StorageWorld):
-    """A directory of this machine."""
-
-    attaches = False
-    restart_detaches = False
-    bounded = False
-    records_owner = False
-
-    def __init__(self, kind: type[FileBackend]) -> None:
-        self.kind = kind
-        self.directory = tempfile.TemporaryDirectory()
-        threads = InPlace()
-        self.backend = kind(ThreadedCommands(threads), threads, (self.directory.name,))
-
-    def volume(self, size_mib: int = 32) -> Volume:
-        template = self.kind.template
-        return msgspec.structs.replace(
-            volume_of(template, 1, size_mib),
-            pool=self.directory.name,
-            name=f"{UUID.format(1)}.{template}.disk0",
-        )
-
-    def elsewhere(self, volume: Volume) -> Volume:
-        return msgspec.structs.replace(volume, pool=f"{self.directory.name}/no/where")
-
-    @contextlib.contextmanager
-    def used(self, path: str) -> Iterator[None]:
-        with locked_as_qemu_does(path):
-            yield
-
-    def restart(self) -> None:
-        """A restart changes nothing of a file."""
-
-    def close(self) -> None:
-        self.directory.cleanup()
-
-
-@contextlib.contextmanager
-def locked_as_qemu_does(path: str) -> Iterator[None]:
-    """Something has locked a byte of the file, as QEMU locks its images."""
-    with Path(path).open("r+b") as file:
-        lock = struct.pack(FLOCK, fcntl.F_RDLCK, 0, 100, 1, 0)
-        fcntl.fcntl(file, F_OFD_SETLK, lock)
-        yield
-
-
 class MemoryPair(MirrorWorld):
     """Two pretended nodes; time stands still, so what is slow never ends."""
 
@@ -207,6 +157,8 @@ TestMemoryMirrorAlone = backend_contract(lambda: MemoryWorld(Template.DRBD))
 TestMemoryMirror = mirror_contract(MemoryPair)
 TestFile = backend_contract(lambda: FileWorld(FileBackend))
 TestSharedFile = backend_contract(lambda: FileWorld(SharedFileBackend))
+TestQcow = backend_contract(lambda: FileWorld(FileBackend, format="qcow2"))
+TestQcowSnapshots = snapshot_contract(lambda: FileWorld(SharedFileBackend, format="qcow2"))
 
 
 def test_shared_files_of_twins_are_seen_by_both_nodes() -> None:
