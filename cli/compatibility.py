@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from cli import readers
+from cli.backup_rows import BACKUPS
 from cli.command import Option
 from cli.disk_rows import DISKS
 from cli.instance_rows import INSTANCES
@@ -31,6 +32,7 @@ INTERNAL = frozenset(
         "instance_query_data",
         "query",
         "test_allocator",
+        "backup_prepare",
     }
 )
 """Opcodes that are no command of their own; a hand-written command submits them."""
@@ -251,5 +253,5 @@ DEBUG = (
 
 SPELLINGS: tuple[Spelling, ...] = (
     *(*INSTANCES, *DISKS, *NODES, *CLUSTER, *IMAGES),
-    *(*DISK_CARE, *STORAGE, *DEBUG, *MOVES),
+    *(*DISK_CARE, *STORAGE, *DEBUG, *MOVES, *BACKUPS),
 )

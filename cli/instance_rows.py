@@ -136,7 +136,7 @@ INSTANCES = (
         hidden=(
             "hypervisor", "hvparams", "pnode", "snode", "identify_defaults", "source_handshake",
             "source_instance_name", "source_shutdown_timeout", "source_x509_ca", "src_node",
-            "src_path", "compress",
+            "src_path", "compress", "source",
         ),
     ),
     Spelling(

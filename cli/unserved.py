@@ -69,11 +69,7 @@ UNSERVED: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("remove-tags", f"<network> {_TAGS}", "Remove tags from a network"),
         ("rename", "<network> <new-name>", "Rename a network"),
     ),
-    "backup": (
-        ("export", "<instance>", "Export an instance to an image"),
-        ("import", "<instance>", "Make an instance from an export"),
-        ("remove", "<name>", "Remove the exports of an instance"),
-    ),
+    "backup": (),
     "storage": (
         ("diagnose", "", "Diagnose external storage providers"),
         ("info", "[<provider>...]", "Show details of external storage providers"),

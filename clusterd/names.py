@@ -48,6 +48,10 @@ IALLOCATOR_SEARCH_PATH = (
     "/usr/lib/clusterd/iallocators",
 )
 
+EXPORT_DIRECTORY = "/var/lib/clusterd/export"
+FOREIGN_EXPORTS = ("/var/lib/ganeti/export",)
+"""Where exports of Ganeti lie; they are listed, imported and removed, never written."""
+
 HOOKS_DIRECTORIES = ("/etc/ganeti/hooks", "/etc/clusterd/hooks")
 EXTSTORAGE_SEARCH_PATH = (
     "/srv/ganeti/extstorage",

@@ -44,6 +44,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """Status of the volumes that the master asked to watch."""
     oses: tuple[OsFound, ...] = ()
     bridges: tuple[str, ...] = ()
+    exports: tuple[str, ...] = ()
+    """Names of instances that the node keeps an export of, sorted."""
     problems: tuple[str, ...] = ()
     """Sentences about parts of the node that do not work."""
 

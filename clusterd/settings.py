@@ -93,6 +93,7 @@ class Directories(Section, frozen=True, kw_only=True):
     state: Absolute = names.STATE_DIRECTORY
     run: Absolute = names.RUN_DIRECTORY
     log: Absolute = names.LOG_DIRECTORY
+    export: Absolute = names.EXPORT_DIRECTORY
 
 
 class StoreSection(Section, frozen=True, kw_only=True):
@@ -272,6 +273,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def log_directory(self) -> Path:
         """One file a daemon."""
         return Path(self.root + self.directories.log)
+
+    @property
+    def export_directory(self) -> Path:
+        """Where this machine keeps exports of instances."""
+        return Path(self.root + self.directories.export)
 
     @property
     def path(self) -> Path:

@@ -98,6 +98,17 @@ def begun_with(view: View, template: str, given: Params, group: str) -> Params:
     return {**lasting, **given}
 
 
+def keeps_stills(template: str) -> bool:
+    """True if the contents of one moment can be read while volumes of the template are written."""
+    plugin = _plugins().get(template)
+    return plugin is not None and plugin.stills
+
+
+def guests_alone(template: str, params: Params) -> bool:
+    """True if no device or file on a node has the contents: the guest reaches them by itself."""
+    return template == "rbd" and params.get("access") != "kernelspace"
+
+
 def disk_parameters(template: str) -> frozenset[str]:
     """The names of the template's own disk parameters, as users write them."""
     plugin = _plugins().get(template)

@@ -6,6 +6,7 @@ master runs it, and a direct one on the node itself; both are the plugin's own i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -72,6 +73,26 @@ class OsRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     environment: dict[str, str]
 
 
+class StreamEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the contents of a disk come from, or go to, on one node."""
+
+    kind: Literal["disk", "file", "script"]
+    place: str
+    """disk: its path there. file: its path, or, where it is written, ``NAME.new/FILE`` below the
+    node's directory of exports. script: names the stream; one of a name is received at a time."""
+    size_mib: int = 0
+    """What is expected; of a disk no more is read."""
+    run: OsRun | None = None
+    """script: the OS definition's, whose standard output or input is the contents."""
+
+
+class ExportFound(msgspec.Struct, frozen=True, kw_only=True):
+    """An export's directory on a node, and its ``config.ini``."""
+
+    path: str
+    text: str
+
+
 class Outfit(Protocol):
     """What the master gives its candidates, and the members of the store. Raises ClusterError."""
 
@@ -119,8 +140,9 @@ class World(Protocol):
     def view(self) -> View:
         """The snapshot of this moment."""
 
-    def node(self, name: str) -> NodeWorld:
-        """A node by host name; calls carry this attempt's ids and the master's epoch."""
+    def node(self, name: str, heard: Callable[[str], None] | None = None) -> NodeWorld:
+        """A node by host name; calls carry this attempt's ids and the master's epoch. ``heard``
+        takes lines of progress."""
 
     async def pause(self, duration_s: float) -> None:
         """Let time pass (test delay on the master)."""
@@ -164,6 +186,30 @@ class NodeWorld(Protocol):
 
     async def inspect_image(self, path: str) -> ImageFile:
         """Measure an image file; CallFailed where it is none, or refers to other files."""
+
+    async def accept_stream(self, token: str, end: StreamEnd) -> None:
+        """The node takes the contents that will be sent under ``token``; an earlier stream to the
+        same place is broken off."""
+
+    async def send_stream(self, token: str, peer: str, end: StreamEnd, compress: str) -> int:
+        """Send contents to ``peer``, which accepted ``token``; answers the bytes once they are
+        safe there. CallFailed ``stream_broken``, retryable, when either side was lost."""
+
+    async def stop_stream(self, place: str) -> None:
+        """Nothing is received for this place any more."""
+
+    async def begin_export(self, name: str, identity: str) -> None:
+        """There is an empty unfinished export of an instance; one of the same identity stays."""
+
+    async def commit_export(self, name: str, identity: str, text: str) -> None:
+        """The unfinished export is the instance's export, with this ``config.ini``."""
+
+    async def forget_export(self, name: str, identity: str) -> None:
+        """The unfinished export of this identity is gone; with an empty identity the finished one,
+        too."""
+
+    async def read_export(self, path: str) -> ExportFound:
+        """``config.ini`` of the export at a path or of a name; CallFailed ``export_missing``."""
 
     async def link_disks(self, instance: str, paths: tuple[str, ...]) -> tuple[str, ...]:
         """Symbolic links ``<run>/instance-disks/<instance>:<n>`` to ``paths``, where those are not

@@ -7,12 +7,13 @@ from __future__ import annotations
 from storage.errors import BadParameter, VolumeMissing
 from storage.interface import Backend, Commands, Threads
 from storage.plugin import Mirrored, Plugin, StorageSettings
+from storage.stills import Unstilled
 from storage.unmirrored import Unmirrored
 from storage.unsnapped import Unsnapped
 from storage.volume import Capacity, Stored, Template, Volume, VolumeStatus
 
 
-class DisklessBackend(Unmirrored, Unsnapped):
+class DisklessBackend(Unmirrored, Unsnapped, Unstilled):
     """No volumes at all."""
 
     template = Template.DISKLESS

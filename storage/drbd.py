@@ -11,7 +11,7 @@ from typing import Literal
 
 from storage.commands import command_failed
 from storage.drbd_errors import not_attached, refusal_of
-from storage.drbd_options import DrbdParameters
+from storage.drbd_options import DrbdParameters, described, mirror_of
 from storage.drbd_plan import (
     Argv,
     bring_up,
@@ -27,6 +27,7 @@ from storage.drbd_plan import (
     needs_generation,
     occupant,
     refuse_open,
+    refuse_still,
     refuse_swap,
     resource_name,
 )
@@ -49,7 +50,8 @@ from storage.errors import (
 from storage.interface import Backend, Commands, Threads
 from storage.logical_volumes import LogicalVolumes, checked_own, checked_size, complete, device_path
 from storage.lvm_report import size_fits, tags_for
-from storage.plugin import Mirrored, Plugin, StorageSettings, checked_parameters
+from storage.plugin import Mirrored, Plugin, StorageSettings
+from storage.stills import StilledByLvm
 from storage.unsnapped import Unsnapped, fill_at
 from storage.volume import (
     Capacity,
@@ -69,7 +71,7 @@ LOAD = ("modprobe", "drbd", "usermode_helper=/bin/true", "minor_count=128")
 SUPPORTED_VERSION = "version: 8.4"
 
 
-class DrbdBackend(Unsnapped):
+class DrbdBackend(StilledByLvm, Unsnapped):
     """One node's side of its mirrors. Holds no state of its own."""
 
     template = Template.DRBD
@@ -85,7 +87,7 @@ class DrbdBackend(Unsnapped):
         """See ``Backend``. Existing data are left alone; new data always get new metadata, as old
         ones would vouch for them.
         """
-        mirror, parameters = _described(volume)
+        mirror, parameters = described(volume)
         data, meta = data_name(volume), meta_name(mirror)
         found = await self._lvm.find(data, meta)
         wanted = {data: volume.size_mib, meta: mirror.meta_size_mib}
@@ -115,7 +117,8 @@ class DrbdBackend(Unsnapped):
     async def forget(self, volume: Volume) -> None:
         """See ``Backend``."""
         await self.detach(volume)
-        names = data_name(volume), meta_name(_mirror(volume))
+        await self.forget_still(volume)
+        names = data_name(volume), meta_name(mirror_of(volume))
         await self._lvm.remove_of(volume.owner, *names)
 
     async def grow(self, volume: Volume) -> None:
@@ -125,7 +128,7 @@ class DrbdBackend(Unsnapped):
 
     async def adopt(self, volume: Volume, name: str) -> None:
         """See ``Backend``. Metadata first: data that bear the final name are complete."""
-        mirror, parameters = _described(volume)
+        mirror, parameters = described(volume)
         data, meta = data_name(volume), meta_name(mirror)
         tags = tags_for(volume.owner, volume.label)
         found = await self._lvm.find(data, meta)
@@ -146,7 +149,7 @@ class DrbdBackend(Unsnapped):
 
     async def attach(self, volume: Volume, *, clean: bool = False) -> str:
         """See ``Backend``. ``clean`` has an effect on metadata that were never used only."""
-        mirror, parameters = _described(volume)
+        mirror, parameters = described(volume)
         await self._load()
         found = await self._resource(volume)
         if found is None or found.data is None:
@@ -168,7 +171,7 @@ class DrbdBackend(Unsnapped):
             found = await self._resource(volume)
         except VolumeBusy:
             return  # the minor serves another volume, so this one is not attached
-        name = found.name if found else resource_name(_mirror(volume))
+        name = found.name if found else resource_name(mirror_of(volume))
         await self._run(volume, (("drbdsetup", "down", name),))
 
     async def open(self, volume: Volume, *, force: bool = False) -> None:
@@ -176,7 +179,7 @@ class DrbdBackend(Unsnapped):
         found, state = await self._attached(volume)
         if state.role == "Primary":
             return
-        minor = str(_mirror(volume).minor)
+        minor = str(mirror_of(volume).minor)
         generation = None
         if needs_generation(state, force=force):
             generation = await self._generation("drbdsetup", "get-gi", minor)
@@ -190,18 +193,18 @@ class DrbdBackend(Unsnapped):
         """See ``Backend``."""
         _, state = await self._found(volume)
         if state.role == "Primary":
-            await self._run(volume, (("drbdsetup", "secondary", str(_mirror(volume).minor)),))
+            await self._run(volume, (("drbdsetup", "secondary", str(mirror_of(volume).minor)),))
 
     async def share(self, volume: Volume, *, allowed: bool) -> None:
         """See ``Backend``. Raises NotUpToDate without a connection, BadParameter by protocol."""
-        _, parameters = _described(volume)
+        _, parameters = described(volume)
         found, state = await self._found(volume)
         commands = change_sharing(volume, parameters.protocol, state, found, allowed=allowed)
         await self._run(volume, commands)
 
     async def reconnect(self, volume: Volume, *, discard_local: bool = False) -> None:
         """See ``Backend``. Raises VolumeBusy when a primary is to give up its changes."""
-        mirror, parameters = _described(volume)
+        mirror, parameters = described(volume)
         found, state = await self._attached(volume)
         if state.link in (Link.CONNECTED, Link.SYNCING):
             return
@@ -222,13 +225,13 @@ class DrbdBackend(Unsnapped):
                 f"{volume.name}: the peer is not connected, so it cannot grow; wait for it",
                 subject=volume.name,
             )
-        minor = str(_mirror(volume).minor)
+        minor = str(mirror_of(volume).minor)
         argv = ("drbdsetup", "resize", minor, f"--size={volume.size_mib}M")
         await self._run(volume, (argv,))
 
     async def swap(self, volume: Volume, old: Volume) -> None:
         """See ``Backend``."""
-        mirror, parameters = _described(volume)
+        mirror, parameters = described(volume)
         state = parse_minors(await self._commands.read(PROC)).get(mirror.minor)
         found = await self._shown(volume) if state is not None else None
         if found is None or state is None or found.bare:
@@ -262,7 +265,7 @@ class DrbdBackend(Unsnapped):
         return VolumeStatus(
             uuid=volume.uuid,
             present=stored,
-            path=device(_mirror(volume)),
+            path=device(mirror_of(volume)),
             size_mib=found.size_mib or volume.size_mib,
             role=role_of(state.role),
             peer_role=role_of(state.peer_role),
@@ -298,7 +301,7 @@ class DrbdBackend(Unsnapped):
     async def _look_at_data(self, volume: Volume) -> VolumeStatus:
         """The status while not attached; data without metadata are not present yet."""
         absent = VolumeStatus(uuid=volume.uuid, present=False)
-        data, meta = data_name(volume), meta_name(_mirror(volume))
+        data, meta = data_name(volume), meta_name(mirror_of(volume))
         try:
             stored = await self._lvm.find(data, meta)
             found = complete(stored, data)
@@ -310,7 +313,7 @@ class DrbdBackend(Unsnapped):
 
     async def _found(self, volume: Volume) -> tuple[Resource | None, Minor]:
         """What is configured under the volume's minor, and its state. Raises VolumeBusy."""
-        state = parse_minors(await self._commands.read(PROC)).get(_mirror(volume).minor)
+        state = parse_minors(await self._commands.read(PROC)).get(mirror_of(volume).minor)
         if state is None:
             return None, Minor()
         return await self._resource(volume), state
@@ -322,6 +325,11 @@ class DrbdBackend(Unsnapped):
             raise not_attached(volume)
         return found, state
 
+    async def _check_whole(self, volume: Volume) -> None:
+        refusal = refuse_still(volume, (await self._attached(volume))[1])
+        if refusal is not None:
+            raise refusal
+
     async def _resource(self, volume: Volume) -> Resource | None:
         """What is configured under the volume's minor. Raises VolumeBusy if it is another's."""
         found = await self._shown(volume)
@@ -332,7 +340,7 @@ class DrbdBackend(Unsnapped):
 
     async def _shown(self, volume: Volume) -> Resource | None:
         """What is configured under the volume's minor, whosever it is."""
-        argv = ("drbdsetup", "show", str(_mirror(volume).minor))
+        argv = ("drbdsetup", "show", str(mirror_of(volume).minor))
         output = await self._commands.run(*argv, check=False)
         if output.code != 0 and "minor not allocated" not in output.stderr:
             raise command_failed(argv, output, subject=volume.name)
@@ -370,16 +378,6 @@ class DrbdBackend(Unsnapped):
                 raise refusal_of(argv, output, volume.name)
 
 
-def _mirror(volume: Volume) -> Mirror:
-    if volume.mirror is None:
-        raise BadParameter(f"{volume.name}: a drbd volume needs its mirror", subject=volume.name)
-    return volume.mirror
-
-
-def _described(volume: Volume) -> tuple[Mirror, DrbdParameters]:
-    return _mirror(volume), checked_parameters(volume, DrbdParameters)
-
-
 def _make(commands: Commands, threads: Threads, settings: StorageSettings) -> Backend:
     return DrbdBackend(commands, settings.volume_groups)
 
@@ -392,5 +390,6 @@ PLUGINS = (
         mirrored=Mirrored.INTERNAL,
         overhead_mib=META_SIZE_MIB,
         uses_volume_groups=True,
+        stills=True,
     ),
 )

@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from storage.errors import BadParameter
-from storage.volume import Mirror
+from storage.plugin import checked_parameters
+from storage.volume import Mirror, Volume
 
 Rate = Annotated[int, msgspec.Meta(ge=1)]
 """KiB a second."""
@@ -137,3 +138,15 @@ def _custom(parameter: str, text: str) -> dict[str, str]:
                 f"{parameter}: {word!r} is no option; write --name=value", subject=parameter
             )
     return options
+
+
+def mirror_of(volume: Volume) -> Mirror:
+    """The volume's mirror; raises BadParameter without one."""
+    if volume.mirror is None:
+        raise BadParameter(f"{volume.name}: a drbd volume needs its mirror", subject=volume.name)
+    return volume.mirror
+
+
+def described(volume: Volume) -> tuple[Mirror, DrbdParameters]:
+    """The volume's mirror and parameters; raises BadParameter."""
+    return mirror_of(volume), checked_parameters(volume, DrbdParameters)

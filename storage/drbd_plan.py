@@ -209,6 +209,15 @@ def refuse_swap(volume: Volume, state: Minor) -> StorageError | None:
     )
 
 
+def refuse_still(volume: Volume, state: Minor) -> StorageError | None:
+    """Why the local data are no picture of the volume, or None."""
+    if state.health is Health.OK:
+        return None
+    return NotUpToDate(
+        f"{volume.name}: this node's copy is not up to date; wait for it", subject=volume.name
+    )
+
+
 def change_sharing(
     volume: Volume, protocol: str, state: Minor, found: Resource | None, *, allowed: bool
 ) -> tuple[Argv, ...]:

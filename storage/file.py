@@ -32,6 +32,7 @@ from storage.file_snapshots import QcowFiles, kept_path, put_in_place, unfinishe
 from storage.interface import Backend, Commands, Threads
 from storage.plugin import Mirrored, Plugin, StorageSettings, checked_parameters
 from storage.shared_blocks import share_blocks
+from storage.stills import Unstilled
 from storage.unmirrored import Unmirrored
 from storage.unsnapped import fill_at
 from storage.volume import (
@@ -62,7 +63,7 @@ class FileParameters(
     """Raw files have snapshots, too: the directory's file system must be able to share blocks."""
 
 
-class FileBackend(Unmirrored):
+class FileBackend(Unmirrored, Unstilled):
     """Files of one node. Holds no state of its own."""
 
     template = Template.FILE

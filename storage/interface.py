@@ -196,6 +196,21 @@ class Backend(abc.ABC):
         """
 
     @abc.abstractmethod
+    async def still(self, volume: Volume) -> str:
+        """The contents of this moment can be read at the answered path, also while the volume is
+        written, until ``forget_still``. There already: the same one. The volume is attached.
+
+        Raises VolumeMissing, NoSpace, Unsupported.
+        """
+
+    @abc.abstractmethod
+    async def forget_still(self, volume: Volume) -> None:
+        """There is no such picture of the volume. Gone already is success; ``forget`` does it, too.
+
+        Raises VolumeBusy while something has it open.
+        """
+
+    @abc.abstractmethod
     async def flatten(self, volume: Volume) -> None:
         """The volume depends on no snapshot any more. Half done: goes on. Did not: success."""
 

@@ -42,6 +42,10 @@ WIPE_MIB_PER_S = 8
 WIPE_TIMEOUT_LEAST_S = 120.0
 
 
+STILL = ".still"
+"""Ends the name of the snapshot of a volume that is being read."""
+
+
 def full_name(group: str, name: str) -> str:
     """The name LVM takes on its command line."""
     return f"{group}/{name}"
@@ -113,6 +117,30 @@ class LogicalVolumes:
             await self._commands.run(
                 "blkdiscard", "--zeroout", device_path(group, short), timeout_s=timeout_s
             )
+
+    async def still(self, group: str, origin: str, tags: tuple[str, ...]) -> str:
+        """A snapshot of ``origin``, active, with room for every change; answers its device.
+
+        Raises NoSpace, VolumeMissing.
+        """
+        name = full_name(group, origin)
+        short = f"{origin}{STILL}"
+        found = await self.find(name, full_name(group, short))
+        complete(found, name)
+        if full_name(group, short) not in found:
+            argv = ["lvcreate", "--yes", "--snapshot", "-l", "100%ORIGIN", "-n", short]
+            for tag in tags:
+                argv += ["--addtag", tag]
+            output = await self._commands.run(*argv, name, check=False)
+            if output.code != 0:
+                raise refusal((*argv, name), output, name)
+        else:
+            await self.activate(full_name(group, short))
+        return device_path(group, short)
+
+    async def forget_still(self, group: str, origin: str, owner: str) -> None:
+        """There is no such snapshot. Raises VolumeBusy."""
+        await self.remove_of(owner, full_name(group, f"{origin}{STILL}"))
 
     async def extend(self, found: LogicalVolume, size_mib: int) -> None:
         """``found`` has at least this size. Raises NoSpace."""

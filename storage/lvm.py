@@ -22,6 +22,7 @@ from storage.logical_volumes import (
 )
 from storage.lvm_report import LogicalVolume, tags_for
 from storage.plugin import Plugin, StorageSettings, checked_parameters
+from storage.stills import StilledByLvm
 from storage.unmirrored import Unmirrored
 from storage.unsnapped import Unsnapped, fill_at
 from storage.volume import Capacity, Filled, Health, Stored, Template, Volume, VolumeStatus
@@ -39,7 +40,7 @@ class PlainParameters(
     """Fill a new volume with zeros, so that nothing of its former owner can be read."""
 
 
-class PlainBackend(Unmirrored, Unsnapped):
+class PlainBackend(StilledByLvm, Unmirrored, Unsnapped):
     """Logical volumes of one node. Holds no state of its own."""
 
     template = Template.PLAIN
@@ -71,6 +72,7 @@ class PlainBackend(Unmirrored, Unsnapped):
 
     async def forget(self, volume: Volume) -> None:
         """See ``Backend``."""
+        await self.forget_still(volume)
         await self._lvm.remove_of(volume.owner, full_name(volume.pool, volume.name))
 
     async def grow(self, volume: Volume) -> None:
@@ -164,6 +166,10 @@ def _make(commands: Commands, threads: Threads, settings: StorageSettings) -> Ba
 
 PLUGINS = (
     Plugin(
-        template=Template.PLAIN, make=_make, parameters=PlainParameters, uses_volume_groups=True
+        template=Template.PLAIN,
+        make=_make,
+        parameters=PlainParameters,
+        uses_volume_groups=True,
+        stills=True,
     ),
 )

@@ -25,6 +25,7 @@ class PlainTwin(MemoryBackend):
     """Acts as ``plain``."""
 
     template = Template.PLAIN
+    stills = True
 
 
 class FileTwin(MemoryBackend):

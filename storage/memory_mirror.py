@@ -23,6 +23,7 @@ class MirrorTwin(MemoryBackend):
 
     template = Template.DRBD
     snaps = False
+    stills = True
 
     async def attach(self, volume: Volume, *, clean: bool = False) -> str:
         """See ``Backend``."""

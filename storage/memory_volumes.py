@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 from storage.errors import (
     HasChildren,
     NoSpace,
+    NotUpToDate,
     PoolMissing,
     SizeDiffers,
     Unsupported,
@@ -20,7 +21,7 @@ from storage.errors import (
     VolumeMissing,
 )
 from storage.plugin import Plugin, built_in
-from storage.shelf import Attachment, Piece, Shelf, Taken, key_of
+from storage.shelf import Attachment, Key, Piece, Shelf, Taken, key_of
 from storage.twin_mirror import Copy
 from storage.unmirrored import Unmirrored
 from storage.volume import (
@@ -43,6 +44,7 @@ class MemoryBackend(Unmirrored):
 
     template = Template.MEMORY
     path: ClassVar[str] = "/dev/{pool}/{name}"
+    stills: ClassVar[bool] = False
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
@@ -75,6 +77,7 @@ class MemoryBackend(Unmirrored):
         for name in piece.snapshots if piece else ():
             self._refuse_children(volume, name)
         await self.detach(volume)
+        await self.forget_still(volume)
         self._pieces.pop(key_of(volume), None)
 
     async def grow(self, volume: Volume) -> None:
@@ -153,6 +156,32 @@ class MemoryBackend(Unmirrored):
         if self._shelf.busy_anywhere(key_of(volume)):
             raise VolumeBusy(f"{volume.name} is open; stop what uses it", subject=volume.name)
         piece.copy = Copy(current=piece.copy.current, content=piece.snapshots[name].content)
+
+    async def still(self, volume: Volume) -> str:
+        """See ``Backend``. A piece of its own, which is attached."""
+        if not self.stills:
+            raise Unsupported(f"template {self.template} has no stills", subject=volume.name)
+        piece = self._piece(volume)
+        if key_of(volume) not in self._shelf.attached:
+            raise VolumeMissing(f"{volume.name} is not attached here", subject=volume.name)
+        if volume.mirror is not None and not piece.copy.good:
+            raise NotUpToDate(f"{volume.name}: the copy here is not whole", subject=volume.name)
+        key = _still(volume)
+        if key not in self._pieces:
+            if piece.size_mib > self._free_mib(volume.pool):
+                raise NoSpace(f"pool {volume.pool} has too little space", subject=volume.name)
+            taken_mib = size_mib = piece.size_mib
+            copy = Copy(content=piece.copy.content)
+            self._pieces[key] = Piece(
+                size_mib=size_mib, taken_mib=taken_mib, owner=volume.owner, copy=copy
+            )
+        path = f"/dev/{key[1]}/{key[2]}"
+        return self._shelf.attached.setdefault(key, Attachment(path=path)).path
+
+    async def forget_still(self, volume: Volume) -> None:
+        """See ``Backend``."""
+        self._shelf.attached.pop(_still(volume), None)
+        self._pieces.pop(_still(volume), None)
 
     async def flatten(self, volume: Volume) -> None:
         """See ``Backend``."""
@@ -273,6 +302,10 @@ class MemoryBackend(Unmirrored):
 def _declared() -> Mapping[Template, Plugin]:
     """What the real ones say that they can."""
     return built_in()
+
+
+def _still(volume: Volume) -> Key:
+    return (volume.template, volume.pool, f"{volume.name}.still")
 
 
 def _overhead_mib(volume: Volume) -> int:

@@ -88,6 +88,8 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
     """(disk parameters) -> whether a clone needs the snapshot that it began as."""
     lasting: frozenset[str] = frozenset()
     """Disk parameters that a volume keeps from its beginning, whatever the defaults become."""
+    stills: bool = False
+    """The contents of one moment can be read while a volume is written."""
     any_pool: bool = False
     """Volumes may lie in pools that a node does not tell the room of."""
 

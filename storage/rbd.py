@@ -28,6 +28,7 @@ from storage.plugin import (
     always_snapshots,
     checked_parameters,
 )
+from storage.stills import Unstilled
 from storage.unmirrored import Unmirrored
 from storage.volume import Capacity, Filled, NetworkSource, Stored, Template, Volume, VolumeStatus
 
@@ -63,7 +64,7 @@ class Mapped(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str = ""
 
 
-class RbdBackend(Unmirrored):
+class RbdBackend(Unmirrored, Unstilled):
     """Images as one node reaches them. Holds no state of its own."""
 
     template = Template.RBD

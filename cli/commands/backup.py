@@ -1,7 +1,10 @@
-"""``gnt-backup``: lists; exports are not served yet."""
+"""``gnt-backup``: the list, and what is asked before an instance is stopped or removed."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from cli.catalogue import Effect
 from cli.command import Call, Command, Option
 from cli.listing import Kind, list_fields_command, list_options, show
 
@@ -22,6 +25,19 @@ KIND = Kind(
         ),
     ),
 )
+
+
+def _ask_export(call: Call, body: dict[str, Any]) -> bool:
+    """Removing is asked for."""
+    if not body.get("remove_instance") or call.given("force"):
+        return True
+    return call.session.ask(f"Remove instance {body['instance_name']} after it was exported?")
+
+
+EFFECTS = {
+    "export": Effect(before=_ask_export, summary="Export an instance to a node"),
+    "import": Effect(summary="Make an instance from an export"),
+}
 
 
 def _list(call: Call) -> int:

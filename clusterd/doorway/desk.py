@@ -108,6 +108,9 @@ class Answers(Protocol):
     def config_values(self, names: Sequence[str]) -> list[Any]:
         """Single values of the configuration."""
 
+    def exports(self, nodes: Sequence[str] | None) -> dict[str, Any]:
+        """Node -> names of its exports, False where they are not known."""
+
     def likeness(self) -> Any:
         """What a simulation must know of the cluster; no secrets."""
 

@@ -208,6 +208,12 @@ async def _likeness(caller: Caller) -> Any:
     return caller.desk.answers.likeness()
 
 
+async def _exports(caller: Caller, nodes: Names | None, locking: bool = False) -> Any:
+    if locking:
+        raise Refused("Sync queries are not allowed", "wrong_input")
+    return caller.desk.answers.exports(nodes)
+
+
 async def _config_values(caller: Caller, names: Names) -> Any:
     return caller.desk.answers.config_values(names)
 
@@ -258,6 +264,7 @@ METHODS: dict[str, Method] = {
     "QueryImages": _named("image"),
     "QueryFilters": Method(shapes=(tuple[Names | None, Names],), call=_query_filters),
     "QueryClusterInfo": Method(shapes=(tuple[()],), call=_cluster_info),
+    "QueryExports": Method(shapes=(tuple[Names | None, bool], tuple[Names | None]), call=_exports),
     "QueryConfigValues": Method(shapes=(tuple[Names],), call=_config_values),
     "QueryLikeness": Method(shapes=(tuple[()],), call=_likeness),
     "QueryPlacement": Method(shapes=(tuple[()],), call=_placement),
@@ -267,6 +274,5 @@ METHODS: dict[str, Method] = {
 
 UNSERVED: dict[str, str] = {
     "PickupJob": "jobs are not read from files",
-    "QueryExports": "instance exports are not part of this release",
 }
 """Methods of Ganeti that are known and refused, with the reason."""

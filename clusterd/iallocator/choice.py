@@ -10,6 +10,7 @@ from clusterd.iallocator.answers import Answer
 from clusterd.iallocator.requests import Request
 from clusterd.names import DEFAULT_IALLOCATOR
 from clusterd.view import View
+from clusterd.world import ExportFound
 from jobqueue.surroundings import Chosen
 
 DEFAULT_WORDS = (".", "")
@@ -20,9 +21,19 @@ Taken = Mapping[str, str]
 """uuid of a node -> the job that holds it alone."""
 
 
+def nothing_to_learn(_opcode: Any, _view: View) -> None:
+    """For operations that read no export."""
+    return
+
+
+def as_it_is(opcode: Any, _view: View, _found: tuple[str, ExportFound]) -> Any:
+    """For operations that read no export."""
+    return opcode
+
+
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Two pure functions around an allocator's run."""
+    """Two pure functions around an allocator's run, and two around a look at an export."""
 
     wanted: Callable[[Any, View, Taken], Request | None]
     """(opcode, view, taken nodes) -> what is asked; None when nothing is to be chosen. Raises
@@ -30,6 +41,12 @@ class Choice:
 
     settle: Callable[[Any, View, Answer], Chosen]
     """(opcode, view, answer) -> the opcode with the answer in it, or the plan. Raises Refused."""
+
+    learn: Callable[[Any, View], tuple[str, str] | None] = nothing_to_learn
+    """(opcode, view) -> node (host name) and path of an export that must be read first."""
+
+    learned: Callable[[Any, View, tuple[str, ExportFound]], Any] = as_it_is
+    """(opcode, view, (node, what it found)) -> the opcode, completed. Raises Refused."""
 
 
 def allocator_name(view: View, asked: str | None) -> str:

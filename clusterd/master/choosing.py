@@ -58,6 +58,7 @@ class Choosing:
     async def choose(self, kind: OpcodeKind, opcode: Opcode, taken: dict[str, str]) -> Chosen:
         """See ``jobqueue.surroundings.Surroundings``."""
         declared: choice.Choice = kind.choice
+        opcode = await self._informed(declared, opcode)
         view = self._view()
         busy = _nodes(view, taken)
         request = declared.wanted(opcode, view, busy)
@@ -75,6 +76,21 @@ class Choosing:
                 locks = tuple(Lock(Level.NODE, uuid, True) for uuid in sorted(busy))
                 raise Occupied(str(refused), locks) from None
             raise
+
+    async def _informed(self, declared: choice.Choice, opcode: Opcode) -> Opcode:
+        """The opcode with what a node says of the export that it names."""
+        asked = declared.learn(opcode, self._view())
+        if asked is None:
+            return opcode
+        name, path = asked
+        try:
+            found = await self._parts.links.node(name).read_export(path)
+        except CallFailed as error:
+            raise Refused(
+                f"The export cannot be read on node {name}: {error.message}", "wrong_input"
+            ) from None
+        completed: Opcode = declared.learned(opcode, self._view(), (name, found))
+        return completed
 
     async def _ask(self, view: View, name: str, request: Request) -> Answer:
         if name in choice.BUILT_IN:

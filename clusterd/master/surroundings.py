@@ -84,9 +84,9 @@ class ClusterWorld:
         """The snapshot of this moment."""
         return _view(self._parts)
 
-    def node(self, name: str) -> NodeWorld:
+    def node(self, name: str, heard: Callable[[str], None] | None = None) -> NodeWorld:
         """A node; the ids of its calls are this attempt's."""
-        node: NodeWorld = self._parts.links.node(name).at(f"{self._scope}@{name}")
+        node: NodeWorld = self._parts.links.node(name).at(f"{self._scope}@{name}", heard)
         return node
 
     async def pause(self, duration_s: float) -> None:

@@ -6,13 +6,14 @@ process group of its own; its output goes to a file, so a child that outlives it
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
 import subprocess
 import tempfile
 from collections.abc import Callable
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -25,6 +26,16 @@ T = TypeVar("T")
 
 MAX_OUTPUT_BYTES = 64 * 1024
 REAP_TIMEOUT_S = 5.0
+
+
+class Feed(Protocol):
+    """The other end of a script's pipe."""
+
+    writes: bool
+    """True: to its standard input; False: from its standard output."""
+
+    def through(self, pipe: IO[bytes]) -> None:
+        """Read or write it to the end."""
 
 
 class PooledThreads:
@@ -77,6 +88,51 @@ class ThreadedScripts:
         finally:
             if lock is not None:
                 os.close(lock)
+
+    def piped_blocking(self, script: Script, feed: Feed, told: tuple[int, ...] = ()) -> ScriptEnd:
+        """The same with one end of a pipe: ``feed`` reads its output, or writes its input, until it
+        is done or the pipe breaks. ``told`` are descriptors that it inherits."""
+        lock = _lock(script.lock) if script.lock else None
+        try:
+            with _output(script.log) as output:
+                code = self._fed(script, feed, output, (*told, *(() if lock is None else (lock,))))
+                return ScriptEnd(code=code, output=_tail(output))
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+    def _fed(self, script: Script, feed: Feed, output: IO[bytes], kept: tuple[int, ...]) -> int:
+        process = subprocess.Popen(
+            script.argv,
+            stdin=subprocess.PIPE if feed.writes else subprocess.DEVNULL,
+            stdout=output if feed.writes else subprocess.PIPE,
+            stderr=output,
+            env=script.environment,
+            cwd=script.directory,
+            start_new_session=True,
+            pass_fds=kept,
+        )
+        self._running.add(process)
+        pipe = process.stdin if feed.writes else process.stdout
+        assert pipe is not None
+        try:
+            if self._ended:
+                _kill_group(process)
+            try:
+                feed.through(pipe)
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+            except BaseException:
+                _kill_group(process)
+                raise
+            return process.wait(script.timeout_s)
+        except subprocess.TimeoutExpired:
+            _kill_group(process)
+            return -signal.SIGKILL
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+            self._running.discard(process)
 
     def _run(self, script: Script, output: IO[bytes], lock: int | None) -> tuple[int, bool]:
         try:

@@ -38,6 +38,7 @@ def build_node(
         commands=equipment.commands,
         scripts=equipment.scripts,
         threads=equipment.threads,
+        streams=equipment.streams,
         sight=observer,
         peers=equipment.peers,
         reach=equipment.reach,

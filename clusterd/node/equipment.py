@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clusterd.node.keep import Keep
-from clusterd.verbs.host import Peers, Places, Reach, Scripts
+from clusterd.verbs.host import Peers, Places, Reach, Scripts, Streams
 from clusterd.world import Clock
 from hypervisors.interface import Threads
 from storage.interface import Commands
@@ -26,6 +26,7 @@ class Equipment:
     commands: Commands
     scripts: Scripts
     threads: Threads
+    streams: Streams
     peers: Peers
     reach: Reach
     end: Callable[[], None]

@@ -25,14 +25,16 @@ from twisted.internet import endpoints
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.threadpool import ThreadPool
 
+from clusterd import names
 from clusterd.calls import tls
-from clusterd.calls.wire import Policy, reason, within
+from clusterd.calls.wire import Endpoint, Policy, reason, within
 from clusterd.durable import make_directory
 from clusterd.node.blocking import PooledThreads, ThreadedScripts
 from clusterd.node.equipment import Equipment
 from clusterd.node.keep import FileKeep
-from clusterd.node.relay import LIBVIRT, PeerBook, RelaySockets
+from clusterd.node.relay import LIBVIRT, STREAM, PeerBook, RelaySockets
 from clusterd.node.service import NodeService
+from clusterd.node.streams import NodeStreams
 from clusterd.settings import Settings
 from clusterd.verbs.host import Places
 from storage.commands import ThreadedCommands
@@ -71,7 +73,8 @@ class Machine:
         self.commands = ThreadedCommands(self.threads)
         """For plugins and verbs."""
 
-        self.scripts = ThreadedScripts(PooledThreads(reactor, self._pools[1]))
+        slow = PooledThreads(reactor, self._pools[1])
+        self.scripts = ThreadedScripts(slow)
         self.peer_sockets = RelaySockets(
             settings.run_directory,
             self.book,
@@ -81,6 +84,10 @@ class Machine:
             self.policy,
         )
         """For the hypervisor driver: ``libvirt_socket``."""
+        self.streams = NodeStreams(
+            settings.node.name, settings.run_directory, self.peer_sockets, self.scripts, slow,
+            reactor,
+        )  # fmt: skip
 
     def start(self) -> None:
         """Begin with threads and directories; before anything is asked of ``threads``."""
@@ -102,6 +109,7 @@ class Machine:
                 state=settings.state_directory,
                 run=settings.run_directory,
                 log=settings.log_directory,
+                exports=(settings.export_directory, *map(Path, names.FOREIGN_EXPORTS)),
                 prefix=settings.root,
             ),
             clock=self._reactor,
@@ -109,6 +117,7 @@ class Machine:
             commands=self.commands,
             scripts=self.scripts,
             threads=self.threads,
+            streams=self.streams,
             peers=self.book,
             reach=self._reach,
             end=lambda: self._reactor.callLater(LEAVE_S, self._end),
@@ -120,6 +129,7 @@ class Machine:
         """Take links for ``node``; answers the TCP port. Relays lead to this host's libvirt."""
         settings = self._settings
         node.offer(LIBVIRT, _endpoints.UNIXClientEndpoint(self._reactor, _libvirt_socket()))
+        node.offer_each(STREAM, self._stream_endpoint)
         options = tls.ServerOptions(self._identity)
         factory = options.wrapped(node.factory(tls.identify, self.policy), self._reactor)
         address = settings.node.bind_address
@@ -138,6 +148,13 @@ class Machine:
         self.scripts.kill_all()
         for pool in self._pools:
             pool.stop()
+
+    def _stream_endpoint(self, token: str) -> Endpoint | None:
+        path = self.streams.path_of(token)
+        if path is None:
+            return None
+        found: Endpoint = _endpoints.UNIXClientEndpoint(self._reactor, str(path))
+        return found
 
     def _identity(self) -> tls.Identity:
         return tls.read_identity(self._settings.state_directory)

@@ -19,6 +19,7 @@ from clusterd.node.equipment import Equipment
 from clusterd.node.inquiry import Inquiry, Seen
 from clusterd.observation import Glimpse, Observation, with_guest
 from clusterd.verbs.checks import bridges
+from clusterd.verbs.exports import found_names
 from clusterd.verbs.os_definitions import find_all, search_path
 from hypervisors.guest import NodeHardware
 from hypervisors.interface import Driver
@@ -198,6 +199,7 @@ class Observer:
                 asked[f"volume {volume.uuid}"] = _looking_at(backend_of, volume)
         asked["oses"] = self._oses
         asked["bridges"] = self._bridges
+        asked["exports"] = self._exports
         return asked
 
     async def _oses(self) -> Any:
@@ -205,6 +207,9 @@ class Observer:
 
     async def _bridges(self) -> Any:
         return await self._threads.run(bridges, self._places.networks)
+
+    async def _exports(self) -> Any:
+        return await self._threads.run(found_names, self._places.exports)
 
 
 def _looking_at(backend: Backend, volume: Volume) -> Callable[[], Awaitable[Any]]:
@@ -241,6 +246,7 @@ def assemble(name: str, boot_id: str, time: float, seen: dict[str, Seen]) -> Obs
         volumes=tuple(answers.get("volume", {}).values()),
         oses=answers.get("oses", {}).get("", ()),
         bridges=answers.get("bridges", {}).get("", ()),
+        exports=answers.get("exports", {}).get("", ()),
         problems=tuple(problems),
     )
 

@@ -2,7 +2,8 @@
 
 For each peer there is, once asked for, a unix socket ``<run>/peers/<name>.libvirt.sock`` that only
 root may open. What connects to it is joined, over TLS to the peer's node daemon, with libvirt
-there: so one libvirt can talk to another without keys or a port of its own.
+there: so one libvirt can talk to another without keys or a port of its own. Contents of disks go
+the same way, over a socket of each stream.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from clusterd.node.keep import Keep
 from clusterd.world import Clock
 
 LIBVIRT = "libvirt"
-"""The one service that is relayed."""
+STREAM = "stream"
+"""The services that are relayed; of the second kind there is one a stream, ``stream:TOKEN``."""
 
 DIRECTORY = "peers"
 PEERS = "node-peers"
@@ -80,7 +82,8 @@ class PeerBook:
 
 
 class RelaySockets:
-    """The sockets of this node. Invariant: one a peer, listened on since it was first asked for."""
+    """The sockets of this node. Invariant: one a peer and service, listened on since it was first
+    asked for."""
 
     def __init__(
         self,
@@ -97,37 +100,54 @@ class RelaySockets:
         self._reactor = reactor
         self._log = log
         self._policy = policy
-        self._ports: dict[str, Any] = {}
+        self._ports: dict[tuple[str, str], Any] = {}
+
+    async def stream_socket(self, target: str, token: str) -> str:
+        """The path of the socket that leads to a stream that ``target`` accepted; raises
+        UnknownPeer."""
+        self._check(target)
+        path = self._directory / f"{token}.sock"
+        self._listen((target, f"{STREAM}:{token}"), path)
+        return str(path)
+
+    async def drop_stream(self, target: str, token: str) -> None:
+        """That socket is gone; what is joined already stays so."""
+        port = self._ports.pop((target, f"{STREAM}:{token}"), None)
+        if port is not None:
+            await port.stopListening()
 
     async def libvirt_socket(self, target: str) -> str:
         """The path of the socket that leads to libvirt on node ``target``; raises UnknownPeer."""
-        self._book.address(target)
-        if not _NAME.match(target):
-            raise UnknownPeer(f"'{target}' is not the name of a node", subject=target)
+        self._check(target)
         path = self._directory / f"{target}.{LIBVIRT}.sock"
-        if target not in self._ports or not path.exists():
-            self._listen(target, path)
+        if (target, LIBVIRT) not in self._ports or not path.exists():
+            self._listen((target, LIBVIRT), path)
         return str(path)
 
     async def close(self) -> None:
         """Listen no more; what is joined already stays so."""
-        for target in sorted(self._ports):
-            await self._ports.pop(target).stopListening()
+        for towards in sorted(self._ports):
+            await self._ports.pop(towards).stopListening()
 
-    def _listen(self, target: str, path: Path) -> None:
+    def _check(self, target: str) -> None:
+        self._book.address(target)
+        if not _NAME.match(target):
+            raise UnknownPeer(f"'{target}' is not the name of a node", subject=target)
+
+    def _listen(self, towards: tuple[str, str], path: Path) -> None:
         make_directory(self._directory, 0o700)
         path.unlink(missing_ok=True)
-        factory = Factory.forProtocol(lambda: _Entry(self, target))
+        factory = Factory.forProtocol(lambda: _Entry(self, towards))
         factory.noisy = False
-        self._ports[target] = self._reactor.listenUNIX(str(path), factory, mode=0o600)
+        self._ports[towards] = self._reactor.listenUNIX(str(path), factory, mode=0o600)
 
-    def open(self, target: str, side: Side) -> None:
-        """Somebody connected: lead them to ``target``."""
-        opening = Deferred.fromCoroutine(self._opened(target, side))
-        opening.addErrback(self._failed, target, side)
+    def open(self, towards: tuple[str, str], side: Side) -> None:
+        """Somebody connected: lead them to that service of that node."""
+        opening = Deferred.fromCoroutine(self._opened(*towards, side))
+        opening.addErrback(self._failed, towards[0], side)
 
-    async def _opened(self, target: str, side: Side) -> None:
-        hello = Hello(purpose="relay", name=self._book.name, node=target, service=LIBVIRT)
+    async def _opened(self, target: str, service: str, side: Side) -> None:
+        hello = Hello(purpose="relay", name=self._book.name, node=target, service=service)
         link = RelayLink(hello, self._reactor, self._policy, side)
         endpoint = self._endpoint(target, self._book.address(target))
         connecting = endpoint.connect(Factory.forProtocol(lambda: link))
@@ -148,14 +168,14 @@ class RelaySockets:
 class _Entry(Side):
     """A local connection on its way to a peer."""
 
-    def __init__(self, sockets: RelaySockets, target: str) -> None:
+    def __init__(self, sockets: RelaySockets, towards: tuple[str, str]) -> None:
         super().__init__()
         self._sockets = sockets
-        self._target = target
+        self._towards = towards
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        self._sockets.open(self._target, self)
+        self._sockets.open(self._towards, self)
 
 
 class RelayLink(FrameLink):

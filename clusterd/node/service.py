@@ -7,7 +7,7 @@ before the deadline means that nothing is begun. A call once begun runs to its e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -69,6 +69,7 @@ class NodeService:
         self._turns = Turns(host.clock)
         self._reading = 0
         self._relays: dict[str, Endpoint] = {}
+        self._kinds: dict[str, Callable[[str], Endpoint | None]] = {}
         self._factories: list[NodeFactory] = []
 
     def factory(self, identify: Identify, policy: Policy) -> NodeFactory:
@@ -80,6 +81,10 @@ class NodeService:
     def offer(self, service: str, endpoint: Endpoint) -> None:
         """Other nodes may open relays to this local service."""
         self._relays[service] = endpoint
+
+    def offer_each(self, kind: str, endpoint: Callable[[str], Endpoint | None]) -> None:
+        """The same for services ``kind:NAME``; None where there is no such name."""
+        self._kinds[kind] = endpoint
 
     def start(self) -> None:
         """Begin to look around."""
@@ -99,7 +104,9 @@ class NodeService:
 
     def relay(self, service: str) -> Endpoint:
         """The local end of a relay; raises NotPermitted."""
-        endpoint = self._relays.get(service)
+        kind, _, name = service.partition(":")
+        find = self._kinds.get(kind)
+        endpoint = self._relays.get(service) if find is None else find(name)
         if endpoint is None:
             raise NotPermitted(f"node {self.name} relays no '{service}'", subject=service)
         return endpoint

@@ -19,7 +19,7 @@ SHARED_MODULES = frozenset(
             "moving",
             "candidates",
         ),
-        *("disk_plans", "disk_steps", "item_changes", "beginnings"),
+        *("disk_plans", "disk_steps", "item_changes", "beginnings", "importing", "new_instances"),
     )
 )
 """Modules of this package that hold pieces which several opcodes share."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -49,6 +49,10 @@ TargetNode = Annotated[
 ]
 Iallocator = Annotated[
     str | None, Meta(description="allocator that chooses nodes; '.' is the cluster's default")
+]
+Compress = Annotated[
+    Literal["none", "gzip-fast", "gzip", "gzip-slow"],
+    Meta(description="how contents of disks are compressed on their way"),
 ]
 Force = Annotated[bool, Meta(description="do it although it is not sensible")]
 

@@ -8,16 +8,24 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from clusterd import ipolicy, parameters
+from clusterd import ipolicy
 from clusterd.hooks import HookPoint, instance_environment, master_node
 from clusterd.iallocator.answers import Answer
 from clusterd.iallocator.choice import Choice, Taken, allocator_name
 from clusterd.iallocator.requests import Allocate
-from clusterd.model import AdminState, Instance, Node
-from clusterd.opcodes import beginnings, disk_steps, drafts, locking, placing, requirements
+from clusterd.model import AdminState, Instance
+from clusterd.opcodes import (
+    beginnings,
+    disk_steps,
+    importing,
+    locking,
+    placing,
+    requirements,
+)
 from clusterd.opcodes.fields import (
     SHUTDOWN_TIMEOUT_S,
     Beparams,
+    Compress,
     DiskSpec,
     Hvparams,
     Iallocator,
@@ -28,6 +36,8 @@ from clusterd.opcodes.fields import (
     OsName,
     Osparams,
 )
+from clusterd.opcodes.importing import ExportSource
+from clusterd.opcodes.new_instances import draft, draft_on, template_of
 from clusterd.steps.cluster import Say
 from clusterd.steps.disks import DetachVolume
 from clusterd.steps.guests import RunOs, StartGuest
@@ -103,20 +113,21 @@ class InstanceCreate(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_CREATE"
     forthcoming: bool = False
     commit: bool = False
     instance_communication: bool = False
+    src_node: Annotated[str | None, Meta(description="node that keeps the export")] = None
+    src_path: Annotated[
+        str | None, Meta(description="directory of the export; default is the instance's name")
+    ] = None
+    compress: Compress = "none"
+    source: Annotated[
+        ExportSource | None, Meta(description="filled in from the export; not to be given")
+    ] = None
     # those below belong to modes that are refused
     source_handshake: Any = None
     source_instance_name: str | None = None
     source_shutdown_timeout: int = SHUTDOWN_TIMEOUT_S
     source_x509_ca: str | None = None
-    src_node: str | None = None
-    src_path: str | None = None
-    compress: str = "none"
     helper_startup_timeout: int | None = None
     helper_shutdown_timeout: int | None = None
-
-
-UNFINISHED = "unfinished"
-"""Stands for identities that a step will draw."""
 
 
 def locks(opcode: InstanceCreate, view: View) -> Iterable[Lock]:
@@ -126,6 +137,7 @@ def locks(opcode: InstanceCreate, view: View) -> Iterable[Lock]:
         BIG_LOCK_SHARED,
         locking.instance_lock(opcode.instance_name),
         *(locking.node_lock(node, shared=True) for node in chosen),
+        *importing.locks(opcode, view),
         *((locking.image_lock(opcode.image, shared=True),) if opcode.image else ()),
     ]
 
@@ -149,16 +161,27 @@ def check(opcode: InstanceCreate, view: View) -> None:
     requirements.hypervisor_answers(view, primary, instance.hypervisor)
     if opcode.start:
         requirements.memory_free(view, primary, instance, f"creating instance {instance.name}")
-    if installs(opcode):
+    if opcode.source is not None:
+        importing.check(opcode.source, view, instance)
+    if needs_os(opcode):
         requirements.os_found(view, primary, instance.os, force_variant=opcode.force_variant)
         requirements.scripts_can_write(view, instance)
     if not opcode.ignore_ipolicy:
         ipolicy.require(view, instance)
 
 
+def needs_os(opcode: InstanceCreate) -> bool:
+    """Whether scripts of an OS definition run: to install, or to read an export."""
+    return bool(opcode.os_type) if opcode.source is not None else installs(opcode)
+
+
 def installs(opcode: InstanceCreate) -> bool:
-    """Whether scripts of an OS definition run; an image needs none."""
-    return not opcode.no_install and not (opcode.image and not opcode.os_type)
+    """Whether scripts of an OS definition install it; an image or an export needs none."""
+    return (
+        opcode.source is None
+        and not opcode.no_install
+        and not (opcode.image and not opcode.os_type)
+    )
 
 
 def name_free(opcode: InstanceCreate, view: View) -> None:
@@ -172,97 +195,16 @@ def name_free(opcode: InstanceCreate, view: View) -> None:
 def _not_served(opcode: InstanceCreate) -> dict[str, bool]:
     """What this version does not do -> whether it is asked for."""
     return {
-        f"mode '{opcode.mode}'": opcode.mode != "create",
+        f"mode '{opcode.mode}'": opcode.mode == "remote-import",
         "forthcoming instances": opcode.forthcoming or opcode.commit,
         "instance communication": opcode.instance_communication,
         "checking the name in DNS": opcode.name_check,
         "checking the address": opcode.ip_check,
-        "leaving out values that equal the defaults": opcode.identify_defaults,
+        "leaving out values that equal the defaults (but at imports)": opcode.identify_defaults
+        and opcode.mode != "import",
         f"file driver '{opcode.file_driver}', only 'loop'": opcode.file_driver
         not in (None, "loop"),
     }
-
-
-def template_of(opcode: InstanceCreate, view: View) -> str:
-    """The disk template, which must be enabled; raises Refused."""
-    cluster = view.configuration.cluster
-    template = opcode.disk_template
-    if template is None:
-        raise Refused("No disk template specified (option -t)", "wrong_input")
-    if template not in cluster.enabled_disk_templates:
-        raise Refused(
-            f"Disk template '{template}' is not enabled in cluster: enabled are "
-            f"{', '.join(cluster.enabled_disk_templates)}",
-            "wrong_input",
-        )
-    return template
-
-
-def draft(opcode: InstanceCreate, view: View) -> Instance:
-    """The instance as it will be, without identities; raises Refused."""
-    primary, secondary = _nodes(opcode, view, template_of(opcode, view))
-    observation = view.sight(primary).observation
-    bridges = observation.bridges if observation is not None else None
-    return draft_on(opcode, view, (primary, secondary), bridges)
-
-
-def draft_on(
-    opcode: InstanceCreate,
-    view: View,
-    pair: tuple[Node, Node | None],
-    bridges: tuple[str, ...] | None,
-) -> Instance:
-    """The same on these nodes, where ``bridges`` are there (None: unknown)."""
-    cluster = view.configuration.cluster
-    template = template_of(opcode, view)
-    primary, secondary = pair
-    nodes = (primary,) if secondary is None else (primary, secondary)
-    hypervisor = opcode.hypervisor or cluster.enabled_hypervisors[0]
-    if hypervisor not in cluster.enabled_hypervisors:
-        raise Refused(f"Selected hypervisor ({hypervisor}) not enabled in the cluster")
-    image = beginnings.find_image(view, opcode.image)
-    if not opcode.os_type and image is None:
-        raise Refused("No guest OS or OS image specified", "wrong_input")
-    own = parameters.hypervisor(hypervisor, opcode.hvparams, {})
-    specs = beginnings.sized(opcode.disks, image, template)
-    disks = drafts.disks(view, specs, template, nodes, opcode.file_storage_dir)
-    return Instance(
-        uuid=UNFINISHED,
-        name=opcode.instance_name,
-        tags=opcode.tags,
-        primary_node=primary.uuid,
-        secondary_node=secondary.uuid if secondary is not None else None,
-        hypervisor=hypervisor,
-        os=opcode.os_type or "",
-        disk_template=template,
-        admin_state=AdminState.UP if opcode.start else AdminState.DOWN,
-        disks=beginnings.begun(view, disks, image, nodes),
-        nics=drafts.nics(view, opcode.nics, bridges, primary.name),
-        hvparams=own,
-        beparams=parameters.beparams(opcode.beparams, {}),
-        osparams={key: text for key, text in (opcode.osparams or {}).items() if text is not None},
-    )
-
-
-def _nodes(opcode: InstanceCreate, view: View, template: str) -> tuple[Node, Node | None]:
-    if opcode.pnode is None:
-        raise Refused("No primary node was named or chosen (options -n, -I)", "wrong_input")
-    primary = view.configuration.node(opcode.pnode)
-    if not has_mirror(template):
-        if opcode.snode:
-            raise Refused(
-                f"A secondary node makes no sense for disk template '{template}'", "wrong_input"
-            )
-        return primary, None
-    if not opcode.snode:
-        raise Refused(
-            f"The networked disk template '{template}' needs a mirror node (-n primary:secondary)",
-            "wrong_input",
-        )
-    secondary = view.configuration.node(opcode.snode)
-    if secondary.uuid == primary.uuid:
-        raise Refused("The secondary node cannot be the primary node", "wrong_input")
-    return primary, secondary
 
 
 def wanted(opcode: InstanceCreate, view: View, taken: Taken) -> Allocate | None:
@@ -272,7 +214,7 @@ def wanted(opcode: InstanceCreate, view: View, taken: Taken) -> Allocate | None:
             raise Refused("Do not specify both, iallocator and node", "wrong_input")
         return None
     draft = floating(opcode, view)
-    os_check = draft.os if installs(opcode) else None
+    os_check = draft.os if needs_os(opcode) else None
     return Allocate(
         instance=placing.asked(view, draft, opcode.group_name),
         excluded=placing.excluded(view, draft, taken, os_check),
@@ -333,6 +275,8 @@ def plan(opcode: InstanceCreate, view: View) -> Sequence[Step]:
         steps.append(Say(text="* running the instance OS create scripts..."))
         hidden = {**(opcode.osparams_private or {}), **(opcode.osparams_secret or {})}
         steps.append(RunOs(instance=instance.name, node=primary.name, parameters=hidden))
+    if opcode.source is not None:
+        steps += importing.fill(opcode.source, instance, primary, opcode.compress)
     if not opcode.start:
         steps += [
             DetachVolume(instance=instance.name, disk=index, node=node.name)
@@ -368,6 +312,8 @@ def environment(opcode: InstanceCreate, view: View) -> dict[str, str]:
     for index, disk in enumerate(instance.disks if found is None else ()):
         env[f"INSTANCE_DISK{index}_SIZE"] = str(disk.size_mib)
         env[f"INSTANCE_DISK{index}_MODE"] = disk.mode
+    if opcode.source is not None:
+        env |= importing.environment(opcode.source)
     env["INSTANCE_DISK_COUNT"] = str(len(instance.disks))
     env["INSTANCE_STATUS"] = str(opcode.start)
     return env
@@ -384,6 +330,8 @@ KIND = OpcodeKind(
     choice=Choice(
         wanted=wanted,
         settle=settle,
+        learn=importing.learn,
+        learned=importing.learned,
     ),
     locks=locks,
     sights=sights,

@@ -14,6 +14,7 @@ from clusterd.iallocator.requests import MultiAllocate
 from clusterd.opcodes import instance_create, locking, placing
 from clusterd.opcodes.fields import Iallocator
 from clusterd.opcodes.instance_create import InstanceCreate
+from clusterd.opcodes.new_instances import template_of
 from clusterd.steps.cluster import Note, Say, submit
 from clusterd.view import View
 from clusterd.volumes import has_mirror
@@ -113,7 +114,7 @@ def settle(opcode: InstanceMultiAlloc, view: View, answer: Answer) -> Chosen:
                 f"Iallocator '{name}' answered instance '{instance}', which was not asked for",
                 "environment_error",
             )
-        needed = 2 if has_mirror(instance_create.template_of(one, view)) else 1
+        needed = 2 if has_mirror(template_of(one, view)) else 1
         placed = instance_create.placed(one, view, placing.nodes_of(view, instance, nodes, needed))
         lines.append(placing.selected(msgspec.structs.replace(placed, iallocator=name)))
         # its nodes are named now, as if by an operator

@@ -15,7 +15,7 @@ import msgspec
 from clusterd import queries
 from clusterd.likeness import likeness
 from clusterd.model import Stored
-from clusterd.queries import cluster, evaluate, job
+from clusterd.queries import cluster, evaluate, export, job
 from clusterd.queries.field import Resource
 from clusterd.queries.filters import requested_names, uses
 from clusterd.queries.sources import Jobs, Sources, WithArchived
@@ -85,6 +85,10 @@ class ClusterAnswers:
         """Single values of the configuration."""
         sources = self._sources()
         return [cluster.config_value(sources, name) for name in names]
+
+    def exports(self, nodes: Sequence[str] | None) -> dict[str, Any]:
+        """Node -> names of its exports."""
+        return export.found_on(self._sources(), tuple(nodes or ()))
 
     def likeness(self) -> Any:
         """See ``clusterd.likeness``."""

@@ -220,6 +220,7 @@ class SimulatedCluster:
             directory=directory,
             attention=self.attention,
             files=SettledFiles(),
+            streams={},
             hypervisors=blueprint.hypervisors,
         )
         self.hosts = {

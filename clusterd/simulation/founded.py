@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from clusterd.simulation.pretended_streams import Dump
 from hypervisors.guest import Guest
 from hypervisors.machine_room import Presence, Resident
 from jobqueue.store.interface import Entry
@@ -39,6 +40,7 @@ class FoundedHost(msgspec.Struct, frozen=True, kw_only=True):
     attached: dict[Key, Attachment] = {}
     writes: int = 0
     lodgers: tuple[Lodger, ...] = ()
+    exports: tuple[Dump, ...] = ()
     pools: dict[str, int] | None = None
     """Pool -> total MiB; None: the usual ones."""
     memory_mib: int | None = None

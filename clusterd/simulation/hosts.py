@@ -6,6 +6,7 @@ then. Without power only the disks and what the daemon keeps stay.
 
 from __future__ import annotations
 
+import shutil
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from clusterd.simulation.clock import Clock, ProcessClock
 from clusterd.simulation.disk_trouble import Disks, troubled
 from clusterd.simulation.founded import FoundedHost, lodgers, moved_in, shelved, stored
 from clusterd.simulation.network import Network
+from clusterd.simulation.pretended_streams import PretendedStreams, kept, put_back
 from clusterd.verbs.checks import bridges
 from clusterd.verbs.host import Places, Script, ScriptEnd
 from clusterd.verbs.instance_disks import DIRECTORY as DISK_LINKS
@@ -170,6 +172,7 @@ class Ground:
     directory: Path
     attention: Attention
     files: SettledFiles
+    streams: dict[str, PretendedStreams]
     hypervisors: tuple[str, ...]
 
 
@@ -182,6 +185,12 @@ class SimulatedHost:
         self.shelf.files[IMAGE_FILE] = IMAGE_FILE_MIB
         self.keep = MemoryKeep()
         self.scripts = PretendedScripts()
+        self.streams = PretendedStreams(
+            self.shelf,
+            ground.streams,
+            lambda: self.alive,
+            self.scripts,
+        )
         self.disks = Disks()
         self.skew_s = 0.0
         self.service: NodeService | None = None
@@ -195,6 +204,8 @@ class SimulatedHost:
         self._room = ground.room
         self._process: ProcessClock | None = None
         self._directory = ground.directory / name
+        self.exports = self._directory / "export"
+        shutil.rmtree(self.exports, ignore_errors=True)
         self._files = ground.files
         self._hypervisors = ground.hypervisors
         self._bridges = {BRIDGE}
@@ -232,6 +243,7 @@ class SimulatedHost:
             attached=attached,
             writes=self.shelf.writes,
             lodgers=lodgers(self._room.machine(self.name).residents),
+            exports=kept(self.exports),
         )
 
     def restore(self, found: FoundedHost) -> None:
@@ -244,6 +256,7 @@ class SimulatedHost:
         machine.powered = found.powered
         self._equip(found, machine)
         moved_in(machine.residents, found.lodgers)
+        put_back(self.exports, found.exports)
         self._network.power(self.name, on=found.powered)
         if found.links:
             directory = self._directory / "run" / DISK_LINKS
@@ -283,6 +296,7 @@ class SimulatedHost:
     def start_daemon(self) -> None:
         """Start the node daemon again; one that runs is killed first."""
         self.kill_daemon()
+        self.streams.accepted.clear()
         process = self._process = ProcessClock(self._clock, lambda: self.skew_s)
         service = build_node(
             self._equipment(process),
@@ -363,6 +377,7 @@ class SimulatedHost:
                 hooks=(home / "hooks",),
                 oses=(self._directory.parent / "os",),
                 iallocators=(self._directory.parent / "iallocators",),
+                exports=(self.exports,),
                 networks=home / "net",
                 drbd=home / "drbd",
             ),
@@ -371,6 +386,7 @@ class SimulatedHost:
             commands=PretendedCommands(self.shelf),
             scripts=self.scripts,
             threads=self._files,
+            streams=self.streams,
             peers=PretendedPeers(),
             reach=_reach,
             end=self.kill_daemon,

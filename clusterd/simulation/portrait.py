@@ -66,6 +66,7 @@ def _hosts(cluster: SimulatedCluster) -> Iterator[str]:
     for host in cluster.hosts.values():
         yield from _stored(host)
         yield from _attached(host)
+        yield from _exports(host)
     for key, piece in cluster.wire.shared.items():
         yield f"shared {key[0]} {key[1]}/{key[2]} {piece.size_mib} of {piece.owner}"
 
@@ -81,6 +82,11 @@ def _attached(host: SimulatedHost) -> Iterator[str]:
         link = "" if one.mirror is None else "connected" if one.connected else "alone"
         two = "two primaries" if one.two_primaries else ""
         yield f"attached {host.name} {key[0]} {key[1]}/{key[2]} {role} {link} {two}"
+
+
+def _exports(host: SimulatedHost) -> Iterator[str]:
+    for file in sorted(host.exports.glob("*/*")):
+        yield f"export {file.parent.name} on {host.name} has {file.name}"
 
 
 def _guests(cluster: SimulatedCluster) -> Iterator[str]:

@@ -29,6 +29,7 @@ from clusterd.opcodes.node_set_params import NodeSetParams
 from clusterd.opcodes.query import Query
 from clusterd.opcodes.test_delay import TestDelay
 from clusterd.simulation.disk_scenarios import DISKS
+from clusterd.simulation.export_scenarios import EXPORTS
 from clusterd.simulation.image_scenarios import IMAGES
 from clusterd.simulation.node_storage_scenarios import STORAGE
 from clusterd.simulation.placement_scenarios import PLACING
@@ -231,7 +232,7 @@ SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
         *(*CREATING, *LIVING, *MOVING, *DISKS, *STORAGE, *IMAGES),
-        *(*PLACING, *CROWDED, *CLUSTER),
+        *(*EXPORTS, *PLACING, *CROWDED, *CLUSTER),
     )
 }
 """All scenarios by name."""

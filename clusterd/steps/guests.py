@@ -244,6 +244,13 @@ class RunOs(OnGuest, frozen=True, kw_only=True, tag="guest.run-os"):
     action: Literal["create", "rename"] = "create"
     parameters: dict[str, str] = {}
     """Private and secret parameters beside the recorded ones."""
+    old_name: str = ""
+    """What the instance was called; scripts ``rename`` are told."""
+
+    @property
+    def tolerated(self) -> bool:
+        # as in Ganeti: a guest that has its old name inside is better than none
+        return self.action == "rename"
 
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
@@ -264,6 +271,8 @@ class RunOs(OnGuest, frozen=True, kw_only=True, tag="guest.run-os"):
             if status.source is not None
         }
         environment |= {f"OSP_{key.upper()}": text for key, text in self.parameters.items()}
+        if self.old_name:
+            environment["OLD_INSTANCE_NAME"] = self.old_name
         run = OsRun(
             os=instance.os, action=self.action, instance=instance.name, environment=environment
         )

@@ -27,3 +27,22 @@ class OsFailed(ClusterError):
     """A script of an OS definition failed."""
 
     code = "os_failed"
+
+
+class ExportMissing(ClusterError):
+    """There is no such export."""
+
+    code = "export_missing"
+
+
+class StreamBroken(ClusterError):
+    """The contents of a disk did not arrive."""
+
+    code = "stream_broken"
+    retryable = True
+
+
+class StreamFailed(ClusterError):
+    """The contents of a disk cannot be read or written, or a script failed with them."""
+
+    code = "stream_failed"

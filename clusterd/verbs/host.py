@@ -17,7 +17,7 @@ import msgspec
 from clusterd import names
 from clusterd.errors import ClusterError
 from clusterd.observation import Observation
-from clusterd.world import Clock
+from clusterd.world import Clock, StreamEnd
 from hypervisors.interface import Threads
 from storage.interface import Commands
 from storage.volume import Volume
@@ -62,6 +62,27 @@ class Scripts(Protocol):
         """
 
 
+class Streams(Protocol):
+    """Contents of disks on their way from and to other nodes. Scripts have ``script``."""
+
+    async def accept(self, token: str, end: StreamEnd, script: Script | None) -> None:
+        """Take what is sent under ``token``; an earlier stream to the same place is broken off."""
+
+    async def send(
+        self,
+        towards: tuple[str, str],
+        end: StreamEnd,
+        script: Script | None,
+        compress: str,
+        say: Callable[[str], None],
+    ) -> int:
+        """Send to (token, node); answers the bytes when they are safe there. Raises StreamBroken,
+        StreamFailed."""
+
+    async def stop(self, place: str) -> None:
+        """Nothing is received for this place any more; nothing was is success."""
+
+
 class Sight(Protocol):
     """The node's eyes."""
 
@@ -93,6 +114,11 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     hooks: tuple[Path, ...] = tuple(map(Path, names.HOOKS_DIRECTORIES))
     oses: tuple[Path, ...] = tuple(map(Path, names.OS_SEARCH_PATH))
     iallocators: tuple[Path, ...] = tuple(map(Path, names.IALLOCATOR_SEARCH_PATH))
+    exports: tuple[Path, ...] = (
+        Path(names.EXPORT_DIRECTORY),
+        *map(Path, names.FOREIGN_EXPORTS),
+    )
+    """Where exports are looked for; they are written to the first."""
     networks: Path = Path("/sys/class/net")
     drbd: Path = Path("/sys/module/drbd")
     programs: Path = Path(sys.prefix) / "bin"
@@ -112,6 +138,7 @@ class Host:
     commands: Commands
     scripts: Scripts
     threads: Threads
+    streams: Streams
     sight: Sight
     peers: Peers
     reach: Reach

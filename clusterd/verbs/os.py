@@ -19,7 +19,7 @@ from clusterd.verbs.host import Host, Script, ScriptEnd
 from clusterd.world import OsRun
 
 SERVED_ACTIONS = ("create", "rename", "verify")
-"""``import`` and ``export`` need a stream of data beside the call."""
+"""``import`` and ``export`` have a stream of data beside the call: see ``streams``."""
 
 LAST_LINES = 20
 LAST_CHARACTERS = 3000
@@ -36,21 +36,26 @@ async def run_os(host: Host, run: OsRun) -> None:
     """
     if run.action not in SERVED_ACTIONS:
         raise WrongInput(f"OS action '{run.action}' is not served by this call", subject=run.os)
+    script = await os_script(host, run)
+    end = await host.scripts.run(script)
+    log = Path(script.log)
+    if end.code:
+        raise OsFailed(_failure(run, end, log, host.name), subject=run.instance)
+
+
+async def os_script(host: Host, run: OsRun) -> Script:
+    """The script of a definition that is usable here, with its log and lock. Raises OsMissing."""
     found = await host.threads.run(_usable, host.places.oses, run.os)
     log, lock = await host.threads.run(_prepare, host, run)
     version = os_definitions.newest_version(found)
-    end = await host.scripts.run(
-        Script(
-            argv=_argv(found, run),
-            environment={"OS_API_VERSION": str(version)} | run.environment | {"PATH": PATH},
-            directory=found.path,
-            timeout_s=DAY_S,
-            log=str(log),
-            lock=str(lock),
-        )
+    return Script(
+        argv=_argv(found, run),
+        environment={"OS_API_VERSION": str(version)} | run.environment | {"PATH": PATH},
+        directory=found.path,
+        timeout_s=DAY_S,
+        log=str(log),
+        lock=str(lock),
     )
-    if end.code:
-        raise OsFailed(_failure(run, end, log, host.name), subject=run.instance)
 
 
 def _usable(directories: tuple[Path, ...], name: str) -> OsFound:

@@ -1,0 +1,197 @@
+"""Steps that carry contents of disks between nodes: to an export, from one, from disk to disk.
+
+The receiver is told, then the sender; its answer means that everything is safe. A stream has a new
+token at each attempt, and takes the place of an earlier one, so doing it again begins anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from clusterd.export_file import dump_of
+from clusterd.guests import os_environment
+from clusterd.model import Instance
+from clusterd.steps.disks import OnVolume
+from clusterd.steps.guests import linked_disks
+from clusterd.world import OsRun, StreamEnd, World
+from jobqueue.step import NOTHING, Outcome, Patience
+
+TOKEN_BYTES = 8
+STREAM_PATIENCE = Patience(for_s=300.0)
+"""For streams that break: each attempt begins anew, so they are few."""
+
+
+class Ends(msgspec.Struct, frozen=True, kw_only=True):
+    """Both ends of a stream: host name and what is there."""
+
+    source: str
+    source_end: StreamEnd
+    target: str
+    target_end: StreamEnd
+    compress: str = "none"
+
+
+async def carry(context: Any, what: str, ends: Ends) -> Outcome:
+    """Everything is at the target. Answers how many bytes."""
+    world: World = context.world
+    token = world.random.token(TOKEN_BYTES)
+
+    def heard(text: str) -> None:
+        context.log(f"   {what}: {text}", "progress")
+
+    await world.node(ends.target).accept_stream(token, ends.target_end)
+    sender = world.node(ends.source, heard)
+    sent = await sender.send_stream(token, ends.target, ends.source_end, ends.compress)
+    context.log(f"   {what}: {sent / 1024 / 1024:.0f} MiB sent")
+    return Outcome(output=sent)
+
+
+async def script_end(
+    world: World, instance: Instance, where: tuple[str, int], action: str, paths: dict[str, str]
+) -> StreamEnd:
+    """The OS definition's script for the disk ``where[1]`` on node ``where[0]``."""
+    node, index = where
+    links, statuses = await linked_disks(world, instance, node)
+    environment = os_environment(world.view(), instance, links)
+    environment |= {
+        f"DISK_{place}_URI": status.source.uri
+        for place, status in enumerate(statuses)
+        if status.source is not None
+    }
+    word = action.upper()
+    environment |= {
+        f"{word}_INDEX": str(index),
+        **{f"{word}_{key}": text for key, text in paths.items()},
+    }
+    run = OsRun(os=instance.os, action=action, instance=instance.name, environment=environment)
+    size_mib = instance.disks[index].size_mib
+    place = f"{instance.uuid}/{index}"
+    return StreamEnd(kind="script", place=place, size_mib=size_mib, run=run)
+
+
+class ExportDisk(OnVolume, frozen=True, kw_only=True, tag="export.disk"):
+    """The contents of a disk are in the unfinished export on ``keeper``. Undone with that."""
+
+    breakable: ClassVar[bool] = True
+    keeper: str
+    compress: str = "none"
+    still: bool = False
+    """A still is read, not the disk itself."""
+
+    @property
+    def patience(self) -> Patience:
+        return STREAM_PATIENCE
+
+    async def do(self, context: Any) -> Outcome:
+        world: World = context.world
+        instance = world.configuration.instance(self.instance)
+        disk = instance.disks[self.disk]
+        backend, volume = self.wanted(world)
+        status = await backend.look(volume)
+        path = await backend.still(volume) if self.still else status.path or ""
+        if instance.os:
+            uri = {"DISK_URI": status.source.uri} if status.source is not None else {}
+            shown = {"DEVICE": path, "DISK_PATH": path, **uri}
+            end = await script_end(world, instance, (self.node, self.disk), "export", shown)
+        else:
+            end = StreamEnd(kind="disk", place=path, size_mib=disk.size_mib)
+        dump = StreamEnd(kind="file", place=self._dump(instance), size_mib=disk.size_mib)
+        ends = Ends(
+            source=self.node,
+            source_end=end,
+            target=self.keeper,
+            target_end=dump,
+            compress=self.compress,
+        )
+        return await carry(context, f"disk {self.disk}", ends)
+
+    async def undo(self, context: Any) -> Outcome:
+        """No stream goes on; what it wrote goes with the unfinished export."""
+        found = self.find(context.world)
+        if found is not None:
+            await context.world.node(self.keeper).stop_stream(self._dump(found[0]))
+        return NOTHING
+
+    def _dump(self, instance: Instance) -> str:
+        return f"{instance.name}.new/{dump_of(instance.disks[self.disk].uuid)}"
+
+
+class ImportDisk(OnVolume, frozen=True, kw_only=True, tag="import.disk"):
+    """The open disk has the contents of a dump on ``source``. Undone by removing the disk."""
+
+    breakable: ClassVar[bool] = True
+    source: str
+    dump: str
+    """Its path there."""
+    compress: str = "none"
+    raw: bool = False
+    """Written as it is, not by the OS definition's script."""
+
+    @property
+    def patience(self) -> Patience:
+        return STREAM_PATIENCE
+
+    async def do(self, context: Any) -> Outcome:
+        world: World = context.world
+        instance = world.configuration.instance(self.instance)
+        backend, volume = self.wanted(world)
+        status = await backend.look(volume)
+        path = status.path or ""
+        if self.raw:
+            end = StreamEnd(kind="disk", place=path, size_mib=volume.size_mib)
+        else:
+            uri = {"DISK_URI": status.source.uri} if status.source is not None else {}
+            shown = {"DEVICE": path, "DISK_PATH": path, **uri}
+            end = await script_end(world, instance, (self.node, self.disk), "import", shown)
+        dump = StreamEnd(kind="file", place=self.dump, size_mib=volume.size_mib)
+        ends = Ends(
+            source=self.source,
+            source_end=dump,
+            target=self.node,
+            target_end=end,
+            compress=self.compress,
+        )
+        return await carry(context, f"disk {self.disk}", ends)
+
+    async def undo(self, context: Any) -> Outcome:
+        """No stream goes on; the disk is removed with what it wrote."""
+        world: World = context.world
+        found = self.find(world)
+        if found is None:
+            return NOTHING
+        place = f"{found[0].uuid}/{self.disk}"
+        if self.raw:
+            backend, volume = self.wanted(world)
+            place = (await backend.look(volume)).path or place
+        await world.node(self.node).stop_stream(place)
+        return NOTHING
+
+
+class StillVolume(OnVolume, frozen=True, kw_only=True, tag="disk.still"):
+    """The disk's contents of this moment can be read. Undone by forgetting them."""
+
+    async def do(self, context: Any) -> Outcome:
+        backend, volume = self.wanted(context.world)
+        return Outcome(output=await backend.still(volume))
+
+    async def undo(self, context: Any) -> Outcome:
+        target = self.target(context.world)
+        if target is not None:
+            await target[0].forget_still(target[1])
+        return NOTHING
+
+
+class ForgetStill(OnVolume, frozen=True, kw_only=True, tag="disk.forget-still"):
+    """The disk has no still."""
+
+    async def do(self, context: Any) -> Outcome:
+        target = self.target(context.world)
+        if target is not None:
+            await target[0].forget_still(target[1])
+        return NOTHING
+
+    async def undo(self, context: Any) -> Outcome:
+        """There is none, as it should be."""
+        return NOTHING
