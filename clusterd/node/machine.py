@@ -145,6 +145,7 @@ class Machine:
         for port in self._ports:
             await port.stopListening()
         await self.peer_sockets.close()
+        self.streams.close()
         self.scripts.kill_all()
         for pool in self._pools:
             pool.stop()

@@ -9,6 +9,7 @@ the same way, over a socket of each stream.
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,7 @@ class RelaySockets:
         endpoint = self._endpoint(target, self._book.address(target))
         connecting = endpoint.connect(Factory.forProtocol(lambda: link))
         await within(connecting, self._policy.connect_s, self._reactor)
+        notice_death(link.transport)
         try:
             await within(link.joined, self._policy.connect_s, self._reactor)
         except BaseException:
@@ -163,6 +165,22 @@ class RelaySockets:
             "relay failed", node=self._book.name, peer=target, why=failure.getErrorMessage()
         )
         side.close()
+
+
+def notice_death(transport: Any) -> None:
+    """A relay has no pulse of its own: the kernel finds out that its peer is gone."""
+    plain = getattr(transport, "transport", transport)
+    handle = plain.getHandle() if hasattr(plain, "getHandle") else None
+    if not isinstance(handle, socket.socket) or handle.family == socket.AF_UNIX:
+        return
+    for level, option, value in (
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),
+    ):
+        handle.setsockopt(level, option, value)
 
 
 class _Entry(Side):

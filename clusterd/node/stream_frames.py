@@ -3,7 +3,8 @@ nothing is missing. Blocking functions on files; nothing here knows where they l
 
 A frame is four bytes, big endian: the length of what follows and two flags. ``HOLE``: eight bytes
 follow, the length of a stretch of zeros. Length zero is the end: the number of bytes of the whole
-and a check sum follow. The other side answers with one byte, and a sentence if it is not zero.
+and a check sum follow. The other side answers with one byte, and if it is not zero with
+a sentence and its length before it.
 """
 
 from __future__ import annotations
@@ -151,7 +152,10 @@ def answer(wire: BinaryIO) -> str:
     first = wire.read(1)
     if not first:
         raise Broken
-    return "" if first == b"\0" else wire.read(REASON_BYTES_MAX).decode("utf-8", "replace")
+    if first == b"\0":
+        return ""
+    (length,) = HEAD.unpack(_exactly(wire, HEAD.size))
+    return _exactly(wire, length).decode("utf-8", "replace")
 
 
 # -- receiving -------------------------------------------------------------------------------------
@@ -182,7 +186,7 @@ def receive(wire: BinaryIO, sink: Sink) -> int:
 def reply(wire: BinaryIO, reason: str) -> None:
     """Say that all is safe, or why not."""
     text = reason.encode()[:REASON_BYTES_MAX]
-    wire.write(b"\1" + text if reason else b"\0")
+    wire.write(b"\1" + HEAD.pack(len(text)) + text if reason else b"\0")
     wire.flush()
 
 

@@ -32,8 +32,9 @@ from hypervisors.interface import Threads
 DIRECTORY = "streams"
 COME_S = 120.0
 """So long an accepted stream is waited for."""
-SILENCE_S = 600.0
-"""So long a side may have nothing to say: a script may first look at a whole disk."""
+SILENCE_S = 86400.0
+"""So long a side may have nothing to say: a script may first look at a whole disk. A peer that is
+gone is noticed by the relay."""
 TELL_S = 10.0
 MIB = 1024 * 1024
 
@@ -41,10 +42,11 @@ MIB = 1024 * 1024
 class Reception:
     """One accepted stream. Invariant: once stopped, nothing more is written."""
 
-    def __init__(self, end: StreamEnd, script: Script | None, listener: socket.socket) -> None:
+    def __init__(self, end: StreamEnd, script: Script | None, path: Path) -> None:
         self.end = end
         self.script = script
-        self.listener = listener
+        self.path = path
+        self.listener = listening(path)
         self.connection: socket.socket | None = None
         self.stopped = False
         self.done: Deferred[Any] = Deferred()
@@ -52,10 +54,24 @@ class Reception:
     def stop(self) -> None:
         """Whoever reads or waits hears that it is over."""
         self.stopped = True
-        for one in (self.listener, self.connection):
-            if one is not None:
-                with contextlib.suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            if self.connection is not None:
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            # nothing but a connection wakes who waits for one
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+                knock.connect(str(self.path))
+
+
+def listening(path: Path) -> socket.socket:
+    """A socket that one may connect to, for a while."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(2)
+    listener.settimeout(COME_S)
+    return listener
 
 
 class NodeStreams:
@@ -92,15 +108,9 @@ class NodeStreams:
         await self.stop(end.place)
         make_directory(self._directory, 0o700)
         path = self._directory / f"{token}.sock"
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(path))
-        path.chmod(0o600)
-        listener.listen(1)
-        listener.settimeout(COME_S)
-        reception = self._receiving[token] = Reception(end, script, listener)
+        reception = self._receiving[token] = Reception(end, script, path)
         running = Deferred.fromCoroutine(self._threads.run(self._receive_blocking, reception))
-        running.addBoth(self._received, token, path)
+        running.addBoth(self._received, token)
 
     async def stop(self, place: str) -> None:
         """See ``Streams``."""
@@ -108,9 +118,14 @@ class NodeStreams:
             one.stop()
             await one.done
 
-    def _received(self, _result: object, token: str, path: Path) -> None:
-        path.unlink(missing_ok=True)
+    def close(self) -> None:
+        """Nothing is received any more: the daemon ends."""
+        for one in self._receiving.values():
+            one.stop()
+
+    def _received(self, _result: object, token: str) -> None:
         reception = self._receiving.pop(token)
+        reception.path.unlink(missing_ok=True)
         reception.listener.close()
         reception.done.callback(None)
 
@@ -118,9 +133,11 @@ class NodeStreams:
         try:
             connection, _ = reception.listener.accept()
         except OSError:
-            return  # nobody came, or it was stopped
+            return  # nobody came
         with connection:
             reception.connection = connection
+            if reception.stopped:
+                return
             connection.settimeout(SILENCE_S)
             with _wire(connection) as wire, contextlib.suppress(OSError, ValueError):
                 problem = self._taken(reception, wire)

@@ -31,7 +31,7 @@ from clusterd.simulation.clock import Clock, ProcessClock
 from clusterd.simulation.disk_trouble import Disks, troubled
 from clusterd.simulation.founded import FoundedHost, lodgers, moved_in, shelved, stored
 from clusterd.simulation.network import Network
-from clusterd.simulation.pretended_streams import PretendedStreams, kept, put_back
+from clusterd.simulation.pretended_streams import PretendedPeers, PretendedStreams, kept, put_back
 from clusterd.verbs.checks import bridges
 from clusterd.verbs.host import Places, Script, ScriptEnd
 from clusterd.verbs.instance_disks import DIRECTORY as DISK_LINKS
@@ -136,13 +136,6 @@ class PretendedHypervisor(MemoryDriver):
 
     def _check(self, machine: Machine, guest: Guest) -> None:
         super()._check(machine, msgspec.structs.replace(guest, params={}))
-
-
-class PretendedPeers:
-    """Relays are not needed: memory travels by itself."""
-
-    def tell(self, addresses: dict[str, str]) -> None:
-        """Nothing to remember."""
 
 
 def place_os(directory: Path, name: str = OS_NAME, variants: tuple[str, ...] = ()) -> None:

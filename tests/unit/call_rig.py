@@ -22,7 +22,9 @@ from clusterd.node.service import NodeService
 from clusterd.observation import Glimpse, Observation
 from clusterd.simulation.clock import Clock
 from clusterd.simulation.network import Network
+from clusterd.verbs.errors import StreamBroken
 from clusterd.verbs.host import Places, Script, ScriptEnd
+from clusterd.world import StreamEnd
 from storage.interface import Output
 from storage.memory import MemoryBackend
 from storage.shelf import Shelf
@@ -101,6 +103,26 @@ class QuietScripts:
         return await self._quiet.run_script(script)
 
 
+class NoStreams:
+    """Takes no contents of disks."""
+
+    async def accept(self, token: str, end: StreamEnd, script: Script | None) -> None:
+        raise StreamBroken("nothing is taken")
+
+    async def send(
+        self,
+        towards: tuple[str, str],
+        end: StreamEnd,
+        script: Script | None,
+        compress: str,
+        say: Callable[[str], None],
+    ) -> int:
+        raise StreamBroken("nothing is sent")
+
+    async def stop(self, place: str) -> None:
+        """There is nothing."""
+
+
 class NoPeers:
     """Remembers what it was told."""
 
@@ -158,6 +180,7 @@ class PretendedNode:
                 log=self._place / "log",
                 hooks=(self._place / "hooks-a", self._place / "hooks-b"),
                 oses=(self._place / "os",),
+                exports=(self._place / "export",),
                 networks=self._place / "net",
                 drbd=self._place / "drbd",
             ),
@@ -166,6 +189,7 @@ class PretendedNode:
             commands=self.quiet,
             scripts=QuietScripts(self.quiet),
             threads=InlineThreads(),
+            streams=NoStreams(),
             peers=self.peers,
             reach=_reach,
             end=self._end,

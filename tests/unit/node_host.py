@@ -11,7 +11,7 @@ from clusterd.verbs.host import Host, Places
 from storage.errors import CommandFailed
 from storage.interface import Output
 from storage.volume import Volume
-from tests.unit.call_rig import NoPeers
+from tests.unit.call_rig import NoPeers, NoStreams
 
 
 class Programs:
@@ -63,6 +63,7 @@ def make_host(tmp_path: Path) -> Host:
             log=tmp_path / "log",
             hooks=(tmp_path / "hooks-a", tmp_path / "hooks-b"),
             oses=(tmp_path / "os-a", tmp_path / "os-b"),
+            exports=(tmp_path / "export",),
             networks=tmp_path / "net",
             drbd=tmp_path / "drbd",
         ),
@@ -70,6 +71,7 @@ def make_host(tmp_path: Path) -> Host:
         commands=Programs(),
         scripts=ThreadedScripts(InlineThreads()),
         threads=InlineThreads(),
+        streams=NoStreams(),
         sight=Eyes(),
         peers=NoPeers(),
         reach=reach,

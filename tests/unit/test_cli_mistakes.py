@@ -68,7 +68,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("instance startup --all web1", 1, "No names can be given together with --all"),
     ("instance startup --node --primary n1", 1, "Only one of these options can be given"),
     ("instance startup", 1, "No instance names passed"),
-    ("backup export web1", 1, "gnt-backup export is not served yet"),
+    ("debug metad echo", 1, "gnt-debug metad is not served yet"),
     ("network add net1", 1, "gnt-network add is not served yet by this version"),
     ("job info abc", 1, "Invalid job ID passed: 'abc' is not a number"),
     ("debug delay soon", 1, "'soon' is not a number"),
