@@ -20,7 +20,7 @@ help:
 	@echo 'make check-fast           the checks that need no root (about 3 minutes)'
 	@echo 'make bench [ONLY=GROUP]   figures, as a table and in build/bench.json'
 	@echo 'make explore SECONDS=60   random faults on simulated clusters'
-	@echo 'make prove KILLS=50         real masters killed and disks filled under load (root)'
+	@echo 'make prove KILLS=50         real masters killed, disks filled under load (root)'
 	@echo 'make format               put the sources into shape'
 
 setup:

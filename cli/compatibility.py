@@ -15,7 +15,18 @@ from cli.disk_rows import DISKS
 from cli.instance_rows import INSTANCES
 from cli.notation import boolean, integer, split
 from cli.placement_rows import MOVES
-from cli.rows import BACKEND, DISK_STATE, FORCE, HV_STATE, NODE_PARAMS, POLICY, not_, row, sets
+from cli.rows import (
+    BACKEND,
+    DISK_STATE,
+    FORCE,
+    FORCE_ONLY,
+    HV_STATE,
+    NODE_PARAMS,
+    POLICY,
+    not_,
+    row,
+    sets,
+)
 from cli.spelling import Spelling
 
 INTERNAL = frozenset(
@@ -186,6 +197,8 @@ CLUSTER = (
             FORCE,
             *CLUSTER_OPTIONS,
             row("drbd_helper", "--drbd-usermode-helper", metavar="PATH"),
+            row("job_archive_age", "--job-archive-age", reads=readers.time_or_never,
+                metavar="TIME|never", words="Jobs that ended so long ago are archived"),
             row("prealloc_wipe_disks", "--prealloc-wipe-disks", reads=boolean, metavar="yes|no"),
         ),
     ),
@@ -216,6 +229,32 @@ DISK_CARE = (
     Spelling(
         tool="cluster", name="repair-disk-sizes", opcode="cluster_repair_disk_sizes", common="D",
         positional=("instances",), shown="[<instance>...]",
+    ),
+)  # fmt: skip
+
+CRYPTO = (
+    Spelling(
+        tool="cluster", name="redist-conf", opcode="cluster_redist_conf",
+        extra=(
+            Option(names=("--yes-do-it",), flag=True, words="Accepted: nothing is asked"),
+        ),
+    ),
+    Spelling(
+        tool="cluster", name="renew-crypto", opcode="cluster_renew_crypto",
+        hidden=("rapi_certificate", "ssh_key_type", "ssh_key_bits", "debug"),
+        options=(
+            row("node_certificates", "--new-node-certificates"),
+            sets("--new-rapi-certificate", words="New certificates of the remote API",
+                 rapi_certificate="new"),
+            row("renew_ssh_keys", "--new-ssh-keys"),
+            row("verbose", "-v", "--verbose"),
+        ),
+        extra=(
+            Option(names=("--rapi-certificate",), metavar="FILE",
+                   completes="file",
+                   words="Certificate, chain and key for the remote API, in one file"),
+            FORCE_ONLY,
+        ),
     ),
 )  # fmt: skip
 
@@ -253,5 +292,5 @@ DEBUG = (
 
 SPELLINGS: tuple[Spelling, ...] = (
     *(*INSTANCES, *DISKS, *NODES, *CLUSTER, *IMAGES),
-    *(*DISK_CARE, *STORAGE, *DEBUG, *MOVES, *BACKUPS),
+    *(*DISK_CARE, *CRYPTO, *STORAGE, *DEBUG, *MOVES, *BACKUPS),
 )

@@ -18,6 +18,7 @@ from cli.notation import (
     number,
     pairs,
     size_mib,
+    time_s,
     typed,
 )
 
@@ -33,6 +34,11 @@ ACTIONS = ("add", "attach", "remove", "detach", "modify")
 def priority(text: str) -> int:
     """``high``, or a number; what is out of range the master refuses."""
     return PRIORITIES[text] if text in PRIORITIES else integer(text)
+
+
+def time_or_never(text: str) -> int:
+    """``6h`` in seconds; ``never`` is 0."""
+    return 0 if text == "never" else time_s(text)
 
 
 def backend(text: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Literal
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -34,6 +35,9 @@ STORE_FILE = "store.pem"
 STORE_KEY_FILE = "store.key"
 """An authority of its own: only who holds a pair of it can read or write the store, and only
 candidates do. With the cluster's authority every node could."""
+
+WITH_END = (NODE_FILE, RAPI_FILE, STORE_FILE, AUTHORITY_FILE, STORE_AUTHORITY_FILE)
+"""Files of a node that hold a certificate."""
 
 AUTHORITY_DAYS = 3650
 NODE_DAYS = 365
@@ -129,6 +133,17 @@ def describe(certificate: bytes) -> Description:
 def fingerprint(certificate: bytes) -> str:
     """SHA-256 of a PEM certificate, in lower-case hexadecimal digits."""
     return describe(certificate).fingerprint
+
+
+def issued(authority: KeyPair, certificate: bytes) -> bool:
+    """Whether this authority has signed the first certificate of a PEM text."""
+    try:
+        _load_certificate(certificate).verify_directly_issued_by(
+            _load_certificate(authority.certificate)
+        )
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def write_authority(directory: Path, pair: KeyPair) -> None:

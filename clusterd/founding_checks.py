@@ -78,6 +78,8 @@ def _check_names(founding: Founding, found: Found) -> None:
             f"Invalid MAC address prefix '{founding.mac_prefix}': three octets of a unicast"
             " address are needed, like aa:00:00"
         )
+    if founding.maintain_node_health:
+        raise Refused("This version does not serve powering off guests that should not run")
     if founding.candidate_pool_size < 1:
         raise Refused("At least one master candidate is needed (candidate pool size)")
 

@@ -91,6 +91,8 @@ class Cluster(Stored, frozen=True, kw_only=True, omit_defaults=True):
     candidate_pool_size: int = 10
     max_running_jobs: int = 20
     max_tracked_jobs: int = 25
+    job_archive_age_s: float = 21600.0
+    """Jobs that ended so long ago are archived by themselves; 0: never. Ganeti's watcher's age."""
     hvparams: dict[str, Params] = {}
     os_hvp: dict[str, dict[str, Params]] = {}
     beparams: Params = {}

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from clusterd import ipolicy
+from clusterd.certificates import AUTHORITY_FILE, NODE_FILE, RAPI_FILE, STORE_FILE
 from clusterd.model import AdminState, Instance, Node
 from clusterd.names import PRODUCT_VERSION, PROTOCOL_VERSION
 from clusterd.view import View
@@ -23,6 +24,15 @@ from storage.volume import Health, Link, Role
 MAX_SKEW_S = 150.0
 """Difference between a node's clock and the master's that is reported (Ganeti's bound)."""
 
+WARN_DAYS, ERROR_DAYS = 30, 7
+"""Before a certificate ends (Ganeti's bounds)."""
+DAY_S = 86400.0
+RENEWED_BY = {
+    NODE_FILE: " --new-node-certificates",
+    STORE_FILE: " --new-node-certificates",
+    RAPI_FILE: " --new-rapi-certificate",
+    AUTHORITY_FILE: " --new-cluster-certificate",
+}
 
 ALONE = (
     ": it does not meet its other copy; if both were written separately (split brain), choose which"
@@ -119,6 +129,24 @@ def nodes_answer(view: View, nodes: list[Node], answers: Answers) -> Iterator[Fi
         if skew > MAX_SKEW_S:
             text = f"node's clock differs by {skew:.0f} s from the master's"
             yield Finding("ENODETIME", "node", node.name, text)
+
+
+def certificates_last(view: View, nodes: list[Node], answers: Answers) -> Iterator[Finding]:
+    """No certificate of a node has ended or ends soon."""
+    for node in nodes:
+        ends = answers.get(node.name, {}).get("certificates", {})
+        for file, end in sorted(ends.items()):
+            if not isinstance(end, int | float) or end - view.now > WARN_DAYS * DAY_S:
+                continue
+            days = (end - view.now) / DAY_S
+            text = f"certificate {file} has ended" if days < 0 else _soon(file, days)
+            text += f": renew it with 'gnt-cluster renew-crypto{RENEWED_BY.get(file, '')}'"
+            mild = days > ERROR_DAYS
+            yield Finding("ECLUSTERCERT", "node", node.name, text, warning=mild)
+
+
+def _soon(file: str, days: float) -> str:
+    return f"certificate {file} ends in {days:.0f} days"
 
 
 def _unreached(answer: dict[str, Any]) -> dict[str, str]:
@@ -312,7 +340,7 @@ def _alive(guest: GuestStatus | None) -> bool:
 
 
 GROUP_CHECKS: tuple[tuple[str, str, tuple[Check, ...]], ...] = (
-    ("", "Verifying node status", (nodes_answer, node_parts, definitions_agree)),
+    ("", "Verifying node status", (nodes_answer, certificates_last, node_parts, definitions_agree)),
     ("", "Verifying instance status", (guests_where_wanted, disks_healthy, policies_kept)),
     ("", "Verifying orphan volumes", (orphan_volumes,)),
     ("", "Verifying orphan instances", (orphan_guests,)),

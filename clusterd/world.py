@@ -103,6 +103,13 @@ class Outfit(Protocol):
     async def of_node(self, node: Node) -> dict[str, bytes]:
         """The same of any other node."""
 
+    async def of_rapi(self, node: Node, cluster: Cluster, *, anew: bool) -> dict[str, bytes]:
+        """The certificate of a candidate's remote API: a new one, or the file that the master
+        has."""
+
+    async def shared(self) -> dict[str, bytes]:
+        """What all candidates have alike, as the master has it; edited there by operators."""
+
     def member(self, node: Node) -> Member:
         """What the node's member of the store is, if it is one."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 
 from jobqueue.live import Job
 from jobqueue.queue import JobQueue
@@ -34,11 +34,13 @@ class Acting:
         self._surroundings = surroundings
         self._runs = 0
         self._breakable: dict[int, Deferred[Outcome]] = {}
+        self._broken_off: set[int] = set()
 
     def interrupt(self, job: Job) -> None:
         """Break off what the job does, if its step allows that."""
         doing = self._breakable.get(job.id)
         if doing is not None:
+            self._broken_off.add(job.id)
             doing.cancel()
 
     async def once(self, attempt: Attempt, may_end: Callable[[], bool]) -> Outcome:
@@ -55,12 +57,14 @@ class Acting:
         self._breakable[job.id] = doing
         try:
             return await doing
-        except CancelledError:
-            if may_end():
+        # whatever it makes of that: a call that is broken off ends like one that was lost
+        except Exception:
+            if job.id in self._broken_off and may_end():
                 raise GivenUp from None
             raise
         finally:
             self._breakable.pop(job.id, None)
+            self._broken_off.discard(job.id)
 
     def _context(self, attempt: Attempt) -> Context:
         self._runs += 1

@@ -19,8 +19,14 @@ from jobqueue.store.interface import MAX_WRITES, Store, Transaction
 PART_BYTES = 512 * 1024
 """A value of this size fits into one transaction with its keys (1 MiB at most)."""
 
+LIGHT_WRITES, LIGHT_BYTES = 20, 32 * 1024
+"""Jobs of no more than this are archived together."""
+
 PAGE_DIGITS = 3
 """Archived jobs are read by the thousand."""
+
+PAGE = 250
+"""So many are handed out at a time."""
 
 
 class Queue(Protocol):
@@ -68,18 +74,63 @@ async def auto_archive(
     queue: Queue, age_s: float | None, time_left: Callable[[], bool]
 ) -> tuple[int, int]:
     """Archive jobs that ended at least ``age_s`` ago (None: all) while there is time; answers
-    (archived, not looked at)."""
+    (archived, not looked at). Small ones go together, as many as one transaction takes."""
     now = queue.now()
-    count = 0
+    together = _Together(queue)
     ended = queue.shelf.ended_ids()
     for at, job_id in enumerate(ended):
         if not time_left():
-            return count, len(ended) - at
-        job = queue.shelf.get(job_id)
-        old = job is not None and (age_s is None or now - (job.ended or now) >= age_s)
-        if old and await archive(queue, job_id):
-            count += 1
-    return count, 0
+            await together.commit()
+            return together.count, len(ended) - at
+        ended_at = queue.shelf.ended_at(job_id)
+        if age_s is None or (ended_at is not None and now - ended_at >= age_s):
+            await together.add(job_id)
+    await together.commit()
+    return together.count, 0
+
+
+class _Together:
+    """Jobs that are archived in one transaction; ``count`` of them are."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.count = 0
+        self._queue = queue
+        self._ids: list[int] = []
+        self._writes = Transaction()
+        self._bytes = 0
+
+    async def add(self, job_id: int) -> None:
+        """Also that one. Its journal is gone since it ended, but for what was too long."""
+        job, record = self._queue.shelf.get(job_id), self._queue.shelf.record(job_id)
+        if job is None:
+            return
+        gone = (
+            keys.numbered(keys.FINISHED, job_id),
+            *(keys.line(job_id, at) for at in range(job.events)),
+        )
+        if len(gone) > LIGHT_WRITES or len(record) > LIGHT_BYTES:
+            self.count += await archive(self._queue, job_id)
+            return
+        writes = len(self._writes.puts) + len(self._writes.deletes) + 1 + len(gone)
+        if writes > MAX_WRITES - 1 or self._bytes + len(record) > PART_BYTES:
+            await self.commit()
+        place = keys.numbered(keys.ARCHIVE, job_id)
+        self._writes += Transaction(puts=((place, record),), deletes=gone)
+        self._bytes += len(record)
+        self._ids.append(job_id)
+
+    async def commit(self) -> None:
+        """What was added is archived."""
+        ids, self._ids = self._ids, []
+        writes, self._writes, self._bytes = self._writes, Transaction(), 0
+        if not ids:
+            return
+        # numbers are never used again, although the highest one may leave the hot path here
+        serial = (keys.SERIAL, str(self._queue.last_id).encode())
+        await self._queue.commit(writes + Transaction(puts=(serial,)))
+        for job_id in ids:
+            self._queue.shelf.remove(job_id)
+        self.count += len(ids)
 
 
 async def find(queue: Queue, job_id: int) -> Job | None:
@@ -97,7 +148,9 @@ async def pages(queue: Queue) -> AsyncIterator[list[Job]]:
         records: dict[int, list[bytes]] = {}
         for entry in await queue.store.read(prefix):
             records.setdefault(keys.number_in(entry.key), []).append(entry.value)
-        yield [_job(queue, b"".join(parts)) for parts in records.values()]
+        stored = [b"".join(parts) for parts in records.values()]
+        for start in range(0, len(stored), PAGE):
+            yield [_job(queue, one) for one in stored[start : start + PAGE]]
 
 
 def _job(queue: Queue, stored: bytes) -> Job:

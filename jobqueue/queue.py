@@ -9,7 +9,7 @@ except for log lines, which are stored with the next event.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from jobqueue import archive, intake, keys
 from jobqueue.errors import Conflict, Deposed, JobMissing, JournalBroken, StoreAway
 from jobqueue.filters import Rule, by_precedence
 from jobqueue.job import LogEntry, Status, Submission
-from jobqueue.journal import Event, Kind, Phase, fold
+from jobqueue.journal import Event, Kind, Known, Phase, fold
 from jobqueue.keys import CANCELS, JOBS, JOURNAL
 from jobqueue.live import Job
 from jobqueue.locks import LockTable
@@ -31,6 +31,9 @@ __all__ = ["CANCELS", "JOBS", "JOURNAL", "JobQueue"]
 
 MAX_RECORD_BYTES = archive.PART_BYTES
 """An ended job with a larger record keeps its journal."""
+
+PAGE = 500
+"""So many jobs are handed out at a time, where all are wanted."""
 
 Watcher = Callable[[Job], None]
 NO_WRITES = Transaction()
@@ -116,6 +119,10 @@ class JobQueue:
         """All jobs that are not archived, by number."""
         return list(self.shelf.all())
 
+    def pages(self) -> Iterator[list[Job]]:
+        """All jobs that are not archived, by number, some at a time; time may pass in between."""
+        return self.shelf.pages(PAGE)
+
     def unfinished(self) -> list[Job]:
         """Jobs that have not ended, by number."""
         return self.shelf.unfinished()
@@ -167,7 +174,7 @@ class JobQueue:
 
         Log lines said since the last event ride along with the first one. A commit whose answer
         was lost may be tried again: the journal's next line must be absent, so when it is there
-        this master has written it.
+        this master has written it. Of a job that ends, the record must be absent.
         """
         first, *rest = events
         lines = list(job.unstored_log)
@@ -182,17 +189,22 @@ class JobQueue:
         known = list(job.known)
         for event in events:
             known[event.opcode] = fold(known[event.opcode], event)
-        new = Transaction(expects=((puts[0][0], ABSENT),), puts=puts)
-        record = None
-        if known[-1].phase is Phase.ENDED and all(one.phase is Phase.ENDED for one in known):
-            record = packed(job, known, job.events + len(events))
-            new = new + self._ending(job, record, len(puts) + len(writes.puts + writes.deletes))
+        record = _record_of_end(job, known, job.events + len(events))
+        whole = record is not None and len(record) <= MAX_RECORD_BYTES
+        if record is None or not whole:
+            new = Transaction(expects=((puts[0][0], ABSENT),), puts=puts)
+        else:
+            new = self._ending(job, record, len(writes.puts + writes.deletes))
+        mark = new.expects[0][0]
         try:
             await self.commit(new + writes)
         except Conflict as error:
-            if error.key != puts[0][0]:
+            if error.key != mark:
                 raise
-            lines = await self._stored_lines(puts[0][0], lines)
+            if whole:
+                record, known = await self._stored_end(mark)
+            else:
+                lines = await self._stored_lines(mark, lines)
         stored = {entry.serial for _opcode, entry in lines}
         job.unstored_log = [line for line in job.unstored_log if line[1].serial not in stored]
         job.events += len(events)
@@ -204,9 +216,8 @@ class JobQueue:
         self.tell(job)
 
     def _ending(self, job: Job, record: bytes, others: int) -> Transaction:
-        """The writes that put an ended job away whole: a start need not read its journal."""
-        if len(record) > MAX_RECORD_BYTES:
-            return NO_WRITES
+        """The writes that put an ended job away whole, in the place of its journal: a start need
+        not read it. What is too long to go at once goes when the job is archived."""
         gone = [
             keys.numbered(JOBS, job.id),
             keys.numbered(keys.PRIORITY, job.id),
@@ -217,10 +228,19 @@ class JobQueue:
             del gone[1]
         if not job.cancel_wanted:
             gone.remove(keys.numbered(CANCELS, job.id))
+        place = keys.numbered(keys.FINISHED, job.id)
         return Transaction(
-            puts=((keys.numbered(keys.FINISHED, job.id), record),),
+            expects=((place, ABSENT),),
+            puts=((place, record),),
             deletes=tuple(gone[: MAX_WRITES - 1 - others]),
         )
+
+    async def _stored_end(self, key: str) -> tuple[bytes, list[Known]]:
+        """How this job ended, as this master stored it and was not told."""
+        entry = await self.store.get(key)
+        if entry is None:
+            raise StoreAway(f"The end of a job at {key} was there and cannot be read")
+        return entry.value, unpacked(entry.value, self.registry).known
 
     async def _stored_lines(
         self, key: str, lines: list[tuple[int, LogEntry]]
@@ -323,6 +343,13 @@ class JobQueue:
             job.stuck_because = f"its journal does not fit: {error}"
             return
         job.unreadable, job.stuck_because = False, ""
+
+
+def _record_of_end(job: Job, known: list[Known], events: int) -> bytes | None:
+    """The record of a job that ends with ``known``; None where it goes on."""
+    if any(one.phase is not Phase.ENDED for one in (known[-1], *known)):
+        return None
+    return packed(job, known, events)
 
 
 def wanted_again(job: Job) -> Transaction:

@@ -25,6 +25,8 @@ class Shelf:
         self._packed: dict[int, bytes] = {}
         """Of those that are still objects in ``_ended``."""
         self._recent: deque[int] = deque()
+        self._ends: dict[int, float | None] = {}
+        """When jobs ended, as far as somebody has asked."""
 
     def __len__(self) -> int:
         return len(self._unfinished) + len(self._ended)
@@ -44,6 +46,14 @@ class Shelf:
             if job is not None:
                 yield job
 
+    def pages(self, size: int) -> Iterator[list[Job]]:
+        """Those that are here now, by number, so many at a time; what leaves meanwhile is left out.
+        The caller may let time pass between two pages."""
+        numbers = sorted([*self._unfinished, *self._ended])
+        for start in range(0, len(numbers), size):
+            found = (self.get(number) for number in numbers[start : start + size])
+            yield [job for job in found if job is not None]
+
     def unfinished(self) -> list[Job]:
         """Jobs that have not ended, by number."""
         return [self._unfinished[job_id] for job_id in sorted(self._unfinished)]
@@ -55,6 +65,18 @@ class Shelf:
     def ended_ids(self) -> list[int]:
         """Numbers of the jobs that have ended, in order."""
         return sorted(self._ended)
+
+    def ended_at(self, job_id: int) -> float | None:
+        """When this one of them ended, in seconds since the epoch. Looked up once a job."""
+        if job_id not in self._ends:
+            job = self.get(job_id)
+            self._ends[job_id] = None if job is None else job.ended
+        return self._ends[job_id]
+
+    def record(self, job_id: int) -> bytes:
+        """What is stored of a job that has ended."""
+        ended = self._ended[job_id]
+        return ended if isinstance(ended, bytes) else self._packed[job_id]
 
     def add(self, job: Job) -> None:
         """A new job."""
@@ -81,3 +103,4 @@ class Shelf:
         """The job was archived."""
         self._ended.pop(job_id, None)
         self._packed.pop(job_id, None)
+        self._ends.pop(job_id, None)

@@ -17,7 +17,7 @@ from clusterd import names
 from clusterd.opcodes import registry as built_in
 from jobqueue.opcode import Registry
 from rapi.auth import Users
-from rapi.certificate import server_context
+from rapi.certificate import RenewableContext
 from rapi.following import Away, Following
 from rapi.routes import Door
 from rapi.service import Rapi
@@ -63,6 +63,6 @@ def listen(reactor: Any, site: RapiSite, where: Listening) -> IListeningPort:
     if where.certificate is None:
         port: IListeningPort = reactor.listenTCP(where.port, site, interface=where.address)
         return port
-    context = server_context(where.certificate, where.key)
+    context = RenewableContext(where.certificate, where.key)
     secured: IListeningPort = reactor.listenSSL(where.port, site, context, interface=where.address)
     return secured

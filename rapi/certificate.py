@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
 
 from clusterd.errors import ClusterError
+
+log = structlog.get_logger()
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20"
 
@@ -19,6 +22,37 @@ class UnusableCertificate(ClusterError):
     """The RAPI's certificate or key cannot be used."""
 
     code = "unusable_certificate"
+
+
+class RenewableContext:
+    """The context of a connection that begins now: a renewed file counts without a restart. One
+    that cannot be used is logged, and the former one stays."""
+
+    def __init__(self, certificate: Path, key: Path | None = None) -> None:
+        self._files = (certificate, key)
+        self._seen = self._state()
+        self._options = server_context(certificate, key)
+
+    def getContext(self) -> Any:
+        """See OpenSSL context factories of Twisted; asked for each connection."""
+        state = self._state()
+        if state != self._seen:
+            self._seen = state
+            try:
+                self._options = server_context(*self._files)
+            except UnusableCertificate as error:
+                log.error("rapi_certificate", text=str(error))
+        return self._options.getContext()
+
+    def _state(self) -> tuple[Any, ...]:
+        found = []
+        for file in filter(None, self._files):
+            try:
+                stat = file.stat()
+            except OSError:
+                continue
+            found.append((stat.st_ino, stat.st_mtime_ns, stat.st_size))
+        return tuple(found)
 
 
 def server_context(certificate: Path, key: Path | None = None) -> Any:

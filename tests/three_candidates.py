@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,14 @@ import msgspec
 from clusterd import certificates
 from clusterd.certificates import Subject
 from clusterd.pidfile import holder
-from clusterd.settings import DAEMONS, NodeSection, RapiSection, Settings, StoreSection
+from clusterd.settings import (
+    DAEMONS,
+    HypervisorsSection,
+    NodeSection,
+    RapiSection,
+    Settings,
+    StoreSection,
+)
 from tests.ports import free_port
 
 PROGRAMS = Path(sys.executable).parent
@@ -41,6 +49,8 @@ class Host:
             node=NodeSection(port=node, bind_address=self.address),
             rapi=RapiSection(port=rapi, bind_address=self.address),
             store=StoreSection(client_port=client, peer_port=peer),
+            # a node that also offers kvm would say that it has no memory where libvirt is missing
+            hypervisors=HypervisorsSection(offered=("memory",)),
             root=str(root),
         )
         self.own.path.parent.mkdir(parents=True)
@@ -71,14 +81,16 @@ class Host:
     def be_joined(self, master: Host) -> None:
         """What ``gnt-node add`` does over SSH."""
         state = self.own.state_directory
-        state.mkdir(parents=True)
+        state.mkdir(parents=True, exist_ok=True)
         authority = certificates.read_authority(master.own.state_directory)
         subject = Subject(name=self.name, addresses=(self.address,))
         certificates.write_node(state, certificates.issue_node(authority, subject, time.time()))
         (state / certificates.AUTHORITY_FILE).write_bytes(authority.certificate)
+        founded = Settings.load(master.own.path)
         joined = msgspec.structs.replace(
             self.own,
-            cluster=Settings.load(master.own.path).cluster,
+            cluster=founded.cluster,
+            storage=founded.storage,
             node=NodeSection(
                 name=self.name,
                 primary_ip=self.address,
@@ -106,8 +118,12 @@ class Host:
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls)
         )
-        with opener.open(request, timeout=timeout_s) as answer:
-            return json.load(answer)
+        try:
+            with opener.open(request, timeout=timeout_s) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise
 
     def statuses(self) -> dict[str, str]:
         rows = self.run("gnt-job", "list", "--no-headers", "--separator=|", "-o", "id,status")
@@ -119,14 +135,18 @@ class Host:
 
 
 @contextlib.contextmanager
-def three_candidates(directory: Path) -> Iterator[list[Host]]:
+def three_candidates(
+    directory: Path, *, templates: str = "diskless", file_directory: str = ""
+) -> Iterator[list[Host]]:
     """Joined and ready, the first is master; all gone afterwards."""
+    more = (f"--file-storage-dir={file_directory}",) if file_directory else ()
     ports = (free_port(), free_port(), free_port(), free_port())
     made = [Host(number, directory / f"n{number}", ports) for number in (1, 2, 3)]
     try:
         made[0].run(
-            *("gnt-cluster", "init", "--store=etcd", "--enabled-disk-templates=diskless"),
+            *("gnt-cluster", "init", "--store=etcd", f"--enabled-disk-templates={templates}"),
             *("--enabled-hypervisors=memory", "--master-netdev=lo", "--primary-ip=127.0.0.1"),
+            *more,
             *("--master-ip=127.0.0.1", "c.example.com"),
         )
         made[0].own.users_path.write_text(USERS)
@@ -136,6 +156,18 @@ def three_candidates(directory: Path) -> Iterator[list[Host]]:
     finally:
         for host in made:
             host.power_off()
+
+
+def master_of(hosts: list[Host]) -> Host:
+    """Who is master, as the first of these sees it; a busy machine may be between two."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        said = hosts[0].run("gnt-cluster", "getmaster", code=None).strip()
+        for host in hosts:
+            if host.name == said:
+                return host
+        time.sleep(0.2)
+    raise AssertionError(f"nobody is master: {said}")
 
 
 def accepted(hosts: list[Host]) -> tuple[Host, str]:

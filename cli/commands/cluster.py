@@ -14,6 +14,7 @@ from cli.commands.cluster_store import COMMAND as STORE
 from cli.exits import CommandError, Exit
 from cli.notation import boolean, time_s
 from cli.output import info, moment, roman
+from clusterd.errors import ClusterError
 
 
 def _cluster(call: Call) -> dict[str, Any]:
@@ -70,7 +71,11 @@ def _restore(call: Call) -> int:
 
 
 def _master_ping(call: Call) -> int:
-    _cluster(call)
+    """For scripts: says nothing, and no more than that there is no answer here."""
+    try:
+        _cluster(call)
+    except ClusterError:
+        return Exit.FAILURE
     return Exit.SUCCESS
 
 
@@ -183,6 +188,13 @@ def _destroy(call: Call, body: Body) -> int:
     return destroy(call, body)
 
 
+def _crypto_renewed(call: Call, body: Body) -> int:
+    # late: it reads keys
+    from cli.crypto import renew
+
+    return renew(call, body)
+
+
 def _simulate(call: Call) -> int:
     # late: it needs the whole master
     from cli.simulating import simulate
@@ -203,6 +215,7 @@ EFFECTS = {
     "modify": Effect(after=_modified),
     "verify-disks": Effect(after=_disks_verified),
     "repair-disk-sizes": Effect(after=_sizes_repaired),
+    "renew-crypto": Effect(instead=_crypto_renewed),
 }
 
 COMMANDS: tuple[Command, ...] = (
@@ -248,7 +261,9 @@ COMMANDS: tuple[Command, ...] = (
         details="Run it on the master candidate that is to be master.",
     ),
     Command(
-        name="master-ping", summary="Exit with 0 if the master daemon answers", run=_master_ping
+        name="master-ping",
+        summary="Exit with 0 if the master answers here, else with 1",
+        run=_master_ping,
     ),
     Command(
         name="queue",

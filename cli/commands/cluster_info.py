@@ -13,6 +13,7 @@ _PARAMETERS = (
     ("candidate pool size", "candidate_pool_size"),
     ("maximal number of jobs running simultaneously", "max_running_jobs"),
     ("maximal number of jobs simultaneously tracked by the scheduler", "max_tracked_jobs"),
+    ("age in seconds at which jobs are archived", "job_archive_age"),
     ("mac prefix", "mac_prefix"),
     ("master netdev", "master_netdev"),
     ("master netmask", "master_netmask"),

@@ -23,6 +23,9 @@ from jobqueue.store.etcd_gateway import Gateway
 
 T = TypeVar("T")
 
+USERS_FILE = "rapi/users"
+"""Of the remote API, in the state directory."""
+
 
 class NoOutfit:
     """See ``clusterd.world.Outfit``."""
@@ -32,6 +35,14 @@ class NoOutfit:
         return {}
 
     async def of_node(self, node: Node) -> dict[str, bytes]:
+        """Nothing."""
+        return {}
+
+    async def of_rapi(self, node: Node, cluster: Cluster, *, anew: bool) -> dict[str, bytes]:
+        """Nothing."""
+        return {}
+
+    async def shared(self) -> dict[str, bytes]:
         """Nothing."""
         return {}
 
@@ -85,16 +96,16 @@ class RealOutfit(NoOutfit):
         """See ``Outfit``."""
         state, now = self._settings.state_directory, self._now()
         authority = certificates.read_authority(state)
-        own = (node.name, *_addresses(node))
-        hosts = (cluster.name, cluster.master_ip, *own, "localhost")
+        own = _content(state / certificates.RAPI_FILE)
         files = {
             **self._pair(node, MASTER_CANDIDATE),
             certificates.AUTHORITY_FILE: authority.certificate,
             certificates.AUTHORITY_KEY_FILE: authority.key,
-            certificates.RAPI_FILE: certificates.rapi_file(
-                authority, tuple(filter(None, hosts)), now
+            # a certificate that the site brought is the same on all candidates
+            **await self.of_rapi(
+                node, cluster, anew=not own or certificates.issued(authority, own)
             ),
-            "rapi/users": _content(self._settings.users_path),
+            USERS_FILE: _content(self._settings.users_path),
         }
         if cluster.store == "etcd":
             store = certificates.read_store_authority(state)
@@ -105,6 +116,21 @@ class RealOutfit(NoOutfit):
     async def of_node(self, node: Node) -> dict[str, bytes]:
         """See ``Outfit``."""
         return self._pair(node, "node")
+
+    async def of_rapi(self, node: Node, cluster: Cluster, *, anew: bool) -> dict[str, bytes]:
+        """See ``Outfit``."""
+        state = self._settings.state_directory
+        if not anew:
+            return {certificates.RAPI_FILE: _content(state / certificates.RAPI_FILE)}
+        hosts = (cluster.name, cluster.master_ip, node.name, *_addresses(node), "localhost")
+        authority = certificates.read_authority(state)
+        file = certificates.rapi_file(authority, tuple(filter(None, hosts)), self._now())
+        return {certificates.RAPI_FILE: file}
+
+    async def shared(self) -> dict[str, bytes]:
+        """See ``Outfit``."""
+        users = self._settings.users_path
+        return {USERS_FILE: _content(users)} if users.exists() else {}
 
     def _pair(self, node: Node, role: Role) -> dict[str, bytes]:
         authority = certificates.read_authority(self._settings.state_directory)

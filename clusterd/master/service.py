@@ -27,6 +27,7 @@ from clusterd.master.outfit import NoOutfit
 from clusterd.master.reconcile import Reconciler
 from clusterd.master.sights import Sightings
 from clusterd.master.surroundings import ClusterSurroundings, Links
+from clusterd.master.tidying import Tidier
 from clusterd.master.watching import Watching
 from clusterd.model import Node
 from clusterd.queries.answers import ClusterAnswers
@@ -86,6 +87,7 @@ class Master:
         self.watching = Watching(self)
         self.reconciler = Reconciler(self.view, self.queue, clock, self._submit_repairs)
         self.balancer = Balancer(self)
+        self.tidier = Tidier(self)
         self.sights.returned = self._returned
         self._stopped = False
 
@@ -121,6 +123,7 @@ class Master:
         self.clock.callLater(FIRST_SIGHT_S, self.scheduler.open)
         self.reconciler.start()
         await self.balancer.start()
+        self.tidier.start()
 
     def stop(self, why: str = "asked to") -> None:
         """Start nothing more and let go of the nodes; jobs stay as their journals say."""
@@ -131,6 +134,7 @@ class Master:
         self.scheduler.stop()
         self.reconciler.stop()
         self.balancer.stop()
+        self.tidier.stop()
         self.watching.stop()
         for node in self.configuration.nodes():
             self.links.forget(node.name)
@@ -141,7 +145,7 @@ class Master:
             jobs=self.queue,
             running=self.scheduler,
             registry=self.registry,
-            answers=ClusterAnswers(self.view, self.queue),
+            answers=ClusterAnswers(self.view, self.queue, self._breathe),
             clock=self.clock,
             set_watcher_pause=self._set_watcher_pause,
             placement=lambda: msgspec.to_builtins(live.facts(self.view(), stopped=False)),
@@ -151,6 +155,12 @@ class Master:
         )
 
     # -- inside ----------------------------------------------------------------------------------
+
+    async def _breathe(self) -> None:
+        """Whatever else has something to do comes first."""
+        passed: Deferred[None] = Deferred()
+        self.clock.callLater(0.0, passed.callback, None)
+        await passed
 
     async def _be_named_master(self) -> None:
         """The configuration says who is master, for everybody who only reads it."""

@@ -13,16 +13,18 @@ import hypervisors.plugins
 import storage.plugin
 from clusterd import balancing, parameters
 from clusterd.hooks import HookPoint, master_node
-from clusterd.model import Cluster, Policy
+from clusterd.model import Cluster, Node, Policy
 from clusterd.model import Params as OwnParams
-from clusterd.opcodes import locking, requirements
+from clusterd.opcodes import candidates, locking, requirements, roles
 from clusterd.opcodes.fields import (
     Force,
     Params,
 )
-from clusterd.steps.cluster import record_cluster
+from clusterd.steps.cluster import Say, record_cluster
+from clusterd.steps.nodes import record_node
 from clusterd.view import View
 from jobqueue.errors import Refused
+from jobqueue.lock import BIG_LOCK_SHARED, Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
 
@@ -45,6 +47,12 @@ class ClusterSetParams(Opcode, frozen=True, kw_only=True, tag="OP_CLUSTER_SET_PA
     candidate_pool_size: Annotated[int, Meta(ge=1)] | None = None
     max_running_jobs: Annotated[int, Meta(ge=1)] | None = None
     max_tracked_jobs: Annotated[int, Meta(ge=1)] | None = None
+    job_archive_age: (
+        Annotated[
+            float, Meta(ge=0, description="archive jobs so many seconds after their end; 0: never")
+        ]
+        | None
+    ) = None
     mac_prefix: str | None = None
     master_netdev: str | None = None
     master_netmask: int | None = None
@@ -132,6 +140,8 @@ def changes(opcode: ClusterSetParams, view: View) -> dict[str, Any]:
     }
     if opcode.vg_name is not None:
         new["volume_group_name"] = opcode.vg_name
+    if opcode.job_archive_age is not None:
+        new["job_archive_age_s"] = opcode.job_archive_age
     if opcode.drbd_helper is not None:
         new["drbd_usermode_helper"] = opcode.drbd_helper
     if opcode.beparams:
@@ -206,9 +216,27 @@ def _listed(old: tuple[str, ...], edits: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
+def promoted(opcode: ClusterSetParams, view: View) -> list[Node]:
+    """Nodes that become candidates because there shall be more."""
+    before = view.configuration.cluster.candidate_pool_size
+    wanted = opcode.candidate_pool_size or before
+    return roles.missing_candidates(view, wanted) if wanted > before else []
+
+
+def locks(opcode: ClusterSetParams, view: View) -> Sequence[Lock]:
+    """The cluster is shared with others; nodes that get another role are not."""
+    nodes = promoted(opcode, view)
+    return [BIG_LOCK_SHARED, *(locking.node_lock(node, shared=False) for node in nodes)]
+
+
 def plan(opcode: ClusterSetParams, view: View) -> Sequence[Step]:
-    """One write."""
-    return [record_cluster(view.configuration.cluster, **changes(opcode, view))]
+    """One write, and what makes further nodes candidates."""
+    steps: list[Step] = [record_cluster(view.configuration.cluster, **changes(opcode, view))]
+    gains = promoted(opcode, view)
+    for node in gains:
+        steps.append(Say(text=f" - INFO: Promoting node {node.name} to master candidate"))
+        steps.append(record_node(node, master_candidate=True))
+    return [*steps, *(candidates.steps(view, gains=gains) if gains else ())]
 
 
 def environment(opcode: ClusterSetParams, view: View) -> dict[str, str]:
@@ -221,7 +249,7 @@ def environment(opcode: ClusterSetParams, view: View) -> dict[str, str]:
 
 KIND = OpcodeKind(
     opcode=ClusterSetParams,
-    locks=locking.cluster_shared,
+    locks=locks,
     check=check,
     plan=plan,
     hooks=HookPoint("cluster-modify", "CLUSTER", environment, master_node),

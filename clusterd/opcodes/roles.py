@@ -81,6 +81,15 @@ def changes(opcode: NodeSetParams, view: View) -> dict[str, Any]:
     return new
 
 
+def missing_candidates(view: View, pool_size: int) -> list[Node]:
+    """Nodes that become candidates so that there are ``pool_size``, as far as there are any that
+    answer."""
+    nodes = list(view.configuration.nodes())
+    missing = pool_size - sum(1 for node in nodes if node.master_candidate)
+    spare = [n for n in nodes if _may_serve(n) and not n.master_candidate and view.reachable(n)]
+    return spare[: max(missing, 0)]
+
+
 def to_promote(opcode: NodeSetParams, view: View) -> Node | None:
     """The node that becomes candidate in this one's place, if one must and may."""
     node = view.configuration.node(opcode.node_name)

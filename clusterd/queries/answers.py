@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,8 +17,8 @@ from clusterd.likeness import likeness
 from clusterd.model import Stored
 from clusterd.queries import cluster, evaluate, export, job
 from clusterd.queries.field import Resource
-from clusterd.queries.filters import requested_names, uses
-from clusterd.queries.sources import Jobs, Sources, WithArchived
+from clusterd.queries.filters import compiled, requested_names, uses
+from clusterd.queries.sources import AllJobs, Sources, WithArchived
 from clusterd.view import View
 from jobqueue.errors import Refused
 from jobqueue.live import Job
@@ -41,17 +41,25 @@ def resources() -> dict[str, Resource]:
 
 class ClusterAnswers:
     """Answers from one moment of the cluster each; nothing here changes anything. Queries that ask
-    for archived jobs wait for the store."""
+    for archived jobs wait for the store, and those for all jobs are answered some at a time."""
 
-    def __init__(self, view: Callable[[], View], jobs: Jobs) -> None:
+    def __init__(
+        self, view: Callable[[], View], jobs: AllJobs, breathe: Callable[[], Awaitable[None]]
+    ) -> None:
         self._view = view
         self._jobs = jobs
+        self._breathe = breathe
         self._resources = resources()
 
     async def query(self, what: str, fields: Sequence[str], qfilter: Any) -> dict[str, Any]:
         """Ganeti's query response."""
         resource = self._resource(what)
-        archived = await self._archived(fields, qfilter) if what == "job" else []
+        if what != "job":
+            return evaluate.query(resource, self._sources(), fields, qfilter)
+        wanted = requested_names(qfilter, job.RESOURCE.key)
+        if wanted is None:
+            return await self._all_jobs(fields, qfilter)
+        archived = await self._archived(wanted)
         return evaluate.query(resource, self._sources(archived), fields, qfilter)
 
     def query_fields(self, what: str, fields: Sequence[str] | None) -> dict[str, Any]:
@@ -65,7 +73,8 @@ class ClusterAnswers:
     async def job_rows(self, ids: Sequence[int] | None, fields: Sequence[str]) -> list[Any]:
         """Plain values of jobs, archived ones only by number; None for one that is not there."""
         if ids is None:
-            return [self.job_values(found, fields) for found in self._jobs.jobs()]
+            pages = self._pages(archived=False)
+            return [self.job_values(one, fields) async for page in pages for one in page]
         jobs = [self._jobs.job(job_id) or await self._jobs.find_archived(job_id) for job_id in ids]
         return [None if found is None else self.job_values(found, fields) for found in jobs]
 
@@ -105,18 +114,37 @@ class ClusterAnswers:
         assert isinstance(found, Stored)
         return sorted(found.tags)
 
-    async def _archived(self, fields: Sequence[str], qfilter: Any) -> list[Job]:
-        """The archived jobs that a query is about: those that it names, or all if it speaks of
-        archived ones."""
-        wanted = requested_names(qfilter, job.RESOURCE.key)
-        if wanted is not None:
-            numbers = [job.number_of(name) for name in wanted]
-            absent = [one for one in numbers if one is not None and self._jobs.job(one) is None]
-            found = [await self._jobs.find_archived(number) for number in absent]
-            return [one for one in found if one is not None]
-        if "archived" not in fields and not uses(qfilter, "archived"):
-            return []
-        return [one async for page in self._jobs.archive_pages() for one in page]
+    async def _archived(self, wanted: Sequence[Any]) -> list[Job]:
+        """Those of the named jobs that are archived."""
+        numbers = [job.number_of(name) for name in wanted]
+        absent = [one for one in numbers if one is not None and self._jobs.job(one) is None]
+        found = [await self._jobs.find_archived(number) for number in absent]
+        return [one for one in found if one is not None]
+
+    async def _all_jobs(self, names: Sequence[str], qfilter: Any) -> dict[str, Any]:
+        """What passes the filter of all jobs, archived ones only if the query speaks of them."""
+        fields = evaluate.fields_of(job.RESOURCE, names)
+        test = compiled(qfilter, job.RESOURCE.fields)
+        found: dict[int, list[Any]] = {}
+        archived = "archived" in names or uses(qfilter, "archived")
+        async for page in self._pages(archived=archived):
+            sources = self._sources()
+            for one in page:
+                # what was archived meanwhile is met again there
+                if one.id not in found and test(sources, one):
+                    found[one.id] = evaluate.cells(fields, sources, one)
+        return evaluate.response(fields, [found[number] for number in sorted(found)])
+
+    async def _pages(self, *, archived: bool) -> AsyncIterator[list[Job]]:
+        """All jobs, some at a time, with a pause for others after each but the first."""
+        for at, page in enumerate(self._jobs.pages()):
+            if at:
+                await self._breathe()
+            yield page
+        if archived:
+            async for page in self._jobs.archive_pages():
+                await self._breathe()
+                yield page
 
     def _sources(self, archived: Sequence[Job] = ()) -> Sources:
         jobs = WithArchived(self._jobs, archived) if archived else self._jobs

@@ -79,6 +79,7 @@ def _settings(cluster: Cluster) -> dict[str, Any]:
         "candidate_pool_size": cluster.candidate_pool_size,
         "max_running_jobs": cluster.max_running_jobs,
         "max_tracked_jobs": cluster.max_tracked_jobs,
+        "job_archive_age": cluster.job_archive_age_s,
         "mac_prefix": cluster.mac_prefix,
         "master_netdev": cluster.master_netdev,
         "master_netmask": cluster.master_netmask,

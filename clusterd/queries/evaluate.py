@@ -42,10 +42,17 @@ def query(
     """Ganeti's query response."""
     fields = fields_of(resource, names)
     things = selected(resource, sources, qfilter)
-    return {
-        "fields": [field.definition() for field in fields],
-        "data": [[field.value(sources, thing) for field in fields] for thing in things],
-    }
+    return response(fields, [cells(fields, sources, thing) for thing in things])
+
+
+def response(fields: Sequence[Field], data: Sequence[Any]) -> dict[str, Any]:
+    """Rows of cells under their definitions."""
+    return {"fields": [field.definition() for field in fields], "data": list(data)}
+
+
+def cells(fields: Sequence[Field], sources: Sources, thing: Any) -> list[Any]:
+    """(status, value) of each field of one object."""
+    return [field.value(sources, thing) for field in fields]
 
 
 def query_fields(resource: Resource, names: Sequence[str] | None) -> dict[str, Any]:

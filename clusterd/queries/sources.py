@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -27,11 +27,18 @@ class Jobs(Protocol):
     def jobs(self) -> list[Job]:
         """All jobs that are not archived, by number."""
 
+
+class AllJobs(Jobs, Protocol):
+    """Archived ones too, and many some at a time: others have their turn between two pages."""
+
+    def pages(self) -> Iterator[list[Job]]:
+        """All jobs that are not archived, by number."""
+
     async def find_archived(self, job_id: int) -> Job | None:
         """An archived job."""
 
     def archive_pages(self) -> AsyncIterator[list[Job]]:
-        """All archived jobs by number, some at a time."""
+        """All archived jobs by number."""
 
 
 class WithArchived:
@@ -53,14 +60,6 @@ class WithArchived:
         live = self._jobs.jobs()
         numbers = {job.id for job in live}
         return live + [job for job in self._archived.values() if job.id not in numbers]
-
-    async def find_archived(self, job_id: int) -> Job | None:
-        """See ``Jobs``."""
-        return await self._jobs.find_archived(job_id)
-
-    def archive_pages(self) -> AsyncIterator[list[Job]]:
-        """See ``Jobs``."""
-        return self._jobs.archive_pages()
 
 
 class Sources:
@@ -138,14 +137,6 @@ class _NoJobs:
 
     def jobs(self) -> list[Job]:
         return []
-
-    async def find_archived(self, job_id: int) -> Job | None:
-        return None
-
-    async def archive_pages(self) -> AsyncIterator[list[Job]]:
-        nothing: list[list[Job]] = []
-        for page in nothing:
-            yield page
 
 
 def without_jobs(view: View) -> Sources:

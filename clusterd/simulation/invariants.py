@@ -51,6 +51,16 @@ MAY_BECOME: dict[Status, frozenset[Status]] = {
 """Status -> what may follow it as long as one master lives."""
 
 
+def ends(said: Known, kept: Known) -> bool:
+    """``kept`` is what a journal that said ``said`` can have come to. Its last lines were never
+    stored: the record of the job's end took their place."""
+    if said.phase is Phase.ENDED:
+        return (said.status, said.result, said.log) == (kept.status, kept.result, kept.log)
+    ended = kept.phase is Phase.ENDED and kept.status is not None
+    further = kept.step >= said.step or kept.unwinding
+    return ended and further and kept.log[: len(said.log)] == said.log
+
+
 class Invariants:
     """Watches one cluster from its beginning."""
 
@@ -163,16 +173,16 @@ class Invariants:
                 self.note(f"the journal {change.key} does not fit: {error}")
 
     def _job_ended(self, changes: tuple[Change, ...]) -> None:
-        """What is kept of an ended job is what its journal said."""
+        """What is kept of an ended job goes on from where its journal was."""
         for change in changes:
             if change.value is None:
                 continue
             said = self._known[number_in(change.key)]
-            kept = unpacked(change.value, REGISTRY).known
-            for index, one in enumerate(kept):
-                told = said.get(index, Known())
-                if (one.status, one.result, one.log) != (told.status, told.result, told.log):
+            kept = dict(enumerate(unpacked(change.value, REGISTRY).known))
+            for index, one in kept.items():
+                if not ends(said.get(index, Known()), one):
                     self.note(f"{change.key} keeps another end of opcode {index} than its journal")
+            said.update(kept)
 
     def _written_again(self, key: str, before: Event, after: Event) -> None:
         """Only a write whose success was not known may be repeated."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from clusterd.opcodes.cluster_destroy import ClusterDestroy
 from clusterd.opcodes.cluster_post_init import ClusterPostInit
 from clusterd.opcodes.cluster_query import ClusterQuery
+from clusterd.opcodes.cluster_redist_conf import ClusterRedistConf
+from clusterd.opcodes.cluster_renew_crypto import ClusterRenewCrypto
 from clusterd.opcodes.cluster_set_params import ClusterSetParams
 from clusterd.opcodes.cluster_verify import ClusterVerify
 from clusterd.opcodes.cluster_verify_config import ClusterVerifyConfig
@@ -218,6 +220,20 @@ CLUSTER = (
     Scenario(
         name="cluster-set-params",
         act=(ClusterSetParams(beparams={"maxmem": 512}, candidate_pool_size=2),),
+    ),
+    Scenario(
+        name="pool-grows",
+        given=(
+            ClusterSetParams(candidate_pool_size=1),
+            NodeSetParams(node_name="node2", master_candidate=False, force=True),
+            NodeSetParams(node_name="node3", master_candidate=False, force=True),
+        ),
+        act=(ClusterSetParams(candidate_pool_size=3),),
+    ),
+    Scenario(name="redist-conf", act=(ClusterRedistConf(),)),
+    Scenario(
+        name="renew-crypto",
+        act=(ClusterRenewCrypto(node_certificates=True, rapi_certificate="new"),),
     ),
     Scenario(name="cluster-query", act=(ClusterQuery(),)),
     Scenario(name="cluster-post-init", act=(ClusterPostInit(),)),

@@ -131,7 +131,7 @@ async def _equip(world: World, name: str) -> Outcome:
         known = [one for one in world.configuration.nodes() if one.store_member]
         await remote.store_members(tuple(world.outfit.member(one) for one in known))
     await remote.equip(MASTER_CANDIDATE, cluster.store, files)
-    return _with_certificate(world, node, files)
+    return with_certificate(world, node, files)
 
 
 async def _strip(world: World, name: str) -> Outcome:
@@ -140,10 +140,10 @@ async def _strip(world: World, name: str) -> Outcome:
         return NOTHING
     files = await world.outfit.of_node(node)
     await world.node(node.name).equip(PLAIN, world.configuration.cluster.store, files)
-    return _with_certificate(world, node, files)
+    return with_certificate(world, node, files)
 
 
-def _with_certificate(world: World, node: Node, files: dict[str, bytes]) -> Outcome:
+def with_certificate(world: World, node: Node, files: dict[str, bytes]) -> Outcome:
     """The configuration says which certificate the node has."""
     if NODE_FILE not in files:
         return NOTHING

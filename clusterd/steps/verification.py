@@ -62,6 +62,7 @@ class VerifyGroup(Step, frozen=True, kw_only=True, tag="verify.group"):
         wanted = {
             "time": None,
             "version": None,
+            "certificates": None,
             "node-net-test": {"port": NODE_PORT, "nodes": peers},
         }
         answers: Answers = {}

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from clusterd import names
+from clusterd import certificates, names
 from clusterd.observation import Observation
 from clusterd.verbs.declare import verb
 from clusterd.verbs.errors import WrongInput
@@ -74,6 +74,11 @@ async def _reach(host: Host, wanted: Any) -> dict[str, str]:
     return failed
 
 
+async def _certificates(host: Host, wanted: Any) -> dict[str, float]:
+    """File of the state directory -> when its certificate ends, in seconds since the epoch."""
+    return await host.threads.run(certificate_ends, host.places.state)
+
+
 async def _volume_groups(host: Host, wanted: Any) -> dict[str, float]:
     """Volume group -> size in MiB."""
     found = await host.commands.run(
@@ -100,6 +105,7 @@ async def _drbd_version(host: Host, wanted: Any) -> str | None:
 
 CHECKS: dict[str, Check] = {
     "bridges": _bridges,
+    "certificates": _certificates,
     "drbd-helper": _drbd_helper,
     "drbd-version": _drbd_version,
     "filelist": _files,
@@ -121,6 +127,19 @@ def file_digests(paths: tuple[str, ...]) -> dict[str, str]:
                 found[path] = hashlib.sha256(file.read_bytes()).hexdigest()
         except OSError:
             continue
+    return found
+
+
+def certificate_ends(state: Path) -> dict[str, float]:
+    """Of those that are there; one that cannot be read has ended."""
+    found = {}
+    for name in certificates.WITH_END:
+        try:
+            found[name] = certificates.describe((state / name).read_bytes()).not_after
+        except FileNotFoundError:
+            continue
+        except certificates.BadCertificate:
+            found[name] = 0.0
     return found
 
 

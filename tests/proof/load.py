@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -142,8 +142,10 @@ class Worker:
 class Load:
     """All workers over one door. ``refusals``: what the master said no to, and how often."""
 
-    def __init__(self, door: Door, node: str, *, workers: int, seed: int) -> None:
-        self.workers = [Worker(f"w{number}", node, seed) for number in range(workers)]
+    def __init__(self, door: Door, nodes: Sequence[str], *, workers: int, seed: int) -> None:
+        self.workers = [
+            Worker(f"w{number}", nodes[number % len(nodes)], seed) for number in range(workers)
+        ]
         self.refusals: dict[str, int] = {}
         self.answered = 0
         """Questions that were answered so far."""

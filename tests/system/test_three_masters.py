@@ -11,7 +11,7 @@ import pytest
 
 from clusterd.pidfile import holder
 from clusterd.settings import DAEMONS
-from tests.three_candidates import PATIENCE_S, Host, accepted, three_candidates
+from tests.three_candidates import PATIENCE_S, USERS, Host, accepted, master_of, three_candidates
 
 pytestmark = pytest.mark.real
 
@@ -38,6 +38,37 @@ def test_all_are_candidates_and_members(hosts: list[Host]) -> None:
     assert hosts[1].run("gnt-cluster", "getmaster").strip() == hosts[0].name
 
 
+def test_users_and_certificates_are_spread_while_everything_runs(hosts: list[Host]) -> None:
+    one, two, three = hosts
+    assert two.run("gnt-cluster", "master-ping", code=1) == ""
+    one.own.users_path.write_text(USERS + "jill secret\n")
+    one.run("gnt-cluster", "redist-conf")
+    assert [host.own.users_path.read_text() for host in (two, three)] == [
+        USERS + "jill secret\n"
+    ] * 2
+    files = ("node.pem", "node.key", "store.pem", "store.key", "rapi.pem")
+    before = {(host.name, file): read(host, file) for host in hosts for file in files}
+    one.run("gnt-cluster", "renew-crypto", "--new-node-certificates", "--new-rapi-certificate")
+    assert [place for place, old in before.items() if read(*_at(hosts, place)) == old] == []
+    # what begins a connection now shows the new ones; what stands is not cut
+    for daemon in ("clusterd-node", "clusterd-rapi"):
+        two.run(daemon, "--stop")
+        two.run(daemon, "--start")
+    one.run("gnt-debug", "delay", "--no-master", "-n", two.name, "0.1")
+    assert isinstance(two.ask("/2/info"), dict)
+    said = one.run("gnt-cluster", "verify", "--error-codes", code=None)
+    assert "ECLUSTERCERT" not in said
+
+
+def read(host: Host, file: str) -> bytes:
+    return (host.own.state_directory / file).read_bytes()
+
+
+def _at(hosts: list[Host], place: tuple[str, str]) -> tuple[Host, str]:
+    name, file = place
+    return next(host for host in hosts if host.name == name), file
+
+
 def test_another_one_goes_on_when_the_master_s_host_is_gone(hosts: list[Host]) -> None:
     one, two, three = hosts
     delay = ("gnt-debug", "delay", "--submit", "--no-master", "-n", two.name)
@@ -48,8 +79,7 @@ def test_another_one_goes_on_when_the_master_s_host_is_gone(hosts: list[Host]) -
     one.power_off()
     _host, number = accepted([two, three])
     print(f"master_recovery_s={time.monotonic() - begun:.2f}")
-    master = two.run("gnt-cluster", "getmaster").strip()
-    now = next(host for host in hosts if host.name == master)
+    now = master_of([two, three])
     deadline = time.monotonic() + PATIENCE_S
     while {"running", "queued", "waiting"} & set((found := now.statuses()).values()):
         assert time.monotonic() < deadline, found
@@ -78,3 +108,12 @@ def test_who_is_candidate_no_more_has_no_secrets_and_no_vote(hosts: list[Host]) 
         assert time.monotonic() < deadline, one.members()
         time.sleep(0.2)
     assert one.run("gnt-cluster", "getmaster").strip() == one.name
+
+
+def test_a_larger_pool_of_candidates_is_filled(hosts: list[Host]) -> None:
+    one, _, three = hosts
+    one.run("gnt-cluster", "modify", "--candidate-pool-size=11")
+    rows = one.run("gnt-node", "list", "--no-headers", "--separator=|", "-o", "name,role")
+    assert f"{three.name}|C" in rows.split()
+    assert len(one.members()) == 3
+    assert three.run("gnt-cluster", "getmaster").strip() == one.name

@@ -29,7 +29,11 @@ class Asked:
         self.cluster = SmallCluster(*more)
         kind = OpcodeKind(opcode=Make, plan=lambda _o, _v: (), summary_field="name")
         self.queue = JobQueue(MemoryStore(), Registry([kind]), lambda: 1000.25)
-        self.answers = ClusterAnswers(self.cluster.view, self.queue)
+        self.breaths = 0
+        self.answers = ClusterAnswers(self.cluster.view, self.queue, self._breathe)
+
+    async def _breathe(self) -> None:
+        self.breaths += 1
 
     def row(self, what: str, name: Any, *fields: str) -> list[Any]:
         """Plain values of one object."""

@@ -106,7 +106,7 @@ class RapiHouse:
             jobs=self.queue,
             running=Scheduler(self.queue, executor, lambda: 0),
             registry=REGISTRY,
-            answers=ClusterAnswers(self.cluster.view, self.queue),
+            answers=ClusterAnswers(self.cluster.view, self.queue, self._breathe),
             clock=self.clock,
             set_watcher_pause=self._pause,
             placement=lambda: {"groups": [], "nodes": []},
@@ -126,6 +126,9 @@ class RapiHouse:
         self.site = Endpoint(network, site)
         agent = Agent.usingEndpointFactory(self.clock, OneServer(self.site))
         self._agent = agent
+
+    async def _breathe(self) -> None:
+        """Nobody waits for a turn here."""
 
     async def _pause(self, until: float | None) -> None:
         """Watchers are not asked here."""

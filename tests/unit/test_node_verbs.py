@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterd import names
+from clusterd import certificates, names
 from clusterd.verbs.checks import CHECKS, observe, parse_volume_groups, verify
 from clusterd.verbs.errors import WrongCluster, WrongInput
 from clusterd.verbs.host import Host
@@ -92,8 +92,13 @@ def test_each_check_finds_what_is_there(host: Host, tmp_path: Path) -> None:
     (tmp_path / "drbd" / "version").write_text("8.4.11\n")
     (tmp_path / "etc" / "file").write_text("abc")
     host.commands.answers["vgs"] = "  xenvg|10236.00\n"  # type: ignore[attr-defined]
+    pair = certificates.make_authority("c1", 1_800_000_000.0)
+    certificates.write_node(host.places.state, pair)
+    (host.places.state / "store.pem").write_text("-----BEGIN CERTIFICATE-----\nx\n")
+    end = certificates.describe(pair.certificate).not_after
     asked = {
         "bridges": ["br0", "br1"],
+        "certificates": None,
         "drbd-helper": None,
         "drbd-version": None,
         "filelist": [str(tmp_path / "etc" / "file"), "/no/such"],
@@ -105,6 +110,7 @@ def test_each_check_finds_what_is_there(host: Host, tmp_path: Path) -> None:
     assert set(asked) == set(CHECKS)
     assert settled(verify(host, asked)) == {
         "bridges": ["br1"],
+        "certificates": {"node.pem": end, "store.pem": 0.0},
         "drbd-helper": "/bin/true",
         "drbd-version": "8.4.11",
         "filelist": {str(tmp_path / "etc" / "file"): hashlib.sha256(b"abc").hexdigest()},

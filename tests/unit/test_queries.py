@@ -194,6 +194,7 @@ INFO_KEYS = {
     "candidate_pool_size",
     "max_running_jobs",
     "max_tracked_jobs",
+    "job_archive_age",
     "mac_prefix",
     "master_netdev",
     "master_netmask",

@@ -301,7 +301,7 @@ def test_an_ended_job_is_one_value_in_the_store() -> None:
     (job,) = play.submit(put(*"abcdef"))
     play.settle()
     keys = [key for key in play.disk.keys if f"{job:012d}" in key]
-    assert [key.split("/")[0] for key in keys] == ["finished", "journal"]
+    assert [key.split("/")[0] for key in keys] == ["finished"]
     play.begin()
     assert play.status(job) is Status.SUCCESS
     assert play.result(job) == list("abcdef")

@@ -10,7 +10,7 @@ import pytest
 from OpenSSL import SSL
 
 from clusterd.certificates import issue_rapi, make_authority, write_rapi
-from rapi.certificate import UnusableCertificate, server_context
+from rapi.certificate import RenewableContext, UnusableCertificate, server_context
 from rapi.resources.table import routes
 from tests.unit.rapi_house import REGISTRY, RapiHouse
 
@@ -105,3 +105,19 @@ def test_a_key_that_is_not_the_certificates(tmp_path: Path) -> None:
     one, two = written(tmp_path / "a"), written(tmp_path / "b")
     with pytest.raises(UnusableCertificate):
         server_context(one, two)
+
+
+def test_a_renewed_certificate_counts_for_the_next_connection(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    contexts = RenewableContext(path)
+    first = contexts.getContext()
+    assert contexts.getContext() is first
+    written(tmp_path)
+    second = contexts.getContext()
+    assert second is not first
+    path.write_bytes(b"nothing")
+    assert contexts.getContext() is second
+    path.unlink()
+    assert contexts.getContext() is second
+    written(tmp_path)
+    assert contexts.getContext() is not second
