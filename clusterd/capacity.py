@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from clusterd.model import AdminState, Disk, Instance, Node
 from clusterd.view import View
-from clusterd.volumes import disks_on, on_volume_group, overhead_mib
+from clusterd.volumes import disks_on, on_volume_group, overhead_mib, room_pool
 
 
 def free_memory_mib(
@@ -74,21 +74,22 @@ def free_disk_mib(view: View, node: Node, template: str, pool: str) -> int | Non
         return None
     kind = "plain" if on_volume_group(template) else template
     free = None
+    below = not on_volume_group(template)
     for capacity in observation.capacity:
         if str(capacity.template) not in (kind, template):
             continue
         # directories of the operator's lie below the one that is known
-        if pool == capacity.pool or pool.startswith(f"{capacity.pool.rstrip('/')}/"):
+        if pool == capacity.pool or (below and pool.startswith(f"{capacity.pool.rstrip('/')}/")):
             free = capacity.free_mib
             break
     if free is None:
         return None
     seen = {stored.name.split(".", maxsplit=1)[0] for stored in observation.stored}
     promised = sum(
-        disk.size_mib + overhead_mib(disk.template)
+        taken_mib(disk)
         for instance in instances_here(view, node)
         for label, disk in disks_on(instance, node.uuid)
-        if disk.pool == pool and label not in seen and (label or instance.made_by is not None)
+        if _room(disk) == pool and label not in seen and (label or instance.made_by is not None)
     )
     return free - promised
 
@@ -97,6 +98,18 @@ def disk_need_mib(disks: Iterable[Disk]) -> dict[tuple[str, str], int]:
     """(template, pool) -> what the disks take on each node that holds them."""
     need: dict[tuple[str, str], int] = {}
     for disk in disks:
-        key = (disk.template, disk.pool)
-        need[key] = need.get(key, 0) + disk.size_mib + overhead_mib(disk.template)
+        key = (disk.template, _room(disk))
+        need[key] = need.get(key, 0) + taken_mib(disk)
     return need
+
+
+def taken_mib(disk: Disk) -> int:
+    """What a new disk takes at first. A clone in a pool within a pool takes only what it is larger
+    than its origin."""
+    if disk.origin is not None and _room(disk) != disk.pool:
+        return disk.size_mib - disk.origin.size_mib
+    return disk.size_mib + overhead_mib(disk.template)
+
+
+def _room(disk: Disk) -> str:
+    return room_pool(disk.template, disk.pool, disk.params)

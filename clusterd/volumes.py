@@ -8,7 +8,7 @@ drbd, ``<directory>/<instance>/<label>.file.disk0`` for files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import msgspec
@@ -52,6 +52,13 @@ def on_files(template: str) -> bool:
     """True for templates whose disks are files in a directory."""
     plugin = _plugins().get(template)
     return plugin is not None and plugin.uses_directories
+
+
+def room_pool(template: str, pool: str, params: Params) -> str:
+    """The pool whose room a disk takes: its own, or one within that."""
+    plugin = _plugins().get(template)
+    inner = params.get(plugin.inner_pool) if plugin is not None and plugin.inner_pool else ""
+    return f"{pool}/{inner}" if inner else pool
 
 
 def has_any_pool(template: str) -> bool:
@@ -219,17 +226,20 @@ def image_children(configuration: Configuration, image: Image) -> list[str]:
     ]
 
 
-def snapshot_children(view: View, instance: Instance, snapshot: str) -> list[str]:
-    """Names of the instances whose disks read from an instance's snapshot, in order."""
+def snapshot_children(
+    view: View, instance: Instance, snapshot: str, disks: Sequence[Disk] | None = None
+) -> list[str]:
+    """Names of the instances whose disks read from an instance's snapshot, or from that of some of
+    its ``disks``, in order."""
     node = view.primary(instance)
-    volumes = [volume_on(view, instance, disk, node) for disk in instance.disks]
+    asked = instance.disks if disks is None else disks
+    volumes = [volume_on(view, instance, disk, node) for disk in asked]
     wanted = {(volume.pool, volume.name, snapshot) for volume in volumes}
     return [
         found.name
         for found in view.configuration.instances(unfinished=True)
         for disk in found.disks
         if disk.origin and (disk.origin.pool, disk.origin.name, disk.origin.snapshot) in wanted
-        if clones_depend(disk.template, params_of(view, disk.template, disk.params, node.group))
     ]
 
 

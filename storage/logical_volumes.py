@@ -27,6 +27,7 @@ from storage.lvm_report import (
     LV_FIELDS,
     MIB,
     REPORT_OPTIONS,
+    REPORT_TIMES,
     UNFINISHED_TAG,
     VG_FIELDS,
     LogicalVolume,
@@ -64,21 +65,27 @@ class LogicalVolumes:
 
     async def find(self, *names: str) -> dict[str, LogicalVolume]:
         """Those of ``names`` (``group/name``) that exist. Raises PoolMissing, CommandFailed."""
-        argv = ("lvs", *REPORT_OPTIONS, "-o", LV_FIELDS, *names)
+        argv = ("lvs", *REPORT_OPTIONS, *REPORT_TIMES, "-o", LV_FIELDS, *names)
         output = await self._commands.run(*argv, check=False)
-        absent = missing_groups(output.stderr)
-        if absent:
-            raise PoolMissing(
-                f"volume group {absent[0]} does not exist on this node; make it",
-                subject=absent[0],
-            )
+        _check_groups(output)
         if output.code != 0 and "Failed to find logical volume" not in output.stderr:
             raise command_failed(argv, output)
         return {full_name(lv.group, lv.name): lv for lv in parse_volumes(output.stdout)}
 
+    async def matching(self, group: str, pattern: str) -> tuple[LogicalVolume, ...]:
+        """Those of a volume group whose names match, sorted. Raises PoolMissing."""
+        chosen = ("-S", f'lv_name=~"{pattern}"')
+        argv = ("lvs", *REPORT_OPTIONS, *REPORT_TIMES, "-o", LV_FIELDS, *chosen, group)
+        output = await self._commands.run(*argv, check=False)
+        _check_groups(output)
+        if output.code != 0:
+            raise command_failed(argv, output)
+        return parse_volumes(output.stdout)
+
     async def all(self) -> tuple[LogicalVolume, ...]:
         """Every logical volume of this node, sorted."""
-        output = await self._commands.run("lvs", *REPORT_OPTIONS, "-o", LV_FIELDS)
+        argv = ("lvs", *REPORT_OPTIONS, *REPORT_TIMES, "-o", LV_FIELDS)
+        output = await self._commands.run(*argv)
         return parse_volumes(output.stdout)
 
     async def capacity(self, template: Template, groups: tuple[str, ...]) -> tuple[Capacity, ...]:
@@ -210,6 +217,15 @@ class LogicalVolumes:
         own = [name for name in names if name in found and belongs(found[name], owner)]
         if own:
             await self.remove(*own)
+
+
+def _check_groups(output: Output) -> None:
+    """Raises PoolMissing when LVM did not find a volume group."""
+    absent = missing_groups(output.stderr)
+    if absent:
+        raise PoolMissing(
+            f"volume group {absent[0]} does not exist on this node; make it", subject=absent[0]
+        )
 
 
 def belongs(found: LogicalVolume, owner: str) -> bool:

@@ -11,13 +11,19 @@ import re
 import msgspec
 
 MIB = 1024 * 1024
-LV_FIELDS = "vg_name,lv_name,lv_size,vg_extent_size,stripes,lv_tags,lv_active,lv_device_open"
+LV_FIELDS = (
+    "vg_name,lv_name,lv_size,vg_extent_size,stripes,lv_tags,lv_active,lv_device_open,"
+    "segtype,pool_lv,data_percent,metadata_percent,lv_time"
+)
+REPORT_TIMES = ("--config", 'report/time_format="%s"')
 VG_FIELDS = "vg_name,vg_size,vg_free"
 REPORT_OPTIONS = ("--reportformat", "json", "--units", "b", "--nosuffix")
 
 UNFINISHED_TAG = "clusterd.unfinished"
 """Stays on a logical volume until it is complete; whatever carries it holds nobody's data."""
 OWNER_TAG = "clusterd.owner+"
+SNAPSHOT_TAG = "clusterd.snapshot+"
+"""The name of the snapshot that a thin volume is."""
 LABEL_TAG = "originstname+"
 """Ganeti's tag for the instance's name."""
 _UNFIT_IN_TAG = re.compile(r"[^A-Za-z0-9_+.\-/=!:&#]")
@@ -35,6 +41,27 @@ class LogicalVolume(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     active: bool = False
     opened: bool = False
+    kind: str = ""
+    """Type of its first segment, as LVM calls it."""
+    thin_pool: str = ""
+    """The pool that it is in."""
+    data_percent: float | None = None
+    """Of a thin pool or volume that is active: how much of it is in use."""
+    metadata_percent: float | None = None
+    time_s: int = 0
+    """When it was made."""
+
+    @property
+    def is_thin_pool(self) -> bool:
+        """Thin volumes can be in it."""
+        return self.kind == "thin-pool"
+
+    @property
+    def snapshot(self) -> str | None:
+        """The snapshot that it is, if it says so."""
+        return next(
+            (tag[len(SNAPSHOT_TAG) :] for tag in self.tags if tag.startswith(SNAPSHOT_TAG)), None
+        )
 
     @property
     def size_mib(self) -> int:
@@ -91,9 +118,18 @@ def parse_volumes(report: str) -> tuple[LogicalVolume, ...]:
             tags=tuple(tag for tag in row["lv_tags"].split(",") if tag),
             active=row["lv_active"].startswith("active"),
             opened=row["lv_device_open"] == "open",
+            kind=row.get("segtype", ""),
+            thin_pool=row.get("pool_lv", ""),
+            data_percent=_percent(row.get("data_percent")),
+            metadata_percent=_percent(row.get("metadata_percent")),
+            time_s=int(row.get("lv_time") or 0),
         )
         found.setdefault((volume.group, volume.name), volume)
     return tuple(found[key] for key in sorted(found))
+
+
+def _percent(text: str | None) -> float | None:
+    return float(text) if text else None
 
 
 def parse_groups(report: str) -> tuple[VolumeGroup, ...]:

@@ -90,6 +90,9 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
     """Disk parameters that a volume keeps from its beginning, whatever the defaults become."""
     stills: bool = False
     """The contents of one moment can be read while a volume is written."""
+    inner_pool: str = ""
+    """The disk parameter that names a pool within the volume's pool; its room is that one's, and
+    clones take none at first. ``capacity`` tells it as ``pool/inner``."""
     any_pool: bool = False
     """Volumes may lie in pools that a node does not tell the room of."""
 

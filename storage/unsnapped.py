@@ -43,13 +43,20 @@ def _unsupported(volume: Volume) -> Unsupported:
 
 
 async def fill_at(
-    backend: Backend, commands: Commands, volume: Volume, path: str, format: Literal["raw", "qcow2"]
+    backend: Backend,
+    commands: Commands,
+    volume: Volume,
+    path: str,
+    format: Literal["raw", "qcow2"],
+    *,
+    zeroed: bool = False,
 ) -> Filled:
-    """``Backend.fill`` for volumes that have a path while attached."""
+    """``Backend.fill`` for volumes that have a path while attached. ``zeroed``: it is known to read
+    as zeros throughout."""
     status = await backend.look(volume)
     if status.path is None:
         raise VolumeMissing(f"{volume.name} is not attached here; attach it", subject=volume.name)
     where = status.source.uri if status.source else status.path
-    target = Target(where=where, size_mib=status.size_mib or 0, format=status.format)
+    target = Target(where=where, size_mib=status.size_mib or 0, format=status.format, zeroed=zeroed)
     await copy_image(commands, path, format, target)
     return Filled.COPIED

@@ -17,7 +17,6 @@ from clusterd.steps.cluster import Say
 from clusterd.steps.images import FillDisk
 from clusterd.view import View
 from clusterd.volumes import (
-    clones_depend,
     image_name,
     is_shared,
     keeps_snapshots,
@@ -95,12 +94,7 @@ def clones(view: View, disk: Disk, image: Image, node: Node) -> bool:
     # a directory does not matter: what can be told apart is in the file's format
     near = is_shared(disk.template) or on_files(disk.template) or disk.pool == image.pool
     alike = all(held.get(name) == own.get(name) for name in lasting)
-    return (
-        near
-        and alike
-        and keeps_snapshots(disk.template, held)
-        and clones_depend(disk.template, held)
-    )
+    return near and alike and keeps_snapshots(disk.template, held)
 
 
 def fill(view: View, instance: Instance, image: Image | None, node: Node) -> list[Step]:
@@ -108,7 +102,7 @@ def fill(view: View, instance: Instance, image: Image | None, node: Node) -> lis
     if image is None:
         return []
     if instance.disks[0].origin is not None:
-        return [Say(text=f"* disk 0 is a copy on write of image '{image.name}'")]
+        return [Say(text=f"* disk 0 begins as image '{image.name}', by copy on write")]
     return [
         Say(text=f"* filling disk 0 with image '{image.name}'"),
         FillDisk(instance=instance.name, disk=0, node=node.name, image=image.uuid),

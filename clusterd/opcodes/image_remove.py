@@ -16,9 +16,6 @@ from jobqueue.lock import BIG_LOCK_SHARED, Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
 
-NAMED_MAX = 10
-"""Instances that a refusal names."""
-
 
 class ImageRemove(Opcode, frozen=True, kw_only=True, tag="OP_IMAGE_REMOVE"):
     """Remove an image that nothing depends on."""
@@ -47,11 +44,9 @@ def check(opcode: ImageRemove, view: View) -> None:
     image = view.configuration.image(opcode.image_name)
     names = image_children(view.configuration, image)
     if names:
-        shown = ", ".join(names[:NAMED_MAX])
-        more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
         raise Refused(
-            f"Image '{image.name}' is needed by the disks of {shown}{more}: make them independent"
-            " with 'gnt-instance flatten', or remove the instances",
+            f"Image '{image.name}' is needed by the disks of {requirements.listed(names)}: make"
+            " them independent with 'gnt-instance flatten', or remove the instances",
             "wrong_state",
         )
     for node in holders(view, image):

@@ -18,7 +18,7 @@ from clusterd.steps.disk_changes import DecideDisk, GrowVolume, ResizeVolume, di
 from clusterd.steps.disks import AwaitMirror
 from clusterd.steps.guest_devices import ReshapeGuest
 from clusterd.view import View
-from clusterd.volumes import has_mirror, params_of
+from clusterd.volumes import has_mirror, params_of, room_pool
 from jobqueue.errors import Refused
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
@@ -76,7 +76,8 @@ def check(opcode: InstanceGrowDisk, view: View) -> None:
             " nothing uses it: shut the instance down first",
             "wrong_state",
         )
-    more = {(disk.template, disk.pool): wanted - disk.size_mib}
+    pool = room_pool(disk.template, disk.pool, disk.params)
+    more = {(disk.template, pool): wanted - disk.size_mib}
     for node in view.nodes_of(instance):
         requirements.node_online(view, node)
         requirements.room_for(view, node, more)

@@ -81,6 +81,7 @@ def check(opcode: InstanceMove, view: View) -> None:
             f"Instance '{instance.name}' is already on the node {target.name}", "wrong_state"
         )
     requirements.not_offline(instance)
+    requirements.no_snapshots(instance, "moved")
     requirements.disks_settled(view, instance)
     requirements.node_online(view, source)
     requirements.node_takes_instances(view, target)

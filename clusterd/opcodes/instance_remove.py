@@ -43,8 +43,10 @@ class InstanceRemove(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_REMOVE"
 
 
 def check(opcode: InstanceRemove, view: View) -> None:
-    """The primary node answers, or is marked offline and failures are ignored."""
+    """Nobody reads from its snapshots; the primary node answers, or is marked offline and failures
+    are ignored."""
     instance = view.configuration.instance(opcode.instance_name)
+    requirements.no_children(view, instance)
     if not opcode.ignore_failures:
         requirements.node_online(view, view.primary(instance))
 

@@ -122,6 +122,7 @@ def _check_disks(opcode: InstanceSetParams, view: View, instance: Instance) -> N
     nodes = view.nodes_of(instance)
     wanted = item_changes.disks(opcode.disks, view, instance, nodes)
     requirements.disks_settled(view, instance)
+    requirements.no_children(view, instance, [instance.disks[at] for at in wanted.removed])
     for node in nodes if wanted.added or wanted.removed else ():
         requirements.node_online(view, node)
         added = [disk for _, disk in wanted.added]
@@ -157,6 +158,7 @@ def _check_conversion(opcode: InstanceSetParams, view: View, instance: Instance)
             f"Instance '{instance.name}' is marked to be up: shut it down to convert its disks",
             "wrong_state",
         )
+    requirements.no_snapshots(instance, "converted")
     requirements.disks_settled(view, instance)
     requirements.node_online(view, view.primary(instance))
     if new != "drbd":

@@ -15,9 +15,6 @@ from jobqueue.errors import Refused
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
 
-NAMED_MAX = 10
-"""Instances that a refusal names."""
-
 
 class InstanceSnapshotRemove(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_SNAPSHOT_REMOVE"):
     """Drop a snapshot that nothing depends on."""
@@ -45,12 +42,10 @@ def check(opcode: InstanceSnapshotRemove, view: View) -> None:
     snapshot = wanted(instance, opcode.snapshot)
     names = snapshot_children(view, instance, snapshot.name)
     if names:
-        shown = ", ".join(names[:NAMED_MAX])
-        more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
         raise Refused(
             f"Snapshot '{snapshot.name}' of instance '{instance.name}' is needed by the disks of"
-            f" {shown}{more}: make them independent with 'gnt-instance flatten', or remove the"
-            " instances",
+            f" {requirements.listed(names)}: make them independent with 'gnt-instance flatten',"
+            " or remove the instances",
             "wrong_state",
         )
 

@@ -4,15 +4,25 @@ do, and Ganeti's error code. Pure."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from clusterd import capacity
-from clusterd.model import AdminState, Instance, Node
+from clusterd.model import AdminState, Disk, Instance, Node
 from clusterd.view import View
-from clusterd.volumes import has_any_pool, has_mirror, holders, is_shared, params_of
+from clusterd.volumes import (
+    has_any_pool,
+    has_mirror,
+    holders,
+    is_shared,
+    params_of,
+    snapshot_children,
+)
 from jobqueue.errors import Refused
 
 TAG = re.compile(r"^[\w.+*/:@-]{1,128}\Z")
+
+NAMED_MAX = 10
+"""Things that a refusal names."""
 
 MOVED = ("OLD_PRIMARY", "NEW_PRIMARY", "OLD_SECONDARY", "NEW_SECONDARY")
 """Variables of hooks that say how an instance moves."""
@@ -120,6 +130,36 @@ def os_found(view: View, node: Node, name: str, *, force_variant: bool) -> None:
         raise Refused(f"OS '{base}' does not support variants ('{variant}' passed)", "wrong_input")
     if variant and variant not in found.variants and not force_variant:
         raise Refused(f"Unsupported OS variant '{variant}' of '{base}'", "wrong_input")
+
+
+def no_children(view: View, instance: Instance, disks: Sequence[Disk] | None = None) -> None:
+    """No other instance reads from snapshots of its disks, or of some of them."""
+    for snapshot in instance.snapshots:
+        names = snapshot_children(view, instance, snapshot.name, disks)
+        if names:
+            raise Refused(
+                f"Snapshot '{snapshot.name}' of instance '{instance.name}' is needed by the disks"
+                f" of {listed(names)}: make them independent with 'gnt-instance flatten', or"
+                " remove the instances",
+                "wrong_state",
+            )
+
+
+def no_snapshots(instance: Instance, what: str) -> None:
+    """It has none, which would be left behind."""
+    if instance.snapshots:
+        names = listed([one.name for one in instance.snapshots])
+        raise Refused(
+            f"Instance '{instance.name}' has snapshots ({names}), which cannot be {what}: remove"
+            " them with 'gnt-instance snapshot remove'",
+            "wrong_state",
+        )
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of many names."""
+    more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
+    return ", ".join(names[:NAMED_MAX]) + more
 
 
 def scripts_can_write(view: View, instance: Instance) -> None:

@@ -56,6 +56,7 @@ TEMPLATES = (
 )
 POOLS = {
     "xenvg": 1024 * 1024,
+    "xenvg/thin": 1024 * 1024,
     "/srv/ganeti/file-storage": 1024 * 1024,
     "/srv/ganeti/shared-file-storage": 1024 * 1024,
     "rbd": 1024 * 1024,

@@ -15,10 +15,11 @@ from clusterd.opcodes.instance_snapshot_clone import InstanceSnapshotClone
 from clusterd.opcodes.instance_snapshot_remove import InstanceSnapshotRemove
 from clusterd.opcodes.instance_snapshot_revert import InstanceSnapshotRevert
 from clusterd.simulation.hosts import IMAGE_FILE, IMAGE_FILE_MIB
-from clusterd.simulation.scenario import NAME, NETWORKED, Scenario, create
+from clusterd.simulation.scenario import DISK_MIB, NAME, NETWORKED, Scenario, create
 from jobqueue.job import Status
 
 IMAGE = "debian-12"
+THIN: dict[str, Any] = {"thin-pool": "thin"}
 
 
 def image(template: str, **fields: Any) -> ImageAdd:
@@ -63,6 +64,20 @@ IMAGES = (
         act=(ImageSetParams(image_name=IMAGE, new_name="debian", properties={"os": "debian"}),),
     ),
     Scenario(name="create-clone", given=(image("rbd"),), act=(from_image("rbd"),)),
+    Scenario(
+        name="create-clone-thin",
+        given=(image("plain", diskparams=THIN),),
+        act=(from_image("plain"),),
+    ),
+    Scenario(
+        name="snapshot-clone-thin",
+        given=(create("plain", disks=({"size": DISK_MIB, **THIN},)),),
+        act=(
+            InstanceSnapshotAdd(instance_name=NAME, snapshot="before"),
+            InstanceSnapshotClone(instance_name=NAME, snapshot="before", new_name="web2"),
+            InstanceSnapshotRemove(instance_name=NAME, snapshot="before"),
+        ),
+    ),
     Scenario(
         name="create-clone-in-files",
         given=(image("sharedfile", diskparams={"format": "qcow2"}),),

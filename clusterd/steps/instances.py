@@ -14,6 +14,7 @@ import msgspec
 from clusterd import names
 from clusterd.configuration import added
 from clusterd.model import AdminState, Disk, DrbdPair, Instance, Nic
+from clusterd.volumes import clones_depend, params_of
 from clusterd.world import World
 from jobqueue.errors import Refused
 from jobqueue.live import Job
@@ -181,7 +182,7 @@ class CommitInstance(Step, frozen=True, kw_only=True, tag="instance.commit"):
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
         found = world.configuration.instance(self.instance)
-        disks = tuple(msgspec.structs.replace(disk, synced=True) for disk in found.disks)
+        disks = tuple(_finished(world, found, disk) for disk in found.disks)
         writes = world.configuration.changed(
             found,
             world.now(),
@@ -191,6 +192,14 @@ class CommitInstance(Step, frozen=True, kw_only=True, tag="instance.commit"):
             disks=disks,
         )
         return Outcome(writes=writes)
+
+
+def _finished(world: World, instance: Instance, disk: Disk) -> Disk:
+    """The disk as it is from now on: one that needs its origin no more forgets it."""
+    group = world.view().primary(instance).group
+    params = params_of(world.view(), disk.template, disk.params, group)
+    origin = disk.origin if clones_depend(disk.template, params) else None
+    return msgspec.structs.replace(disk, synced=True, origin=origin)
 
 
 class RecordInstance(Step, frozen=True, kw_only=True, tag="instance.record"):

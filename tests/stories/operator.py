@@ -169,6 +169,12 @@ class Operator:
         reason = job.known[-1].result if job is not None else "not accepted"
         self.expect(done, f"the job succeeded ({reason})")
 
+    def expect_refusal(self, job: Job | None, names: str) -> None:
+        """The job has changed nothing, and says whose fault that is."""
+        refused = job is not None and job.status is Status.ERROR
+        reason = str(job.known[-1].result) if job is not None else "not accepted"
+        self.expect(refused and names in reason, f"the job was refused because of {names}")
+
     def expect_running(self, name: str, node: str) -> None:
         """The guest runs there and nowhere else."""
         self.expect(self.cluster.runs_on(name) == (node,), f"{name} runs on {node}")

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from clusterd.opcodes.cluster_set_params import ClusterSetParams
+from clusterd.opcodes.instance_flatten import InstanceFlatten
 from clusterd.opcodes.instance_migrate import InstanceMigrate
+from clusterd.opcodes.instance_snapshot_add import InstanceSnapshotAdd
+from clusterd.opcodes.instance_snapshot_clone import InstanceSnapshotClone
+from clusterd.opcodes.instance_snapshot_remove import InstanceSnapshotRemove
 from clusterd.simulation.faults import cancel_all
 from hypervisors.machine_room import Course
 from jobqueue.job import Status
@@ -54,6 +58,32 @@ def a_secondary_comes_back(operator: Operator) -> None:
     operator.expect(not operator.invariants.degraded(), "the mirror is whole again")
     operator.expect_success(operator.migrates("web1"))
     operator.expect_running("web1", "node2")
+
+
+def a_snapshot_with_children_stays(operator: Operator) -> None:
+    """Whatever others read from is not removed, and they are named; in a thin pool nobody does."""
+    for template, kind in (
+        ("rbd", {}),
+        ("sharedfile", {"format": "qcow2"}),
+        ("file", {"format": "qcow2"}),
+        ("plain", {"thin-pool": "thin"}),
+    ):
+        disks = ({"size": 1024, **kind},)
+        operator.expect_success(
+            operator.creates("web1", on="node1", disk_template=template, disks=disks)
+        )
+        on: Any = {"instance_name": "web1", "snapshot": "before"}
+        operator.expect_success(operator.does(InstanceSnapshotAdd(**on)))
+        operator.expect_success(operator.does(InstanceSnapshotClone(**on, new_name="web2")))
+        if template != "plain":
+            operator.expect_refusal(operator.does(InstanceSnapshotRemove(**on)), "web2")
+            operator.expect_refusal(operator.removes("web1"), "web2")
+            operator.expect_running("web1", "node1")
+            operator.expect_success(operator.does(InstanceFlatten(instance_name="web2")))
+        operator.expect_success(operator.does(InstanceSnapshotRemove(**on)))
+        operator.expect_success(operator.removes("web1"))
+        operator.expect_success(operator.starts("web2"))
+        operator.expect_success(operator.removes("web2"))
 
 
 def a_lost_primary_comes_back(operator: Operator) -> None:
@@ -195,6 +225,7 @@ STORIES: dict[str, Story] = {
     for story in (
         the_first_day,
         a_life,
+        a_snapshot_with_children_stays,
         a_secondary_comes_back,
         a_lost_primary_comes_back,
         a_migration_is_canceled,

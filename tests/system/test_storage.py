@@ -14,6 +14,7 @@ from storage.lvm import PlainBackend
 from storage.volume import Health, Link, Role, Template
 from tests.contracts.storage import backend_contract, finish
 from tests.contracts.storage_mirror import Mirrored, mirror_contract
+from tests.contracts.storage_snapshots import SNAPSHOT, clone_of, up
 from tests.system.real_storage import (
     GROUP,
     DyingCommands,
@@ -25,6 +26,7 @@ from tests.system.real_storage import (
     plain_volume,
     prepare,
 )
+from tests.system.real_thin import POOL, ThinWorld
 from tests.testbed.fixtures import two_hosts  # noqa: F401
 from tests.testbed.testbed import Testbed
 
@@ -247,3 +249,35 @@ def test_signatures_and_contents_of_former_owners(hosts: Testbed) -> None:
         secrets = node.run(f"grep -c -a secret {path}", check=False).stdout.strip()
         assert (secrets == "0") is wipe
         finish(backend.forget(volume))
+
+
+def test_disks_in_a_thin_pool(hosts: Testbed) -> None:
+    """The way of the snapshots' contract in as few programs as it can be gone: all of it passes
+    there (``snapshot_contract`` of this world), in two minutes."""
+    with contextlib.closing(ThinWorld(hosts.nodes()[0])) as world:
+        volume = up(world, world.volume())
+        for verb in (world.backend.snapshot, world.backend.revert):
+            with pytest.raises((errors.Unsupported, errors.VolumeMissing)):
+                finish(verb(msgspec.structs.replace(volume, params={}, name="no"), "x"))
+        world.put(volume, "old")
+        for _ in range(2):
+            finish(world.backend.snapshot(volume, SNAPSHOT))
+        world.put(volume, "new")
+        clone = up(world, clone_of(world, volume, size_mib=64))
+        assert (world.get(clone), finish(world.backend.look(clone)).size_mib) == ("old", 64)
+        path = finish(world.backend.attach(volume))
+        with world.used(path), pytest.raises(errors.VolumeBusy):
+            finish(world.backend.revert(volume, SNAPSHOT))
+        finish(world.backend.revert(volume, SNAPSHOT))
+        assert world.get(volume) == "old"
+        assert [one.name for one in finish(world.backend.look(volume)).snapshots] == [SNAPSHOT]
+        finish(world.backend.fill(clone, world.image_file("fresh", 8), "raw"))
+        assert world.get(clone) == "fresh"
+        pool = {one.pool: one for one in finish(world.backend.capacity())}[f"{GROUP}/{POOL}"]
+        assert pool.total_mib - pool.free_mib < 8  # zeros take no room
+        large = world.volume(pool.free_mib + 4)
+        with pytest.raises(errors.NoSpace, match=rf"{pool.total_mib} MiB, \d+ MiB of them in use"):
+            finish(world.backend.ensure(large))
+        finish(world.backend.forget(volume))
+        assert world.get(clone) == "fresh"
+        assert volume.name not in world.node.run("lvs --noheadings").stdout

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.errors import NoSpace
 from storage.lvm_report import (
     MIB,
     LogicalVolume,
@@ -15,6 +16,7 @@ from storage.lvm_report import (
     size_fits,
     tags_for,
 )
+from storage.thin_pools import capacities, check_not_full, check_room, kept_name, pool_of
 
 LVS = """
   {
@@ -50,6 +52,35 @@ NONE = """
       ]
   }
 """
+
+
+THIN = """
+  {
+      "report": [
+          {
+              "lv": [
+                  {"vg_name":"xenvg", "lv_name":"thin", "lv_size":"268435456", "vg_extent_size":"4194304", "stripes":"1", "lv_tags":"", "lv_active":"active", "lv_device_open":"", "segtype":"thin-pool", "pool_lv":"", "data_percent":"96.50", "metadata_percent":"11.62", "lv_time":"1795259000"},
+                  {"vg_name":"xenvg", "lv_name":"d0+a+b", "lv_size":"33554432", "vg_extent_size":"4194304", "stripes":"0", "lv_tags":"clusterd.snapshot+a_b,clusterd.owner+abc", "lv_active":"", "lv_device_open":"unknown", "segtype":"thin", "pool_lv":"thin", "data_percent":"", "metadata_percent":"", "lv_time":"1795259001"}
+              ]
+          }
+      ]
+  }
+"""  # noqa: E501
+
+
+def test_thin_pools_and_snapshots() -> None:
+    kept, pool = parse_volumes(THIN)
+    assert (kept.snapshot, kept.thin_pool, kept.owner) == ("a_b", "thin", "abc")
+    assert kept.name == kept_name("d0", "a_b")
+    state = pool_of(pool)
+    assert state is not None
+    assert (state.free_mib, pool_of(kept)) == (8, None)
+    said = "xenvg/thin has 256 MiB, 248 MiB of them in use .96 %; metadata 12 %"
+    for check in (lambda: check_not_full(state), lambda: check_room(state, 1)):
+        with pytest.raises(NoSpace, match=said):
+            check()
+    assert [one.pool for one in capacities((kept, pool), ("xenvg",))] == ["xenvg/thin"]
+    assert capacities((kept, pool), ("other",)) == []
 
 
 def test_volumes_are_sorted_and_one_for_all_segments() -> None:
