@@ -51,6 +51,7 @@ setup(
         "prometheus-client>=0.21",
         "pyroute2>=0.7",
         "libvirt-python>=9",
+        "pycdlib>=1.14",
     ],
     extras_require={
         "test": [

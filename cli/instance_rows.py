@@ -21,6 +21,7 @@ from cli.rows import (
     OS_PARAMS,
     OS_PARAMS_PRIVATE,
     OS_PARAMS_SECRET,
+    SEEDED,
     TAGS,
     TARGET,
     not_,
@@ -129,6 +130,7 @@ INSTANCES = (
             not_("start", "--no-start", words="Do not start it"),
             row("os_type", "-o", "--os-type", metavar="OS", completes="os"),
             row("image", "--image", metavar="IMAGE", completes="image"),
+            *SEEDED,
             row("no_install", "--no-install", flag=True),
             COMMUNICATION,
         ),
@@ -136,7 +138,7 @@ INSTANCES = (
         hidden=(
             "hypervisor", "hvparams", "pnode", "snode", "identify_defaults", "source_handshake",
             "source_instance_name", "source_shutdown_timeout", "source_x509_ca", "src_node",
-            "src_path", "compress", "source",
+            "src_path", "compress", "source", "cloud_init",
         ),
     ),
     Spelling(
@@ -193,7 +195,7 @@ INSTANCES = (
                 words="Secondary node when the disk template becomes a mirrored one"),
             IALLOCATOR,
             row("os_name", "-o", "--os-type", metavar="OS", completes="os"),
-            OS_PARAMS, OS_PARAMS_PRIVATE,
+            OS_PARAMS, OS_PARAMS_PRIVATE, *SEEDED,
             not_("wait_for_sync", "--no-wait-for-sync", words="Do not wait for mirrors"),
             sets("--offline", words="Mark it offline", offline=True),
             sets("--online", words="Take back offline; it is then down", online=True),
@@ -207,6 +209,6 @@ INSTANCES = (
             row("ext_params", "-e", "--ext-params", metavar="KEY=VALUE,..."),
             row("file_driver", "--file-driver", choices=("loop", "blktap2", "blktap")),
         ),
-        hidden=("offline",),
+        hidden=("offline", "cloud_init"),
     ),
 )  # fmt: skip

@@ -7,6 +7,7 @@ Decided here: text (or texts) to the opcode's plain JSON. Which option uses whic
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from cli.exits import WrongInput
@@ -59,6 +60,23 @@ def texts(text: str) -> dict[str, Any]:
 def texts_or_null(text: str) -> dict[str, Any]:
     """The same; an empty text is null."""
     return {key: value or None for key, value in texts(text).items()}
+
+
+def file_text(path: str) -> str:
+    """What is in a file of the operator's."""
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongInput(f"{path} cannot be read: {error}") from None
+
+
+def ssh_keys(texts: Sequence[str]) -> list[str]:
+    """Public keys: each text is one, or a file with one a line."""
+    found = []
+    for text in texts:
+        lines = [text] if " " in text.strip() else file_text(text).splitlines()
+        found += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return found
 
 
 def nested_params(texts: Sequence[str]) -> dict[str, Any]:

@@ -61,6 +61,12 @@ OS_PARAMS_PRIVATE = row(
 OS_PARAMS_SECRET = row(
     "osparams_secret", "--os-parameters-secret", reads=readers.os_params, metavar="KEY=VALUE,..."
 )
+SEEDED = (
+    sets("--cloud-init", words="Give the guest a seed disk for cloud-init", cloud_init=True),
+    sets("--no-cloud-init", words="Give the guest no seed disk", cloud_init=False),
+    row("user_data", "--user-data", reads=readers.file_text, metavar="FILE"),
+    row("ssh_keys", "--ssh-key", many=True, reads=readers.ssh_keys, metavar="FILE|KEY"),
+)
 IGNORE_OFFLINE = row("ignore_offline_nodes", "--ignore-offline")
 TAGS = row("tags", "--tags", reads=split, metavar="TAG,...")
 COMMUNICATION = row(

@@ -12,6 +12,11 @@ from clusterd.view import View
 from hypervisors.guest import Guest, GuestDisk, GuestNic, NetworkDisk
 from storage.volume import VolumeStatus
 
+SEED_INDEX = 23
+"""The guest's disk X: behind the last that an instance can have."""
+IDE_SEED_INDEX = 1
+"""There are four places; the last two are for images of the operator's."""
+
 
 def guest_of(
     view: View,
@@ -19,11 +24,13 @@ def guest_of(
     paths: Sequence[str],
     *,
     statuses: Sequence[VolumeStatus] = (),
+    seed: str = "",
     hvparams: Params | None = None,
     beparams: Params | None = None,
 ) -> Guest:
     """The guest; ``paths`` are its disks' devices on the node, in order, ``statuses`` what the
-    node found of them: without, they are devices or raw files."""
+    node found of them: without, they are devices or raw files. ``seed`` is the path of its seed
+    disk, if it has one."""
     backend = {**view.beparams(instance), **(beparams or {})}
     return Guest(
         name=instance.name,
@@ -33,7 +40,8 @@ def guest_of(
         disks=tuple(
             _disk(disk, instance.number_of(disk), path, statuses[index] if statuses else None)
             for index, (disk, path) in enumerate(zip(instance.disks, paths, strict=True))
-        ),
+        )
+        + ((_seed(view, instance, seed),) if seed else ()),
         nics=tuple(_nics(view, instance)),
         params={**view.hvparams(instance), **(hvparams or {})},
         network_port=instance.network_port,
@@ -50,6 +58,18 @@ def _disk(disk: Disk, index: int, path: str, status: VolumeStatus | None) -> Gue
         access=disk.mode,
         format=status.format if status is not None else "raw",
         source=None if source is None else NetworkDisk(**msgspec.structs.asdict(source)),
+    )
+
+
+def _seed(view: View, instance: Instance, path: str) -> GuestDisk:
+    """A disk that is only read, behind all that the instance can have."""
+    narrow = view.hvparams(instance).get("disk_type") == "ide"
+    return GuestDisk(
+        path=path,
+        uuid=f"cidata-{instance.uuid}",
+        index=IDE_SEED_INDEX if narrow else SEED_INDEX,
+        kind="file",
+        access="ro",
     )
 
 

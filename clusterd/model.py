@@ -215,6 +215,14 @@ class InstanceSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     """The job that is still making it."""
 
 
+class CloudInit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What cloud-init in the guest is told at its first boot, beside its name and network."""
+
+    user_data: str = ""
+    ssh_keys: tuple[str, ...] = ()
+    """Public keys that the guest's usual user is given."""
+
+
 class AdminState(enum.StrEnum):
     """What the operator wants."""
 
@@ -249,6 +257,8 @@ class Instance(Stored, frozen=True, kw_only=True, omit_defaults=True):
     """Disks that a job is making for this instance, or has taken from it and not removed yet: their
     identities are taken, and no guest uses them. Those that are not on the instance's own nodes
     are on ``moving_to``."""
+    cloud_init: CloudInit | None = None
+    """Its guest gets a seed disk with this; None: it gets none."""
     moving_to: str | None = None
     """uuid of the node that a live migration under way takes it to."""
 

@@ -222,6 +222,10 @@ class NodeWorld(Protocol):
         """Symbolic links ``<run>/instance-disks/<instance>:<n>`` to ``paths``, where those are not
         empty; all others are removed."""
 
+    async def place_seed(self, instance: str, files: dict[str, str]) -> str:
+        """The path of the instance's seed disk with these files for cloud-init; without any there
+        is no disk, and the path is empty."""
+
     async def greet(self, cluster: str) -> dict[str, Any]:
         """Version, host name, cluster of the daemon there; CallFailed ``wrong_cluster``."""
 

@@ -181,7 +181,9 @@ def _add_devices(
 
 def _add_disk(devices: ET.Element, disk: GuestDisk, parameters: KvmParameters) -> None:
     bus = _BUS.get(parameters.disk_type, "scsi")
-    device = "lun" if parameters.disk_type == "scsi-block" else "disk"
+    device = "lun" if parameters.disk_type == "scsi-block" and disk.kind == "block" else "disk"
+    if bus == "ide" and disk.access == "ro":
+        device = "cdrom"  # QEMU has no other IDE disk that is only read
     kind = "network" if disk.source is not None else disk.kind
     element = add(devices, "disk", type=kind, device=device)
     driver = add(element, "driver", name="qemu", type=disk.format)

@@ -21,6 +21,7 @@ from clusterd.opcodes import (
     locking,
     placing,
     requirements,
+    seeding,
 )
 from clusterd.opcodes.fields import (
     SHUTDOWN_TIMEOUT_S,
@@ -83,6 +84,9 @@ class InstanceCreate(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_CREATE"
     image: Annotated[ImageName | None, Meta(description="image that the first disk begins as")] = (
         None
     )
+    cloud_init: seeding.CloudInitWanted = None
+    user_data: seeding.UserData = None
+    ssh_keys: seeding.SshKeys = None
     no_install: Annotated[bool | None, Meta(description="do not run the OS definition")] = None
     force_variant: Annotated[
         bool, Meta(description="accept a variant that the definition does not list")

@@ -11,7 +11,7 @@ from msgspec import Meta
 from clusterd import capacity, ipolicy, parameters
 from clusterd.hooks import HookPoint, instance_environment, instance_nodes
 from clusterd.model import AdminState, Instance
-from clusterd.opcodes import disk_plans, item_changes, locking, requirements
+from clusterd.opcodes import disk_plans, item_changes, locking, requirements, seeding
 from clusterd.opcodes.fields import (
     Beparams,
     Force,
@@ -60,6 +60,9 @@ class InstanceSetParams(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_SET_
         True
     )
     instance_communication: bool | None = None
+    cloud_init: seeding.CloudInitWanted = None
+    user_data: seeding.UserData = None
+    ssh_keys: seeding.SshKeys = None
 
 
 def sights(opcode: InstanceSetParams, view: View) -> Iterable[str]:
@@ -193,6 +196,9 @@ def changes(opcode: InstanceSetParams, view: View) -> dict[str, Any]:
         new["os"] = opcode.os_name
     if opcode.offline is not None:
         new["admin_state"] = AdminState.OFFLINE if opcode.offline else AdminState.DOWN
+    cloud_init = seeding.seed(opcode, instance.cloud_init)
+    if cloud_init != instance.cloud_init:
+        new["cloud_init"] = cloud_init
     if opcode.nics:
         new["nics"] = item_changes.nics(opcode.nics, view, instance)
     return new
@@ -235,6 +241,9 @@ def result(opcode: InstanceSetParams, view: View, _outputs: Sequence[Any]) -> An
         rows.append(["disk_template", opcode.disk_template])
     if opcode.offline is not None:
         rows.append(["admin_state", "offline" if opcode.offline else "down"])
+    if opcode.cloud_init is not None or opcode.user_data is not None or opcode.ssh_keys is not None:
+        seeded = view.configuration.instance(opcode.instance_name).cloud_init is not None
+        rows.append(["cloud_init", "from the next start" if seeded else "no"])
     if opcode.os_name:
         rows.append(["os", opcode.os_name])
     return rows

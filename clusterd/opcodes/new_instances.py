@@ -6,7 +6,7 @@ from typing import Any
 
 from clusterd import parameters
 from clusterd.model import AdminState, Instance, Node
-from clusterd.opcodes import beginnings, drafts
+from clusterd.opcodes import beginnings, drafts, seeding
 from clusterd.view import View
 from clusterd.volumes import has_mirror
 from jobqueue.errors import Refused
@@ -73,6 +73,7 @@ def draft_on(
         hvparams=own,
         beparams=parameters.beparams(opcode.beparams, {}),
         osparams={key: text for key, text in (opcode.osparams or {}).items() if text is not None},
+        cloud_init=seeding.seed(opcode),
     )
 
 

@@ -41,7 +41,8 @@ class GuestLife:
                 if resident.presence is not Presence.RUNNING:
                     continue
                 for disk in resident.guest.disks:
-                    self._write(host, guest, disk)
+                    if disk.access == "rw":
+                        self._write(host, guest, disk)
         self._cluster.clock.callLater(EVERY_S, self._live)
 
     def _write(self, host: SimulatedHost, guest: str, disk: GuestDisk) -> None:

@@ -36,6 +36,7 @@ from clusterd.verbs.checks import bridges
 from clusterd.verbs.host import Places, Script, ScriptEnd
 from clusterd.verbs.instance_disks import DIRECTORY as DISK_LINKS
 from clusterd.verbs.os_definitions import find_all
+from clusterd.verbs.seeds import DIRECTORY as SEEDS
 from hypervisors.guest import Guest
 from hypervisors.interface import Driver
 from hypervisors.machine_room import Machine, MachineRoom, Presence
@@ -54,14 +55,8 @@ TEMPLATES = (
     Template.RBD,
     Template.MEMORY,
 )
-POOLS = {
-    "xenvg": 1024 * 1024,
-    "xenvg/thin": 1024 * 1024,
-    "/srv/ganeti/file-storage": 1024 * 1024,
-    "/srv/ganeti/shared-file-storage": 1024 * 1024,
-    "rbd": 1024 * 1024,
-    "memory": 1024 * 1024,
-}
+_FILES = "/srv/ganeti/file-storage", "/srv/ganeti/shared-file-storage"
+POOLS = dict.fromkeys(("xenvg", "xenvg/thin", "rbd", "memory", *_FILES), 1024 * 1024)
 RHYTHM = Rhythm(interval_s=10.0, soon_s=0.05, longest_silence_s=60.0)
 OS_NAME = "pretended"
 IMAGE_FILE = "/srv/images/pretended.img"
@@ -319,11 +314,14 @@ class SimulatedHost:
 
     def _lose_links(self) -> None:
         """They are not kept without power."""
-        for link in sorted((self._directory / "run" / DISK_LINKS).glob("*")):
-            link.unlink()
+        for name in (DISK_LINKS, SEEDS):
+            for link in sorted((self._directory / "run" / name).glob("*")):
+                link.unlink()
 
     def _can_be_opened(self, path: str) -> bool:
         """As a real hypervisor finds: a mirror that is not primary cannot be opened."""
+        if SEEDS in path:
+            return (self._directory / "run" / SEEDS / Path(path).name).is_file()
         device = self.device(path)
         return any(
             attached.path == device and (attached.mirror is None or attached.primary)
@@ -350,10 +348,9 @@ class SimulatedHost:
         return {**twins, str(Template.DISKLESS): DisklessBackend()}
 
     def _drivers(self) -> dict[str, Driver]:
+        kinds: dict[str, type[MemoryDriver]] = {MemoryDriver.name: MemoryDriver}
         return {
-            name: MemoryDriver(self._room, self.name)
-            if name == MemoryDriver.name
-            else PretendedHypervisor(self._room, self.name)
+            name: kinds.get(name, PretendedHypervisor)(self._room, self.name)
             for name in self._hypervisors
         }
 

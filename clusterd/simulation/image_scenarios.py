@@ -9,6 +9,8 @@ from clusterd.opcodes.image_remove import ImageRemove
 from clusterd.opcodes.image_set_params import ImageSetParams
 from clusterd.opcodes.instance_create import InstanceCreate
 from clusterd.opcodes.instance_flatten import InstanceFlatten
+from clusterd.opcodes.instance_migrate import InstanceMigrate
+from clusterd.opcodes.instance_set_params import InstanceSetParams
 from clusterd.opcodes.instance_shutdown import InstanceShutdown
 from clusterd.opcodes.instance_snapshot_add import InstanceSnapshotAdd
 from clusterd.opcodes.instance_snapshot_clone import InstanceSnapshotClone
@@ -19,6 +21,7 @@ from clusterd.simulation.scenario import DISK_MIB, NAME, NETWORKED, Scenario, cr
 from jobqueue.job import Status
 
 IMAGE = "debian-12"
+SSH_KEYS = ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8 me@home",)
 THIN: dict[str, Any] = {"thin-pool": "thin"}
 
 
@@ -64,6 +67,20 @@ IMAGES = (
         act=(ImageSetParams(image_name=IMAGE, new_name="debian", properties={"os": "debian"}),),
     ),
     Scenario(name="create-clone", given=(image("rbd"),), act=(from_image("rbd"),)),
+    Scenario(
+        name="create-seeded",
+        act=(create("sharedfile", ssh_keys=SSH_KEYS, user_data="#cloud-config\n"),),
+    ),
+    Scenario(
+        name="migrate-seeded",
+        given=(create("sharedfile", ssh_keys=SSH_KEYS),),
+        act=(InstanceMigrate(instance_name=NAME, target_node="node2"),),
+    ),
+    Scenario(
+        name="modify-seed",
+        given=(create("sharedfile", cloud_init=True),),
+        act=(InstanceSetParams(instance_name=NAME, user_data="#cloud-config\n"),),
+    ),
     Scenario(
         name="create-clone-thin",
         given=(image("plain", diskparams=THIN),),

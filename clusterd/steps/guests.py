@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 from clusterd.errors import CallFailed
 from clusterd.guests import guest_of, os_environment
 from clusterd.model import Instance, Params
+from clusterd.seeds import seed_files
 from clusterd.volumes import volume_on
 from clusterd.world import OsRun, World
 from hypervisors.guest import Guest
@@ -91,8 +92,27 @@ async def described(
     """The instance's guest with the disks as they are linked on ``node``."""
     paths, statuses = await linked_disks(world, instance, node)
     return guest_of(
-        world.view(), instance, paths, statuses=statuses, hvparams=hvparams, beparams=beparams
+        world.view(),
+        instance,
+        paths,
+        statuses=statuses,
+        seed=await seeded(world, instance, node),
+        hvparams=hvparams,
+        beparams=beparams,
     )
+
+
+async def seeded(world: World, instance: Instance, node: str) -> str:
+    """The path of the instance's seed disk on a node, made anew from what the instance is told to
+    be; empty if it has none."""
+    files = seed_files(world.view(), instance)
+    return await world.node(node).place_seed(instance.name, files) if files else ""
+
+
+async def unseeded(world: World, instance: Instance, node: str) -> None:
+    """Nothing of the instance's seed disk is left on a node."""
+    if instance.cloud_init is not None:
+        await world.node(node).place_seed(instance.name, {})
 
 
 def outline(world: World, instance: Instance) -> Guest:
@@ -235,6 +255,7 @@ class UnlinkDisks(OnGuest, frozen=True, kw_only=True, tag="guest.unlink-disks"):
         instance = self.find(context.world)
         if instance is not None:
             await context.world.node(self.node).link_disks(instance.name, ())
+            await unseeded(context.world, instance, self.node)
         return NOTHING
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from clusterd.errors import CallFailed, NotReady
 from clusterd.model import Instance
 from clusterd.steps.disks import waiting_for
-from clusterd.steps.guests import OnGuest, described, linked_paths, outline
+from clusterd.steps.guests import OnGuest, described, linked_paths, outline, unseeded
 from clusterd.volumes import volume_on
 from clusterd.world import World
 from hypervisors.errors import GuestMissing
@@ -157,6 +157,8 @@ class SettleGuest(OnGuest, frozen=True, kw_only=True, tag="guest.settle"):
         if instance is not None:
             guest = outline(world, instance)
             await self.driver(world, instance).settle(guest, arrived=self.arrived)
+            if not self.arrived:
+                await unseeded(world, instance, self.node)
         return NOTHING
 
 

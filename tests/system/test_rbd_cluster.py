@@ -10,6 +10,8 @@ from tests.system.ceph_cluster import CephCluster
 from tests.system.ceph_hosts import ceph_hosts
 
 pytestmark = pytest.mark.real
+SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8 me@home"
+SEEDED = "SEED disk=/dev/vdb name=web1.test id="
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +24,18 @@ def cluster() -> Iterator[CephCluster]:
 
 def test_clone_of_an_image_runs_moves_and_survives_its_node(cluster: CephCluster) -> None:
     path = cluster.image_file("golden")
+    user_data = path.with_suffix(".yaml")
+    user_data.write_text("#cloud-config\n")
     cluster.gnt("image", "add", "-t", "rbd", "--file", str(path), "golden")
     assert "golden" in cluster.gnt("image", "list")
     cluster.gnt(
         "instance", "add", "-t", "rbd", "--image", "golden", "-n", "n2.test",
         "-B", "memory=128", "--disk", "0:size=1G",
+        "--ssh-key", SSH_KEY, "--user-data", str(user_data),
         "web1.test",
     )  # fmt: skip
     cluster.wait_ticks(2, "web1.test", 3)
+    assert SEEDED in cluster.console(2, "web1.test")
     with pytest.raises(AssertionError, match=r"web1\.test"):
         cluster.gnt("image", "remove", "golden")
     cluster.gnt("instance", "snapshot", "add", "web1.test", "before")
@@ -44,4 +50,6 @@ def test_clone_of_an_image_runs_moves_and_survives_its_node(cluster: CephCluster
     cluster.gnt("instance", "failover", "-f", "-n", "n1.test", "web1.test")
     after = cluster.wait_ticks(1, "web1.test", already + 3)
     assert after > last - 20, "the guest found an old disk"
+    assert cluster.console(1, "web1.test").count("SEED ") == 1
+    assert SEEDED in cluster.console(1, "web1.test")
     assert "last=0" not in cluster.console(1, "web1.test").rpartition("BOOTED")[2]

@@ -22,6 +22,7 @@ work=$(mktemp -d "$cache/build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 MODULES="virtio_pci virtio_blk virtio_net virtio_balloon button evdev"
+SEED_MODULES="isofs"  # loaded only where a seed disk is found
 APPLETS="sh mount insmod cat dd tr sleep hostname ip acpid poweroff mkdir printf"
 GRUB_MODULES="biosdisk linux16"  # linux16: the 32-bit loader spends 1.5 s on video modes
 # tsc and timer words: an emulated processor needs no calibration and no checking of its timers.
@@ -58,12 +59,13 @@ for applet in $APPLETS; do ln -s busybox "$root/bin/$applet"; done
 [ -d "$work/$kernel/lib/modules" ] && modules=$work/$kernel || modules=$work/$kernel/usr
 release=$(basename "$modules"/lib/modules/*)
 PATH=$PATH:/usr/sbin:/sbin depmod -b "$modules" "$release"
-for module in $MODULES; do
+for module in $MODULES $SEED_MODULES; do
+  case " $SEED_MODULES " in *" $module "*) order=seed ;; *) order=order ;; esac
   line=$(grep -E "(^|/)$module\.ko:" "$modules/lib/modules/$release/modules.dep") || continue
   needs=$(echo "${line#*:}" | tr ' ' '\n' | sed '/^$/d' | tac)
   for file in $needs "${line%%:*}"; do
     short=$(basename "$file")
-    [ -e "$root/modules/$short" ] || echo "$short" >> "$root/modules/order"
+    [ -e "$root/modules/$short" ] || echo "$short" >> "$root/modules/$order"
     cp "$modules/lib/modules/$release/$file" "$root/modules/$short"
   done
 done
