@@ -1,4 +1,4 @@
-"""The cluster as ``hspace`` filled it: its table of nodes (``-p``) and its file (``-S``)."""
+"""A cluster after new instances or moves: its table of nodes (``-p``) and its file (``-S``)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from cli.htools import tables
 from clusterd.placement import model
-from clusterd.placement.facts import ClusterFacts, InstanceFacts
+from clusterd.placement.facts import LOCAL, ClusterFacts, InstanceFacts
+from clusterd.placement.model import NOWHERE
 from clusterd.placement.results import Capacity
-from clusterd.placement.usage import Usage
+from clusterd.placement.usage import DISK, Usage
 
 
 def instances(found: Capacity, template: str, spindle_use: int) -> list[InstanceFacts]:
@@ -33,19 +34,23 @@ def instances(found: Capacity, template: str, spindle_use: int) -> list[Instance
     ]
 
 
-def facts_after(facts: ClusterFacts, new: list[InstanceFacts]) -> ClusterFacts:
-    """With the new instances; nodes tell the same free memory as before, as there."""
+def facts_after(
+    facts: ClusterFacts, new: list[InstanceFacts], *, first: bool = False
+) -> ClusterFacts:
+    """With the new instances, behind the others or ``first``; nodes tell the same free memory as
+    before, as there."""
     disk: Counter[str] = Counter()
     for one in new:
-        disk[one.primary] += one.disk_mib
-        disk[one.secondary] += one.disk_mib
+        if one.template in LOCAL:
+            disk[one.primary] += one.disk_mib
+            disk[one.secondary] += one.disk_mib
     return replace(
         facts,
         nodes=tuple(
             replace(node, disk_free_mib=node.disk_free_mib - disk[node.name])
             for node in facts.nodes
         ),
-        instances=(*facts.instances, *new),
+        instances=(*new, *facts.instances) if first else (*facts.instances, *new),
     )
 
 
@@ -63,3 +68,29 @@ def state_after(cluster: model.Cluster, new: list[InstanceFacts]) -> tables.Stat
     state = tables.State(built, Usage(built))
     state.memory_free = cluster.nodes.memory_free
     return state
+
+
+def moved(state: tables.State) -> ClusterFacts:
+    """The cluster or group after moves. The nodes tell the same free memory as before, as there."""
+    facts, usage = state.whole.facts, state.usage
+    names = usage.cluster.nodes.names
+    nodes, instances = usage.cluster.node_number, usage.cluster.instance_number
+
+    def placed(one: InstanceFacts) -> InstanceFacts:
+        row = instances[one.name]
+        mirror = int(usage.secondary[row])
+        return replace(
+            one,
+            primary=names[usage.primary[row]],
+            secondary=names[mirror] if mirror != NOWHERE else "",
+        )
+
+    return replace(
+        facts,
+        nodes=tuple(
+            replace(one, disk_free_mib=int(usage.amounts[DISK, nodes[one.name]]))
+            for one in facts.nodes
+            if one.name in nodes
+        ),
+        instances=tuple(placed(one) for one in facts.instances if one.name in instances),
+    )

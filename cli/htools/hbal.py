@@ -8,16 +8,20 @@ from pathlib import Path
 
 import msgspec
 
-from cli.htools import tables
-from cli.htools.source import Parser, balancing, cluster_of, ended, group_of, show_tables
+from cli.htools import filled, tables
+from cli.htools.parser import Parser
+from cli.htools.source import balancing, cluster_of, ended, group_of, show_tables
+from cli.spelling import PRIORITIES
 from clusterd.iallocator import moves
+from clusterd.names import SOFTWARE_VERSION
 from clusterd.placement import balance, score, text_format
 from clusterd.placement.errors import BadRequest
-from clusterd.placement.facts import ClusterFacts, InstanceFacts
-from clusterd.placement.model import NOWHERE
+from clusterd.placement.facts import ClusterFacts
 from clusterd.placement.part import only_group
 from clusterd.placement.results import BalancePlan, Move
-from clusterd.placement.usage import DISK, Usage
+from clusterd.placement.usage import Usage
+
+ALL_COMMANDS = "Commands to run to reach the above solution:"
 
 
 def _run(asked: argparse.Namespace) -> int:
@@ -42,51 +46,33 @@ def _run(asked: argparse.Namespace) -> int:
         print(f"Initial score: {initial:.8f}")
         print("Trying to minimize the CV...")
     plan = balance.balance(cluster, balancing(asked, group.uuid))
+    moves_of_all = plan.moves
     shown = msgspec.structs.replace(plan, moves=called(plan.moves, state.short))
     print("\n".join(solution(shown, state.widths(), asked.verbose)))
+    if asked.first_job_group:
+        plan, shown = _first_set(plan), _first_set(shown)
     if asked.print_commands is not None:
         text = "\n".join(commands(shown))
         if asked.print_commands:
             Path(asked.print_commands).write_text(f"#!/bin/sh\n\n{text}\n", "utf-8")
             print(f"The commands have been written to file '{asked.print_commands}'")
         else:
-            print(f"\nCommands to run to reach the above solution:\n{text}")
-    state.apply(plan.moves)
+            title = "First set of jobs:" if asked.first_job_group else ALL_COMMANDS
+            print(f"\n{title}\n{text}")
+    state.apply(moves_of_all)
     if asked.save_cluster:
-        _save(f"{asked.save_cluster}.balanced", _moved(state), "after")
+        _save(f"{asked.save_cluster}.balanced", filled.moved(state), "after")
     show_tables(asked, state, "Final")
-    return _execute(plan) if asked.exec_jobs and plan.moves else 0
+    return _execute(plan, asked) if asked.exec_jobs and plan.moves else 0
+
+
+def _first_set(plan: BalancePlan) -> BalancePlan:
+    return msgspec.structs.replace(plan, job_sets=plan.job_sets[:1])
 
 
 def _save(path: str, facts: ClusterFacts, when: str) -> None:
     Path(path).write_text(text_format.render(facts), "utf-8")
     print(f"The cluster state {when} balancing has been written to file '{path}'", file=sys.stderr)
-
-
-def _moved(state: tables.State) -> ClusterFacts:
-    """The group after the moves. The nodes tell the same free memory as before, as there."""
-    facts, usage = state.whole.facts, state.usage
-    names = usage.cluster.nodes.names
-    nodes, instances = usage.cluster.node_number, usage.cluster.instance_number
-
-    def placed(one: InstanceFacts) -> InstanceFacts:
-        row = instances[one.name]
-        mirror = int(usage.secondary[row])
-        return msgspec.structs.replace(
-            one,
-            primary=names[usage.primary[row]],
-            secondary=names[mirror] if mirror != NOWHERE else "",
-        )
-
-    return msgspec.structs.replace(
-        facts,
-        nodes=tuple(
-            msgspec.structs.replace(one, disk_free_mib=int(usage.amounts[DISK, nodes[one.name]]))
-            for one in facts.nodes
-            if one.name in nodes
-        ),
-        instances=tuple(placed(one) for one in facts.instances if one.name in instances),
-    )
 
 
 def _introduce(asked: argparse.Namespace, state: tables.State, group: str) -> None:
@@ -162,7 +148,7 @@ def commands(plan: BalancePlan) -> list[str]:
     return lines
 
 
-def _execute(plan: BalancePlan) -> int:
+def _execute(plan: BalancePlan, asked: argparse.Namespace) -> int:
     from cli import jobs
     from cli.command import Call
     from cli.planning import job_bodies
@@ -170,7 +156,11 @@ def _execute(plan: BalancePlan) -> int:
 
     session = RealSession()
     try:
-        call = Call(tool="hbal", name="balance", options={}, arguments=(), session=session)
+        options = {
+            "reason": asked.reason or f"hbal {SOFTWARE_VERSION} called",
+            "priority": None if asked.priority is None else PRIORITIES[asked.priority],
+        }
+        call = Call(tool="hbal", name="balance", options=options, arguments=(), session=session)
         together = jobs.JobSet(call, verbose=True)
         for label, bodies in job_bodies([plan]):
             together.queue(label, *bodies)
@@ -192,10 +182,14 @@ def main() -> int:
     parser.tables()
     parser.tuning()
     parser.balancing()
+    parser.monitoring()
     add = parser.add_argument
     add("-G", "--group", metavar="ID", help="the node group")
     add("-C", "--print-commands", metavar="FILE", nargs="?", const="", help="print commands")
     add("-X", "--exec", dest="exec_jobs", action="store_true", help="submit jobs (with -L)")
+    add("--first-job-group", action="store_true", help="only the first set of jobs")
+    add("--reason", help="why the jobs are submitted")
+    add("--priority", choices=tuple(PRIORITIES), help="of the jobs")
     add(
         "-S",
         "--save",

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import msgspec
 
 from cli.htools import tables
-from cli.htools.source import Parser, balancing, cluster_of, ended
+from cli.htools.parser import Parser
+from cli.htools.source import balancing, cluster_of, ended
 from clusterd.placement import balance
 from clusterd.placement.model import NOWHERE, Cluster
 from clusterd.placement.part import only_group

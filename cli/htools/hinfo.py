@@ -6,7 +6,8 @@ import argparse
 import sys
 
 from cli.htools import tables
-from cli.htools.source import Parser, cluster_of, ended, show_tables
+from cli.htools.parser import Parser
+from cli.htools.source import cluster_of, ended, show_tables
 from clusterd.placement import score
 from clusterd.placement.model import Cluster
 from clusterd.placement.usage import Usage
@@ -60,4 +61,5 @@ def main() -> int:
     parser.cluster_source()
     parser.tables()
     parser.tuning()
+    parser.monitoring(strict=False, xen=False)
     return ended(parser, _run)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from cli.htools.source import Parser, cluster_of, ended
+from cli.htools.parser import Parser
+from cli.htools.source import cluster_of, ended
 from clusterd.placement import reboots
 from clusterd.placement.errors import BadRequest
 from clusterd.placement.options import RebootOptions

@@ -11,49 +11,35 @@ from collections.abc import Iterator
 from pathlib import Path
 from string import ascii_letters, digits
 
+from msgspec.structs import replace
+
 from cli.htools import filled, tables
-from cli.htools.source import Parser, cluster_of, ended
+from cli.htools.parser import Parser
+from cli.htools.simulated import size_mib
+from cli.htools.source import cluster_of, ended
 from clusterd.placement import capacity, text_format
+from clusterd.placement.causes import KINDS, counted
 from clusterd.placement.errors import BadRequest
 from clusterd.placement.facts import INTERNAL_MIRROR, Spec
 from clusterd.placement.model import Cluster
 from clusterd.placement.options import CapacityOptions, Options
+from clusterd.placement.part import only_group
+from clusterd.placement.redundancy import failing_globally
 from clusterd.placement.resources import resources
 from clusterd.placement.results import Capacity, Resources
 from clusterd.placement.usage import Usage
 
-FAILURES = {
-    "memory": "MEM",
-    "disk": "DISK",
-    "cpu": "CPU",
-    "n1": "N1",
-    "global_n1": "N1",
-    "tags": "TAGS",
-    "migration": "MIG",
-    "spindles": "SPINDLES",
-}
-COUNTED = ("MEM", "DISK", "CPU", "N1", "TAGS", "MIG", "DISKCOUNT", "SPINDLES", "INTERNAL")
-WORDS = {"MEM": "Mem", "DISK": "Disk", "CPU": "CPU", "N1": "N1", "TAGS": "Tags", "MIG": "Mig",
-         "SPINDLES": "Spindles", "INTERNAL": "Internal"}  # fmt: skip
-ALREADY_FAILING = {"n1": 1}
+ALREADY_FAILING = {"global_n1": 1}
 """Why nothing fits into a cluster where a node fails N+1 already."""
-UNITS = {"m": 1, "": 1, "g": 1024, "t": 1024 * 1024}
 
 
-def size_mib(text: str) -> int:
-    """``10g``; without a letter MiB."""
-    letter = text[-1:].lower() if text[-1:].isalpha() else ""
-    number = text[: len(text) - len(letter)]
-    if letter not in UNITS or not number.isdecimal():
-        raise BadRequest(f"'{text}' is no size")
-    return int(number) * UNITS[letter]
-
-
-def spec_of(text: str) -> Spec:
+def spec_of(what: str, text: str) -> Spec:
     """``disk,ram,cpu[,spindles]``"""
     parts = text.split(",")
     if len(parts) not in (3, 4) or not all(part.isdecimal() for part in parts[2:]):
-        raise BadRequest(f"Invalid specification '{text}': give disk,ram,cpu[,spindles]")
+        raise BadRequest(
+            f"Invalid {what} specification: '{text}', expected disk,ram,cpu[,spindles]"
+        )
     spindles = int(parts[3]) if len(parts) == 4 else 1
     return Spec(
         disk_mib=size_mib(parts[0]), memory_mib=size_mib(parts[1]), vcpus=int(parts[2]),
@@ -61,18 +47,10 @@ def spec_of(text: str) -> Spec:
     )  # fmt: skip
 
 
-def failure_counts(found: Capacity) -> dict[str, int]:
-    """By htools' words."""
-    counts = dict.fromkeys(COUNTED, 0)
-    for reason, count in found.failures.items():
-        counts[FAILURES.get(reason, "INTERNAL")] += count
-    return counts
-
-
 def main_failure(found: Capacity) -> str:
     """What most placements failed for."""
-    counts = failure_counts(found)
-    return max(COUNTED, key=lambda word: counts[word])
+    counts = counted(found.failures)
+    return max(KINDS, key=lambda kind: counts[kind])
 
 
 def stage(prefix: str, at: Resources) -> Iterator[str]:
@@ -158,24 +136,23 @@ def machine_lines(cluster: Cluster, specs: tuple[Spec, Spec], template: str,
     grown = standard.after.instances
     yield f"HTS_ALLOC_USAGE={_share(before.instances, grown)}"
     yield f"HTS_ALLOC_INSTANCES={standard.count}"
-    yield f"HTS_ALLOC_FAIL_REASON=FAIL{main_failure(standard)}"
-    for word, count in sorted(failure_counts(standard).items(), key=lambda pair: -pair[1]):
+    yield f"HTS_ALLOC_FAIL_REASON=FAIL{main_failure(standard).upper()}"
+    for kind, count in sorted(counted(standard.failures).items(), key=lambda pair: -pair[1]):
         if count or standard.failures != ALREADY_FAILING:
-            yield f"HTS_ALLOC_FAIL{word}_CNT={count}"
+            yield f"HTS_ALLOC_FAIL{kind.upper()}_CNT={count}"
     yield "HTS_OK=1"
 
 
 def _maximum(name: str, at: Resources, without: Resources | None) -> Iterator[str]:
-    def less(field: str) -> int:
-        return int(getattr(at, field)) - (int(getattr(without, field)) if without else 0)
+    def less(field: str, by: float = 1.0) -> float:
+        return float(getattr(at, field) / by - (getattr(without, field) / by if without else 0))
 
     ratio = at.vcpus_total / at.cpus_total if at.cpus_total else 1.0
-    vcpus = less("vcpus_used")
-    yield f"HTS_KM_{name}_CPU={vcpus}"
-    yield f"HTS_KM_{name}_NPU={vcpus / ratio}"
-    yield f"HTS_KM_{name}_MEM={less('memory_instances')}"
-    yield f"HTS_KM_{name}_DSK={less('disk_instances')}"
-    yield f"HTS_KM_{name}_SPN={less('spindles_used')}"
+    yield f"HTS_KM_{name}_CPU={less('vcpus_used'):.0f}"
+    yield f"HTS_KM_{name}_NPU={less('vcpus_used', ratio)}"
+    yield f"HTS_KM_{name}_MEM={less('memory_instances'):.0f}"
+    yield f"HTS_KM_{name}_DSK={less('disk_instances'):.0f}"
+    yield f"HTS_KM_{name}_SPN={less('spindles_used'):.0f}"
 
 
 def _left(name: str, at: Resources) -> Iterator[str]:
@@ -193,43 +170,45 @@ def sentences(cluster: Cluster, specs: tuple[Spec, Spec], template: str,
     """All lines for people."""
     before = tiered.before
     all_of = totals(cluster)
-    yield (
-        f"The cluster has {all_of['NODES']} nodes and the following resources:\n"
-        f"  MEM {all_of['MEM']}, DSK {all_of['DSK']}, CPU {all_of['CPU']}, VCPU {all_of['VCPU']}."
-    )
-    yield f"There are {before.instances} initial instances on the cluster."
-    yield f"Tiered (initial size) instance spec is:\n  {_spec(specs[0])}, {_using(template)}."
+    exclusive = bool(cluster.nodes.exclusive.any())
+    sizes = ["MEM", "DSK", "CPU", "VCPU", *(["SPN"] if exclusive else [])]
+    whole = ", ".join(f"{key} {all_of[key]}" for key in sizes)
+    yield f"The cluster has {all_of['NODES']} nodes and the following resources:\n  {whole}."
+    yield f"There are {before.instances or 'no'} initial instances on the cluster."
+    using = f"using disk template '{template}'"
+    yield f"Tiered (initial size) instance spec is:\n  {_spec(specs[0], exclusive)}, {using}."
     yield "Tiered allocation results:"
     for one in tiered.fitted:
-        yield f"  - {one.count:3d} instances of spec {_spec(one.spec)}"
+        yield f"  - {one.count:3d} instances of spec {_spec(one.spec, exclusive)}"
     if not tiered.fitted:
         yield "  - no instances allocated"
-    yield from _results(tiered)
-    yield f"Standard (fixed-size) instance spec is:\n  {_spec(specs[1])}, {_using(template)}."
+    yield from _results(tiered, exclusive)
+    yield f"Standard (fixed-size) instance spec is:\n  {_spec(specs[1], exclusive)}, {using}."
     yield "Normal (fixed-size) allocation results:"
     yield f"  - {standard.count:3d} instances allocated"
-    yield from _results(standard)
+    yield from _results(standard, exclusive)
 
 
-def _spec(spec: Spec) -> str:
-    return f"MEM {spec.memory_mib}, DSK {spec.disk_mib}, CPU {spec.vcpus}"
+def _spec(spec: Spec, exclusive: bool) -> str:
+    spindles = f", SPN {spec.spindles}" if exclusive else ""
+    return f"MEM {spec.memory_mib}, DSK {spec.disk_mib}, CPU {spec.vcpus}{spindles}"
 
 
-def _using(template: str) -> str:
-    return f"using disk template '{template}'"
-
-
-def _results(found: Capacity) -> Iterator[str]:
+def _results(found: Capacity, exclusive: bool) -> Iterator[str]:
     after = found.after
-    yield f"  - most likely failure reason: Fail{WORDS.get(main_failure(found), 'Internal')}"
+    yield f"  - most likely failure reason: Fail{main_failure(found)}"
     yield f"  - initial cluster score: {found.before.score:.8f}"
     yield f"  -   final cluster score: {after.score:.8f}"
-    for what, part, whole in (
-        ("memory usage", after.memory_instances, after.memory_total),
-        ("  disk usage", after.disk_instances, after.disk_total),
-        ("  vcpu usage", after.vcpus_used, after.vcpus_total),
-    ):
-        yield f"  - {what} efficiency: {100.0 * part / whole if whole else 0.0:5.2f}%"
+    rows = [
+        ("memory", after.memory_instances, after.memory_total),
+        ("disk", after.disk_instances, after.disk_total),
+        ("vcpu", after.vcpus_used, after.vcpus_total),
+        ("spindles", after.spindles_used, after.spindles_total),
+    ][: 4 if exclusive else 3]
+    width = max(len(what) for what, _part, _whole in rows)
+    for what, part, whole in rows:
+        share = 100.0 * part / whole if whole else 0.0
+        yield f"  - {what:>{width}} usage efficiency: {share:5.2f}%"
 
 
 def _show(asked: argparse.Namespace, what: str, state: tables.State) -> None:
@@ -238,44 +217,69 @@ def _show(asked: argparse.Namespace, what: str, state: tables.State) -> None:
         print("", f"{what} status:", *lines, "", sep="\n", file=sys.stderr)
 
 
+def _options(asked: argparse.Namespace, cluster: Cluster, usage: Usage) -> CapacityOptions | None:
+    """How to fill; None: nothing is to be placed, as nodes fail N+1 already."""
+    accept, apart = asked.accept_existing_errors, asked.independent_groups
+    groups = cluster.facts.groups
+    closed = {groups[at].uuid for at in cluster.nodes.group[usage.failing].tolist()}
+    ill = bool(closed) and not accept
+    if accept:
+        closed = set()
+    stuck: tuple[str, ...] = ()
+    if apart and not asked.no_capacity_checks:
+        parts = (Usage(only_group(cluster, at)) for at in range(len(groups)))
+        stuck = tuple(
+            group.uuid
+            for group, part in zip(groups, parts, strict=True)
+            if failing_globally(part, accept)
+        )
+        closed |= set(stuck)
+    left = [one for one in groups if one.alloc_policy != "unallocable" and one.uuid not in closed]
+    if ill and not (apart and left):
+        return None
+    return CapacityOptions(
+        template=asked.disk_template or cluster.facts.policy.templates[0],
+        limit=None if asked.max_length is None or asked.max_length < 0 else asked.max_length,
+        all_nodes=True,
+        as_hspace=True,
+        spindle_use=asked.spindle_use,
+        closed_groups=tuple(sorted(closed)),
+        options=Options(
+            capacity_checks=not asked.no_capacity_checks,
+            accept_existing_errors=accept,
+            unchecked_groups=stuck,
+        ),
+    )
+
+
+def _nothing(usage: Usage) -> Capacity:
+    now = resources(usage, 0, all_nodes=True)
+    return Capacity(
+        fitted=(), count=0, failures=ALREADY_FAILING, before=now, after=now, placements=()
+    )
+
+
 def _run(asked: argparse.Namespace) -> int:
     cluster = cluster_of(asked)
     policy = cluster.facts.policy
     template = asked.disk_template or policy.templates[0]
-    large = spec_of(asked.tiered_alloc) if asked.tiered_alloc else policy.ranges[0][1]
-    usual = spec_of(asked.standard_alloc) if asked.standard_alloc else policy.std
-    strict = Options(
-        capacity_checks=not asked.no_capacity_checks,
-        accept_existing_errors=asked.accept_existing_errors,
-    )
-    limit = None if asked.max_length is None or asked.max_length < 0 else asked.max_length
-
+    large = spec_of("tiered", asked.tiered_alloc) if asked.tiered_alloc else None
+    usual = spec_of("standard", asked.standard_alloc) if asked.standard_alloc else policy.std
     usage = Usage(cluster)
     for line in tables.missing(tables.State(cluster, usage)):
         print(line, file=sys.stderr)
-    ill = bool(usage.failing.any()) and not asked.accept_existing_errors
+    options = _options(asked, cluster, usage)
 
-    def fill(spec: Spec, tiered: bool) -> Capacity:
-        options = CapacityOptions(
-            spec=spec,
-            template=template,
-            tiered=tiered,
-            limit=limit,
-            all_nodes=True,
-            one_size=limit is not None,
-            options=strict,
-        )
-        if not ill:
-            return capacity.capacity(cluster, options)
-        now = resources(usage, 0, all_nodes=True)
-        return Capacity(
-            fitted=(), count=0, failures=ALREADY_FAILING, before=now, after=now, placements=()
-        )
+    def fill(spec: Spec | None, tiered: bool) -> Capacity:
+        if options is None:
+            return _nothing(usage)
+        return capacity.capacity(cluster, replace(options, spec=spec, tiered=tiered))
 
     found = fill(large, True), fill(usual, False)
+    use = policy.std.spindles if asked.spindle_use is None else asked.spindle_use
     _show(asked, "Initial cluster", tables.State(cluster, usage))
     for one, what in zip(found, ("tiered", "standard"), strict=True):
-        new = filled.instances(one, template, policy.std.spindles)
+        new = filled.instances(one, template, use)
         _show(asked, f"{what.capitalize()} allocation", filled.state_after(cluster, new))
         if asked.save_cluster:
             path = f"{asked.save_cluster}.{what}"
@@ -287,7 +291,7 @@ def _run(asked: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
     show = machine_lines if asked.machine_readable == "yes" else sentences
-    for line in show(cluster, (large, usual), template, *found):
+    for line in show(cluster, (large or policy.ranges[0][1], usual), template, *found):
         print(line)
     return 0
 
@@ -295,7 +299,7 @@ def _run(asked: argparse.Namespace) -> int:
 def main() -> int:
     """The program."""
     parser = Parser("hspace", "Show how many more instances fit.")
-    parser.cluster_source()
+    parser.cluster_source(simulate=True)
     parser.tables(instances=False)
     parser.tuning()
     add = parser.add_argument
@@ -308,5 +312,8 @@ def main() -> int:
     add("--accept-existing-errors", action="store_true", help="offline nodes do not count")
     add("--machine-readable", nargs="?", const="yes", default="no", choices=("yes", "no"),
         help="lines for scripts")  # fmt: skip
+    add("--independent-groups", action="store_true",
+        help="a group whose nodes cannot be emptied gets nothing, the others count")  # fmt: skip
+    add("--spindle-use", type=int, metavar="N", help="spindles that each instance uses")
     add("-l", "--max-length", type=int, metavar="N", help="count no further")
     return ended(parser, _run)

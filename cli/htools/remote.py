@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from clusterd.iallocator.live import policy_facts
+from clusterd.iallocator.reading import STATIC_KVM_MIB, hosts_take
 from clusterd.model import Policy
 from clusterd.names import RAPI_PORT
 from clusterd.placement.errors import BadCluster, BadRequest
@@ -30,18 +31,22 @@ TIMEOUT_S = 60.0
 Row = dict[str, Any]
 
 
-def facts(address: str) -> ClusterFacts:
-    """The cluster; raises BadRequest when it cannot be reached, BadCluster for odd answers."""
+def facts(address: str, static_mib: int | None = None) -> ClusterFacts:
+    """The cluster; raises BadRequest when it cannot be reached, BadCluster for odd answers.
+    ``static_mib``: what hosts with KVM take, 0 what they report; None is htools' default."""
     base = url_of(address)
     info = _get(base, "/2/info")
     try:
-        return facts_from(
+        found = facts_from(
             info,
             _get(base, "/2/tags"),
             _get(base, "/2/groups?bulk=1"),
             _get(base, "/2/nodes?bulk=1"),
             _get(base, "/2/instances?bulk=1"),
         )
+        static = STATIC_KVM_MIB if static_mib is None else static_mib
+        kvm = info.get("default_hypervisor") == "kvm"
+        return hosts_take(found, static) if static and kvm else found
     except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
         raise BadCluster(f"{base} answers what cannot be understood: {error!r}") from None
 

@@ -1,7 +1,7 @@
-"""Where a tool's cluster comes from, the options that all tools share, and how failures end.
+"""Where a tool's cluster comes from, and how failures end.
 
-Decided here: one of ``-t FILE``, ``-L [SOCKET]`` and ``-m CLUSTER`` must be given, as in htools; an
-option of htools that is not served is refused by name, never ignored.
+Decided here: one of ``-t FILE``, ``-L [SOCKET]``, ``-m CLUSTER``, ``-I FILE`` and
+``--simulate SPEC`` must be given, as in htools.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from cli.htools import tables
+from cli.htools import mond, simulated, tables
+from cli.htools.parser import Parser
 from cli.session import RealSession
 from clusterd.errors import ClusterError
-from clusterd.names import PRODUCT_VERSION, SOFTWARE_VERSION
+from clusterd.iallocator import reading
+from clusterd.iallocator.reading import hosts_take
 from clusterd.placement import model, text_format
 from clusterd.placement.errors import BadRequest
 from clusterd.placement.facts import ClusterFacts
@@ -25,73 +28,6 @@ from clusterd.placement.options import BalanceOptions
 from jobqueue.errors import JobQueueError, Refused
 
 Run = Callable[[argparse.Namespace], int]
-
-
-class Parser(argparse.ArgumentParser):
-    """Options as htools has them: no abbreviations that could mean something else later."""
-
-    def __init__(self, name: str, words: str) -> None:
-        super().__init__(prog=name, description=words, allow_abbrev=False)
-        self.add_argument(
-            "-V", "--version", action="version",
-            version=f"{name} (clusterd {PRODUCT_VERSION}) version {SOFTWARE_VERSION}",
-        )  # fmt: skip
-        self.add_argument("-v", "--verbose", action="count", default=1, help="say more")
-        self.add_argument("-q", "--quiet", action="count", default=0, help="say less")
-
-    def cluster_source(self) -> None:
-        """The options that say where the cluster comes from, and which nodes count as offline."""
-        self.add_argument("-t", "--text-data", metavar="FILE", help="read the cluster from a file")
-        self.add_argument(
-            "-L", "--luxi", metavar="SOCKET", nargs="?", const="", help="ask the master daemon here"
-        )
-        self.add_argument("-m", "--master", metavar="CLUSTER", help="ask a cluster's remote API")
-        self.add_argument(
-            "-O", "--offline", metavar="NODE", action="append", default=[],
-            help="take this node as offline",
-        )  # fmt: skip
-
-    def tables(self, instances: bool = True) -> None:
-        """The options that show nodes and instances as they are and will be."""
-        self.add_argument("-p", "--print-nodes", metavar="FIELDS", nargs="?", const="",
-                          help="print the nodes; +a,b adds fields")  # fmt: skip
-        if instances:
-            self.add_argument("-P", "--print-instances", action="store_true",
-                              help="print the instances")  # fmt: skip
-
-    def tuning(self) -> None:
-        """The options that change how the cluster is looked at."""
-        self.add_argument("-U", "--util-file", metavar="FILE", help="measured load of instances")
-        self.add_argument("--ignore-dynu", action="store_true", help="ignore the load")
-        self.add_argument("--exclusion-tags", metavar="TAG,...", default="",
-                          help="further prefixes of exclusion tags")  # fmt: skip
-        self.add_argument("--max-cpu", type=float, metavar="RATIO",
-                          help="virtual CPUs a CPU")  # fmt: skip
-        self.add_argument("--min-disk", type=float, metavar="RATIO", default=0.0,
-                          help="share of disk to keep free")  # fmt: skip
-
-    def balancing(self) -> None:
-        """The options of balancing."""
-        add = self.add_argument
-        add("-l", "--max-length", type=int, metavar="N", help="at most so many moves")
-        add("-e", "--min-score", type=float, default=1e-9, metavar="EPSILON", help="good enough")
-        add(
-            "-g",
-            "--min-gain",
-            type=float,
-            default=0.01,
-            metavar="DELTA",
-            help="least gain of a move",
-        )
-        add("--min-gain-limit", type=float, default=0.1, metavar="SCORE",
-            help="below this score a move must gain --min-gain")  # fmt: skip
-        add("--no-disk-moves", action="store_true", help="only failovers and migrations")
-        add("--no-instance-moves", action="store_true", help="only new secondaries")
-        add("-E", "--evac-mode", action="store_true", help="only what is on offline nodes")
-        add("--restricted-migration", action="store_true", help="no failover onto a new secondary")
-        add("--select-instances", default="", metavar="NAME,...", help="move only these")
-        add("--exclude-instances", default="", metavar="NAME,...", help="never move these")
-        add("--ignore-soft-errors", action="store_true", help="overstep soft limits")
 
 
 def balancing(asked: argparse.Namespace, group: str) -> BalanceOptions:
@@ -115,26 +51,42 @@ def balancing(asked: argparse.Namespace, group: str) -> BalanceOptions:
 
 def facts_of(asked: argparse.Namespace) -> ClusterFacts:
     """The cluster; raises Refused for none or a broken one."""
-    given = [key for key in ("text_data", "luxi", "master") if getattr(asked, key) is not None]
-    if len(given) != 1:
-        raise BadRequest(
-            "Only one of the rapi, luxi, and data files options should be given."
-            if given
-            else "Please give one of -t FILE, -L or -m CLUSTER"
-        )
-    if asked.text_data is not None:
-        return text_format.parse(_text(asked.text_data))
-    if asked.master is not None:
+    given = [key for key in ("text_data", "luxi", "master") if _given(asked, key) is not None]
+    if len(given) > 1:
+        raise BadRequest("Only one of the rapi, luxi, and data files options should be given.")
+    if _given(asked, "master") is not None:
         from cli.htools import remote
 
-        return remote.facts(asked.master)
+        return remote.facts(asked.master, _given(asked, "static_kvm_node_memory"))
+    if _given(asked, "luxi") is not None:
+        return _asked_here(asked)
+    if _given(asked, "simulate"):
+        return simulated.facts(asked.simulate)
+    if asked.text_data is not None:
+        return text_format.parse(text(asked.text_data))
+    if _given(asked, "ialloc_src") is not None:
+        return reading.read(text(asked.ialloc_src), _given(asked, "static_kvm_node_memory"))[0]
+    raise BadRequest("No backend selected: give one of -t FILE, -L, -m CLUSTER or -I FILE")
+
+
+def _given(asked: argparse.Namespace, key: str) -> Any:
+    return getattr(asked, key, None)
+
+
+def _asked_here(asked: argparse.Namespace) -> ClusterFacts:
     if asked.luxi:
         os.environ["FORCE_LUXI_SOCKET"] = asked.luxi
     session = RealSession()
     try:
-        return msgspec.convert(session.door.call("QueryPlacement"), type=ClusterFacts)
+        facts = msgspec.convert(session.door.call("QueryPlacement"), type=ClusterFacts)
     finally:
         session.close()
+    # what our nodes report of themselves is right: only what is asked for replaces it
+    return (
+        facts
+        if not asked.static_kvm_node_memory
+        else hosts_take(facts, asked.static_kvm_node_memory)
+    )
 
 
 def cluster_of(asked: argparse.Namespace) -> model.Cluster:
@@ -142,22 +94,36 @@ def cluster_of(asked: argparse.Namespace) -> model.Cluster:
     facts = facts_of(asked)
     load = {}
     if getattr(asked, "util_file", None):
-        load = text_format.parse_utilisation(_text(asked.util_file))
+        load = text_format.parse_utilisation(text(asked.util_file))
     prefixes = tuple(one for one in getattr(asked, "exclusion_tags", "").split(",") if one)
-    return model.build(
-        facts,
-        model.Tuning(
-            exclusion_prefixes=prefixes,
-            utilisation=load,
-            ignore_utilisation=bool(getattr(asked, "ignore_dynu", False)),
-            max_cpu=getattr(asked, "max_cpu", None),
-            min_disk=getattr(asked, "min_disk", 0.0),
-            offline=tuple(asked.offline),
-        ),
+    tuning = model.Tuning(
+        exclusion_prefixes=prefixes,
+        utilisation=load,
+        ignore_utilisation=bool(getattr(asked, "ignore_dynu", False)),
+        max_cpu=getattr(asked, "max_cpu", None),
+        min_disk=getattr(asked, "min_disk", 0.0),
+        offline=tuple(asked.offline),
     )
+    return model.build(facts, monitored(asked, facts, tuning))
 
 
-def _text(path: str) -> str:
+def monitored(asked: argparse.Namespace, facts: ClusterFacts, tuning: model.Tuning) -> model.Tuning:
+    """With what monitoring daemons tell, if they are to be asked; raises BadRequest."""
+    if getattr(asked, "mond", "no") == "no":
+        return tuning
+    path = getattr(asked, "mond_data", None)
+    told = mond.parse(text(path)) if path else None
+    found = mond.applied(facts, tuning, told, xen=bool(_given(asked, "mond_xen")))
+    if isinstance(found, model.Tuning):
+        return found
+    print(found, file=sys.stderr)
+    if _given(asked, "exit_on_missing_mond_data"):
+        raise BadRequest("Not all required data available")
+    return tuning
+
+
+def text(path: str) -> str:
+    """Of a file; raises BadRequest."""
     try:
         return Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -67,17 +67,21 @@ class State:
         """What is true after them."""
         cluster = self.usage.cluster
         for move in moves:
-            row = cluster.instance_number[move.instance]
-            index = self._index(row)
-            old = int(self.usage.primary[row]), int(self.usage.secondary[row])
             new = [cluster.node_number[name] for name in move.new] + [NOWHERE]
-            self.usage.move(row, new[0], new[1])
-            keeps = move.kind == "replace_secondary"
-            if not keeps:
-                self.primaries[old[0]].remove(index)
-            if old[1] != NOWHERE:
-                self.secondaries[old[1]].remove(index)
-            self._arrive(index, NOWHERE if keeps else new[0], new[1])
+            row = cluster.instance_number[move.instance]
+            self.put(row, new[0], new[1], stays=move.kind == "replace_secondary")
+
+    def put(self, row: int, primary: int, secondary: int, *, stays: bool | None = None) -> None:
+        """An instance is on these nodes now; ``stays``: its primary is not left and entered."""
+        index = self._index(row)
+        old = int(self.usage.primary[row]), int(self.usage.secondary[row])
+        keeps = old[0] == primary if stays is None else stays
+        self.usage.move(row, primary, secondary)
+        if not keeps:
+            self.primaries[old[0]].remove(index)
+        if old[1] != NOWHERE:
+            self.secondaries[old[1]].remove(index)
+        self._arrive(index, NOWHERE if keeps else primary, secondary)
 
     def _arrive(self, index: int, primary: int, secondary: int) -> None:
         if primary != NOWHERE:

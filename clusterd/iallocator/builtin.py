@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from clusterd.iallocator import moves
 from clusterd.iallocator.answers import Answer, Considered, Verdict
 from clusterd.iallocator.requests import (
@@ -26,10 +28,19 @@ from clusterd.placement import allocate, evacuate, mirror, model, options
 from clusterd.placement.facts import TEMPLATES, ClusterFacts
 from clusterd.placement.results import Allocation, Evacuation, NodeVerdict
 
+STRICT = options.Options()
+"""What every choice must keep to."""
 
-def answer(facts: ClusterFacts, request: Request) -> Answer:
-    """Compute; raises Refused for what cannot be understood."""
-    return _ANSWERS[type(request)](model.build(facts), request)
+
+def answer(
+    facts: ClusterFacts,
+    request: Request,
+    tuning: model.Tuning | None = None,
+    strict: options.Options = STRICT,
+) -> Answer:
+    """Compute; raises Refused for what cannot be understood. ``strict``: how strict to be beside
+    what the request says of itself."""
+    return _ANSWERS[type(request)](model.build(facts, tuning), request, strict)
 
 
 def wanted(instance: NewInstance) -> options.Request:
@@ -43,6 +54,7 @@ def wanted(instance: NewInstance) -> options.Request:
         disk_mib=instance.disk_total_mib,
         template=template if template in TEMPLATES else "file",
         spindle_use=instance.spindle_use,
+        spindles=instance.spindles,
         tags=instance.tags,
         nics=len(instance.nics),
         networks=instance.networks,
@@ -50,15 +62,19 @@ def wanted(instance: NewInstance) -> options.Request:
     )
 
 
-def _options(cluster: model.Cluster, request: Request, *, soft: bool = False) -> options.Options:
+def _options(
+    cluster: model.Cluster, request: Request, strict: options.Options, *, soft: bool = False
+) -> options.Options:
     left = None
     if request.excluded:
         left = tuple(name for name in cluster.nodes.names if name not in request.excluded)
-    return options.Options(restrict_to=left, ignore_soft_errors=soft)
+    return msgspec.structs.replace(
+        strict, restrict_to=left, ignore_soft_errors=soft or strict.ignore_soft_errors
+    )
 
 
-def _allocate(cluster: model.Cluster, request: Allocate) -> Answer:
-    found = allocate.allocate(cluster, wanted(request.instance), _options(cluster, request))
+def _allocate(cluster: model.Cluster, request: Allocate, strict: options.Options) -> Answer:
+    found = allocate.allocate(cluster, wanted(request.instance), _options(cluster, request, strict))
     info = found.info
     if found.nodes:
         group = next(one.name for one in cluster.facts.groups if one.uuid == found.group)
@@ -66,9 +82,11 @@ def _allocate(cluster: model.Cluster, request: Allocate) -> Answer:
     return Answer(nodes=found.nodes, info=info, considered=(_considered(found, request.excluded),))
 
 
-def _multi_allocate(cluster: model.Cluster, request: MultiAllocate) -> Answer:
+def _multi_allocate(
+    cluster: model.Cluster, request: MultiAllocate, strict: options.Options
+) -> Answer:
     asked = [wanted(one) for one in request.instances]
-    found = allocate.multi_allocate(cluster, asked, _options(cluster, request)).allocations
+    found = allocate.multi_allocate(cluster, asked, _options(cluster, request, strict)).allocations
     allocated = tuple((one.name, one.nodes) for one in found if one.nodes)
     failed = tuple((one.name, one.info) for one in found if not one.nodes)
     return Answer(
@@ -80,9 +98,9 @@ def _multi_allocate(cluster: model.Cluster, request: MultiAllocate) -> Answer:
     )
 
 
-def _relocate(cluster: model.Cluster, request: Relocate) -> Answer:
+def _relocate(cluster: model.Cluster, request: Relocate, strict: options.Options) -> Answer:
     found = evacuate.relocate(
-        cluster, request.name, request.relocate_from, _options(cluster, request)
+        cluster, request.name, request.relocate_from, _options(cluster, request, strict)
     )
     old = cluster.facts.instances[cluster.instance(request.name)]
     nodes = tuple(
@@ -95,8 +113,10 @@ def _relocate(cluster: model.Cluster, request: Relocate) -> Answer:
     return Answer(nodes=nodes, info=why or "success", considered=_all_considered(found, request))
 
 
-def _secondary(cluster: model.Cluster, request: AllocateSecondary) -> Answer:
-    found = mirror.allocate_secondary(cluster, request.name, _options(cluster, request))
+def _secondary(
+    cluster: model.Cluster, request: AllocateSecondary, strict: options.Options
+) -> Answer:
+    found = mirror.allocate_secondary(cluster, request.name, _options(cluster, request, strict))
     old = cluster.facts.instances[cluster.instance(request.name)]
     return Answer(
         nodes=tuple(node for node in found.nodes if node != old.primary),
@@ -105,15 +125,15 @@ def _secondary(cluster: model.Cluster, request: AllocateSecondary) -> Answer:
     )
 
 
-def _evacuate(cluster: model.Cluster, request: NodeEvacuate) -> Answer:
+def _evacuate(cluster: model.Cluster, request: NodeEvacuate, strict: options.Options) -> Answer:
     soft = request.ignore_soft_errors
-    chosen = _options(cluster, request, soft=soft)
+    chosen = _options(cluster, request, strict, soft=soft)
     found = evacuate.evacuate(cluster, request.instances, request.mode, chosen)
     return _moved(cluster, found, request)
 
 
-def _change_group(cluster: model.Cluster, request: ChangeGroup) -> Answer:
-    chosen = _options(cluster, request)
+def _change_group(cluster: model.Cluster, request: ChangeGroup, strict: options.Options) -> Answer:
+    chosen = _options(cluster, request, strict)
     found = evacuate.change_group(cluster, request.instances, request.target_groups, chosen)
     return _moved(cluster, found, request)
 
@@ -131,7 +151,7 @@ def _moved(cluster: model.Cluster, found: Evacuation, request: Request) -> Answe
     )
 
 
-_ANSWERS: dict[Any, Callable[[model.Cluster, Any], Answer]] = {
+_ANSWERS: dict[Any, Callable[[model.Cluster, Any, options.Options], Answer]] = {
     Allocate: _allocate,
     MultiAllocate: _multi_allocate,
     AllocateSecondary: _secondary,

@@ -77,13 +77,14 @@ def _opcode(instance: str, step: str, early_release: bool) -> dict[str, Any]:
 
 def commands(move: Move) -> list[str]:
     """The same for people: ``gnt-instance`` with its arguments."""
+    over = "migrate" if move.running else "failover"
     found = []
     for step in move.steps:
         letter, _, node = step.partition(":")
         if letter == "r":
             found.append(f"replace-disks -n {node} {move.instance}")
         elif letter == "fa":
-            found.append(f"migrate -f -n {node} {move.instance}")
+            found.append(f"{over} -f -n {node} {move.instance}")
         else:
-            found.append(f"migrate -f {move.instance}")
+            found.append(f"{over} -f {move.instance}")
     return found

@@ -127,17 +127,36 @@ class _File(msgspec.Struct, frozen=True):
     request: dict[str, Any]
     ipolicy: Policy
     cluster_tags: tuple[str, ...] = ()
+    enabled_hypervisors: tuple[str, ...] = ()
 
 
-def read(text: str) -> tuple[ClusterFacts, Request]:
-    """The cluster and what is asked; raises Refused naming the place."""
+STATIC_KVM_MIB = 4096
+"""Memory of a host with KVM: what it reports is mostly its guests' (a default of htools)."""
+
+
+def read(text: str, static_mib: int | None = None) -> tuple[ClusterFacts, Request]:
+    """The cluster and what is asked; raises Refused naming the place. ``static_mib``: what hosts
+    with KVM take, 0 what they report; None is the default."""
     try:
         file = msgspec.json.decode(text, type=_File)
     except msgspec.DecodeError as error:
         raise Refused(f"The request cannot be read: {error}") from None
     if file.version != IALLOCATOR_VERSION:
         raise Refused(f"The request is of version {file.version}, not {IALLOCATOR_VERSION}")
-    return _facts(file), _request(file)
+    static = STATIC_KVM_MIB if static_mib is None else static_mib
+    facts = _facts(file)
+    if static and file.enabled_hypervisors[:1] == ("kvm",):
+        facts = hosts_take(facts, static)
+    return facts, _request(file)
+
+
+def hosts_take(facts: ClusterFacts, memory_mib: int) -> ClusterFacts:
+    """With this memory of each host's own."""
+    nodes = (
+        msgspec.structs.replace(one, memory_node_mib=min(memory_mib, one.memory_total_mib))
+        for one in facts.nodes
+    )
+    return msgspec.structs.replace(facts, nodes=tuple(nodes))
 
 
 def _facts(file: _File) -> ClusterFacts:
@@ -195,10 +214,17 @@ def _instance(name: str, one: _Instance) -> InstanceFacts:
         template=one.disk_template,
         tags=one.tags,
         spindle_use=one.spindle_use,
+        spindles=_spindles(one.disks),
         disk_sizes_mib=tuple(disk.size for disk in one.disks),
         nics=len(one.nics),
         forthcoming=one.forthcoming,
     )
+
+
+def _spindles(disks: tuple[_Disk, ...]) -> int | None:
+    """Of all disks; None where one's are not known."""
+    known = [disk.spindles for disk in disks if disk.spindles is not None]
+    return sum(known) if len(known) == len(disks) else None
 
 
 def _request(file: _File) -> Request:
@@ -260,6 +286,7 @@ def _new(file: _File, body: Any, where: str) -> NewInstance:
         nics=new.nics,
         networks=networks,
         spindle_use=new.spindle_use,
+        spindles=_spindles(new.disks),
         os=new.os,
         hypervisor=new.hypervisor,
         tags=new.tags,

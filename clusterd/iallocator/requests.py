@@ -33,6 +33,8 @@ class NewInstance(msgspec.Struct, frozen=True, kw_only=True):
     networks: tuple[str, ...] = ()
     """uuids"""
     spindle_use: int = 1
+    spindles: int | None = None
+    """Of its disks together, where storage is exclusive."""
     os: str = ""
     hypervisor: str = ""
     tags: tuple[str, ...] = ()

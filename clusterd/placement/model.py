@@ -57,6 +57,8 @@ class Nodes(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     cpus: Numbers
     cpus_node: Numbers
     cpu_speed: Numbers
+    cpu_load: Numbers
+    """Beside that of the instances."""
     vcpu_ratio: Numbers
     spindles: Numbers
     spindles_free: Numbers
@@ -111,6 +113,8 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """Beside those that cluster tags declare."""
     utilisation: Mapping[str, Utilisation] = {}
     """By instance; wins over the facts."""
+    node_cpu_load: Mapping[str, float] = {}
+    """By node: measured load that no instance accounts for."""
     ignore_utilisation: bool = False
     max_cpu: float | None = None
     """Instead of the policies' vcpu ratios."""
@@ -260,6 +264,9 @@ def _nodes(
         cpus=column(rows, "cpus"),
         cpus_node=column(rows, "cpus_node"),
         cpu_speed=column(rows, "cpu_speed"),
+        cpu_load=np.array(
+            [tuning.node_cpu_load.get(one.name, 0.0) for one in rows], dtype=np.float64
+        ),
         vcpu_ratio=ratio if tuning.max_cpu is None else np.full(len(rows), tuning.max_cpu),
         spindles=spindles,
         spindles_free=column(rows, "spindles_free"),

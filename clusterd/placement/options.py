@@ -20,6 +20,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Overstep N+1, ratios and exclusion tags (never memory, disk or mirrors)."""
     accept_existing_errors: bool = False
     """Offline nodes do not count in the capacity checks."""
+    unchecked_groups: tuple[str, ...] = ()
+    """uuids of groups that do not count in the capacity checks."""
     restrict_to: tuple[str, ...] | None = None
     """Nodes; None is all."""
     verdicts: bool = True
@@ -79,8 +81,12 @@ class CapacityOptions(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None = None
     all_nodes: bool = False
     """Offline nodes count among the resources, as in ``hspace``."""
-    one_size: bool = False
-    """Tiered ends with the first size of which any fits, as a limited ``hspace`` does."""
+    as_hspace: bool = False
+    """The very sizes that ``hspace`` would take, where it would stop and where it miscounts."""
+    spindle_use: int | None = None
+    """Of each instance; None: the policy's standard."""
+    closed_groups: tuple[str, ...] = ()
+    """uuids of groups that get nothing."""
     options: Options = Options()
 
 

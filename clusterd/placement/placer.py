@@ -48,6 +48,8 @@ class Placer:
         self.scores: Scores | None = None
         self.pairs: tuple[Rows, Rows, Numbers] | None = None
         """Primaries, secondaries and scores of the last pair that was sought."""
+        self.added: list[tuple[Item, int]] = []
+        """Items that were put here, and on which node as primary."""
         if options.restrict_to is not None:
             self.allowed &= np.isin(cluster.nodes.names, options.restrict_to)
 
@@ -78,12 +80,12 @@ class Placer:
             passing[~redundancy.with_primary(item)] = np.inf
         place = self._first(item, passing[:, None], redundancy)
         counted = _first_reasons(tests, here)
-        if place is None and len(chosen):
-            counted["global_n1"] += len(chosen)
         node = () if place is None else (place[0],)
         score = float(scores[place[0]]) if place is not None else float("inf")
+        dropped = int((scores[chosen] < score).sum())
+        counted["global_n1"] += dropped
         stuck = np.isfinite(scores) & (~np.isfinite(passing) | (place is None))
-        return Found(node, score, len(chosen), counted, scores, tests, [], stuck)
+        return Found(node, score, len(chosen) - dropped, +counted, scores, tests, [], stuck)
 
     def _pair(self, item: Item, here: Rows, tests: list[Test], second: list[Test]) -> Found:
         count = len(self.nodes.names)
@@ -113,7 +115,9 @@ class Placer:
         if redundancy is not None:
             passes = redundancy.with_primary(item)[p][:, None]
             passes = passes & redundancy.with_secondary(item)[p][:, s]
-            counted["global_n1"] += int((np.isfinite(found) & ~passes).sum())
+            dropped = self._dropped(found, passes)
+            counted["global_n1"] += dropped
+            successes -= dropped
             found[~passes] = np.inf
             passing = np.full(count, np.inf)
             passing[p] = found.min(axis=1)
@@ -122,10 +126,17 @@ class Placer:
         self.pairs = p, s, found
         place = self._first(item, found, redundancy, p)
         if place is None:
-            return Found((), np.inf, successes, counted, best, tests, second, stuck)
+            counted["global_n1"] += successes
+            return Found((), np.inf, 0, +counted, best, tests, second, stuck)
         nodes = int(p[place[0]]), int(s[place[1]])
         score = float(found[place])
-        return Found(nodes, score, successes, counted, best, tests, second, stuck)
+        return Found(nodes, score, successes, +counted, best, tests, second, stuck)
+
+    def _dropped(self, scores: Numbers, passes: Flags) -> int:
+        """As htools counts: for each primary, the places that are better than the best one which
+        leaves every node evacuable."""
+        first = np.where(passes, scores, np.inf).min(axis=1, keepdims=True)
+        return int((np.isfinite(scores) & ~passes & (scores < first)).sum())
 
     def apart(self, first: tuple[int, ...], count: int) -> list[tuple[int, ...]]:
         """Up to ``count`` further pairs, best first, of which none shares a node with another:
@@ -148,7 +159,12 @@ class Placer:
     def _redundancy(self) -> Redundancy | None:
         if not self.options.capacity_checks:
             return None
-        return Redundancy(self.usage, self.options.accept_existing_errors)
+        return Redundancy(
+            self.usage,
+            self.options.accept_existing_errors,
+            unchecked=self.options.unchecked_groups,
+            added=self.added,
+        )
 
     def _first(
         self, item: Item, scores: Numbers, redundancy: Redundancy | None, rows: Rows | None = None
@@ -176,6 +192,21 @@ class Placer:
     def put(self, item: Item, nodes: tuple[int, ...]) -> None:
         """Let the item be there from now on."""
         self.usage.put(item, nodes[0], nodes[1] if len(nodes) > 1 else NOWHERE, 1)
+        self.added.append((item, nodes[0]))
+
+    def mark(self) -> tuple[Usage, int]:
+        """The state as it is, to come back to."""
+        return self.usage.copy(), len(self.added)
+
+    def back(self, mark: tuple[Usage, int]) -> None:
+        """To the state that was marked."""
+        self.usage, self.scores, self.pairs = mark[0], None, None
+        del self.added[mark[1] :]
+
+    def evacuable(self) -> bool:
+        """Whether every node could be emptied now."""
+        redundancy = self._redundancy()
+        return redundancy is None or (redundancy.mirrors() and redundancy.restart())
 
     def verdicts(self, found: Found, among: Flags) -> list[NodeVerdict]:
         """For each node of ``among``."""

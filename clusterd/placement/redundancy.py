@@ -8,6 +8,8 @@ count in an emergency.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from clusterd.placement.model import NOWHERE, Flags, Numbers
@@ -17,19 +19,34 @@ from clusterd.placement.usage import DISK, MEMORY, Item, Usage
 class Redundancy:
     """Of a state to which one item may be added; taken anew for another state."""
 
-    def __init__(self, usage: Usage, accept_offline: bool = False) -> None:
+    def __init__(
+        self,
+        usage: Usage,
+        accept_offline: bool = False,
+        *,
+        unchecked: Sequence[str] = (),
+        added: Sequence[tuple[Item, int]] = (),
+    ) -> None:
+        """``unchecked``: uuids of groups whose nodes need not be emptied; ``added``: items that are
+        in the state beside the instances, with their primary nodes."""
         self.usage = usage
+        self.added = [one for one in added if not one[0].secondary.any() and one[0].takeover > 0]
         nodes = usage.cluster.nodes
         self.free: Numbers = np.where(nodes.usable, usage.amounts[MEMORY], 0.0)
         needed = usage.takeover
-        if accept_offline:
-            needed = np.where(nodes.usable[None, :], needed, 0.0)
+        counts = nodes.usable | (not accept_offline)
+        if unchecked:
+            uuids = [group.uuid for group in usage.cluster.facts.groups]
+            counts &= np.array([uuids[group] not in unchecked for group in nodes.group.tolist()])
+        self.counts: Flags = counts
+        """Nodes that it must be possible to empty."""
+        if not counts.all():
+            needed = np.where(counts[None, :], needed, 0.0)
         self.needed = needed
         self.most: Numbers = needed.max(axis=1, initial=0.0)
         self.short: Flags = (self.most > 0) & (self.most >= self.free)
         alone = (usage.secondary == NOWHERE) & usage.real & (usage.items.takeover > 0)
-        if accept_offline:
-            alone &= nodes.usable[usage.primary]
+        alone &= counts[usage.primary]
         self.alone: Flags = alone
         """Instances without a mirror."""
 
@@ -50,11 +67,13 @@ class Redundancy:
 
     def restart(self, extra: tuple[Item, int] | None = None) -> bool:
         """Whether instances without a mirror could restart as well, with an item on a node."""
-        if not self.alone.any() and (extra is None or extra[0].secondary.any()):
+        unmirrored = self.alone.any() or self.added
+        if not unmirrored and (extra is None or extra[0].secondary.any()):
             return True
         usage, nodes = self.usage, self.usage.cluster.nodes
         homes = set(np.unique(usage.primary[self.alone]).tolist())
-        if extra is not None:
+        homes |= {node for _item, node in self.added if self.counts[node]}
+        if extra is not None and self.counts[extra[1]]:
             homes.add(extra[1])
         return all(self._empty(home, extra, nodes.group == nodes.group[home]) for home in homes)
 
@@ -67,11 +86,12 @@ class Redundancy:
             (float(usage.items.takeover[row]), -float(usage.items.primary[row, DISK]))
             for row in leaving.tolist()
         ]
+        sizes += [_size(item) for item, node in self.added if node == home]
         if extra is not None:
             item, place = extra
             free[place] -= item.takeover
             if place == home and not item.secondary.any():
-                sizes.append((item.takeover, -float(item.primary[DISK])))
+                sizes.append(_size(item))
         free[home] = 0.0
         for memory, room in sorted(sizes, reverse=True):
             target = int(np.where(disk > room, free, 0.0).argmax())
@@ -80,6 +100,10 @@ class Redundancy:
             free[target] -= memory
             disk[target] -= room
         return True
+
+
+def _size(item: Item) -> tuple[float, float]:
+    return item.takeover, -float(item.primary[DISK])
 
 
 def failing_globally(usage: Usage, accept_offline: bool = False) -> bool:

@@ -22,7 +22,9 @@ Reason = Literal[
     "memory",
     "disk",
     "cpu",
+    "disk_count",
     "spindles",
+    "exclusive",
     "n1",
     "global_n1",
     "tags",
@@ -38,7 +40,8 @@ Reason = Literal[
     "template",
     "alone",
 ]
-"""Why a node was refused; ``alone``: it fits, but there is no second node to go with it."""
+"""Why a node was refused; ``spindles``: the policy's ratio, ``exclusive``: those of exclusive
+storage, ``alone``: it fits, but there is no second node to go with it."""
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -110,7 +110,7 @@ def _disk(usage: Usage, item: Item, what: Numbers, strict: bool) -> list[Test]:
             spare = np.full(len(spare), -1.0)
         found.append(
             Test(
-                "spindles",
+                "exclusive",
                 nodes.exclusive & (spare < 0),
                 lambda node: (
                     "exclusive storage takes plain disks only"

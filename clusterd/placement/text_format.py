@@ -41,7 +41,7 @@ def parse(text: str) -> ClusterFacts:
             raise BadCluster(f"There is a policy of a group {owner}, but no such group")
     facts = ClusterFacts(
         groups=tuple(
-            msgspec.structs.replace(group, policy=rules.get(group.name))
+            msgspec.structs.replace(group, policy=rules.get(group.name, DEFAULT_POLICY))
             for group in _each(groups, _group)
         ),
         nodes=tuple(_each(nodes, _node)),
@@ -230,7 +230,9 @@ def parse_utilisation(text: str) -> dict[str, Utilisation]:
 
 def render(facts: ClusterFacts) -> str:
     """The file that says this; ``parse`` of it gives the same facts, but for single disks."""
-    policies = [("", facts.policy)] + [(one.name, one.policy) for one in facts.groups if one.policy]
+    # a group without a line of its own would have the default policy, not the cluster's
+    policies = [("", facts.policy)]
+    policies += [(one.name, one.policy or facts.policy) for one in facts.groups]
     sections = [
         [_group_line(one) for one in facts.groups],
         [_node_line(one) for one in facts.nodes],

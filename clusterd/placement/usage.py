@@ -136,6 +136,7 @@ class Usage:
         amounts[DISK] = nodes.disk_free
         for row in (CPU, CPU_F):
             amounts[row] += nodes.cpus_node
+        amounts[LOAD.start] += nodes.cpu_load
         for row in (SPINDLES, SPINDLES_F):
             amounts[row, nodes.exclusive] = 0.0
         return amounts
@@ -205,6 +206,9 @@ class Usage:
             self.amounts[[SPINDLES, SPINDLES_F], node] = 0.0
             self.spindles_free[node] -= sign * item.counts * max(item.spindles, 0.0)
             self.spindles_free_f[node] -= sign * max(item.spindles, 0.0)
+        else:
+            # means nothing there; htools shows it so
+            self.spindles_free[node] = 0.0
 
     def _words(self, item: Item, nodes: tuple[int, int], sign: int) -> None:
         """What tags count."""

@@ -120,12 +120,15 @@ def any_cluster(number: int) -> ClusterFacts:
     """The cluster of this number: groups, tags, all templates and states, offline nodes."""
     draft = Draft(number)
     made = [draft.instance(f"i{row}") for row in range(draft.chance.randint(0, draft.count * 6))]
+    nodes = tuple(draft.node(row) for row in range(draft.count))
+    tags = draft.some(CLUSTER_TAGS, 0.5)
+    policy = PolicyFacts(std=RANGE[0], ranges=(RANGE,), vcpu_ratio=draft.chance.choice((4.0, 2.5)))
     return ClusterFacts(
-        groups=tuple(GroupFacts(name=f"g{row}", uuid=f"u{row}") for row in range(draft.groups)),
-        nodes=tuple(draft.node(row) for row in range(draft.count)),
-        instances=tuple(one for one in made if one is not None),
-        tags=draft.some(CLUSTER_TAGS, 0.5),
-        policy=PolicyFacts(
-            std=RANGE[0], ranges=(RANGE,), vcpu_ratio=draft.chance.choice((4.0, 2.5))
+        groups=tuple(
+            GroupFacts(name=f"g{row}", uuid=f"u{row}", policy=policy) for row in range(draft.groups)
         ),
+        nodes=nodes,
+        instances=tuple(one for one in made if one is not None),
+        tags=tags,
+        policy=policy,
     )
