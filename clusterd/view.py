@@ -44,6 +44,11 @@ class View:
         known = self.configuration.find_instance
         return tuple(draft for draft in self._promised() if known(draft.name) is None)
 
+    def promising(self, more: Sequence[Instance]) -> View:
+        """The same moment, with further instances that will be made."""
+        found = (*self.promised, *more)
+        return View(self.configuration, self._sights, self.now, lambda: found)
+
     def sight(self, node: Node) -> Sighting:
         """What is known of a node."""
         return self._sights.sight(node.name)

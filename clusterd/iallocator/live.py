@@ -23,13 +23,19 @@ from clusterd.placement.facts import (
 from clusterd.view import View
 
 
-def facts(view: View, *, stopped: bool) -> ClusterFacts:
-    """The cluster. ``stopped``: stopped instances keep their memory, and count as running."""
+def facts(view: View, *, stopped: bool, without: str = "") -> ClusterFacts:
+    """The cluster. ``stopped``: stopped instances keep their memory, and count as running;
+    ``without``: uuid of an instance that is left out."""
     configuration = view.configuration
+    nodes = (_node(view, node, stopped=stopped, without=without) for node in configuration.nodes())
     return ClusterFacts(
         groups=tuple(_group(view, group) for group in configuration.groups()),
-        nodes=tuple(_node(view, node, stopped=stopped) for node in configuration.nodes()),
-        instances=tuple(_instance(view, one, stopped=stopped) for one in all_instances(view)),
+        nodes=tuple(nodes),
+        instances=tuple(
+            _instance(view, one, stopped=stopped)
+            for one in all_instances(view)
+            if not without or one.uuid != without
+        ),
         tags=configuration.cluster.tags,
         policy=policy_facts(ipolicy.cluster_policy(view)),
     )
@@ -71,7 +77,7 @@ def spec_facts(specs: Specs) -> Spec:
     )
 
 
-def _node(view: View, node: Node, *, stopped: bool) -> NodeFacts:
+def _node(view: View, node: Node, *, stopped: bool, without: str) -> NodeFacts:
     params = view.ndparams(node)
     common = NodeFacts(
         name=node.name,
@@ -89,7 +95,7 @@ def _node(view: View, node: Node, *, stopped: bool) -> NodeFacts:
     if hardware is None or common.offline:
         return common
     pool = main_pool(view, node)
-    free = capacity.free_memory_mib(view, node, stopped=stopped) or 0
+    free = capacity.free_memory_mib(view, node, without=without, stopped=stopped) or 0
     return msgspec.structs.replace(
         common,
         memory_total_mib=hardware.memory_total_mib,

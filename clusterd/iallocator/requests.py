@@ -74,6 +74,8 @@ class Allocate(msgspec.Struct, frozen=True, kw_only=True):
 
     instance: NewInstance
     excluded: Excluded = {}
+    replaces: str = ""
+    """uuid of the instance that is asked for again: what it had counts as free."""
 
     def wire(self, view: View) -> dict[str, Any]:
         """As in the protocol."""

@@ -16,6 +16,7 @@ from clusterd.errors import CallFailed
 from clusterd.iallocator import answers, builtin, choice, data, live
 from clusterd.iallocator.answers import Answer, Considered, Verdict
 from clusterd.iallocator.requests import Request
+from clusterd.master import queued
 from clusterd.steps.cluster import SubmitJobs
 from clusterd.view import View
 from hypervisors.interface import Threads
@@ -23,6 +24,7 @@ from jobqueue.errors import Refused
 from jobqueue.lock import Level, Lock
 from jobqueue.lock_level import ALL
 from jobqueue.opcode import Opcode, OpcodeKind, Registry
+from jobqueue.queue import JobQueue
 from jobqueue.surroundings import Chosen, Occupied
 
 T = TypeVar("T")
@@ -38,6 +40,7 @@ class Parts(Protocol):
     links: Any
     threads: Threads
     registry: Registry
+    queue: JobQueue
 
 
 class AtOnce:
@@ -59,7 +62,7 @@ class Choosing:
         """See ``jobqueue.surroundings.Surroundings``."""
         declared: choice.Choice = kind.choice
         opcode = await self._informed(declared, opcode)
-        view = self._view()
+        view = self._with_queued(self._view())
         busy = _nodes(view, taken)
         request = declared.wanted(opcode, view, busy)
         if request is None:
@@ -92,9 +95,12 @@ class Choosing:
         completed: Opcode = declared.learned(opcode, self._view(), (name, found))
         return completed
 
+    def _with_queued(self, view: View) -> View:
+        return view.promising(queued.drafts(self._parts.queue.unfinished(), view))
+
     async def _ask(self, view: View, name: str, request: Request) -> Answer:
         if name in choice.BUILT_IN:
-            facts = live.facts(view, stopped=True)
+            facts = live.facts(view, stopped=True, without=getattr(request, "replaces", ""))
             return await self._parts.threads.run(builtin.answer, facts, request)
         text = data.request_text(view, request)
         options = choice.program_options(view)

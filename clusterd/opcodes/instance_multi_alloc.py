@@ -11,7 +11,7 @@ from msgspec import Meta
 from clusterd.iallocator.answers import Answer
 from clusterd.iallocator.choice import Choice, Taken, allocator_name
 from clusterd.iallocator.requests import MultiAllocate
-from clusterd.opcodes import instance_create, locking, placing
+from clusterd.opcodes import instance_create, locking, moving, placing
 from clusterd.opcodes.fields import Iallocator
 from clusterd.opcodes.instance_create import InstanceCreate
 from clusterd.opcodes.new_instances import template_of
@@ -24,8 +24,8 @@ from jobqueue.opcode import OP_ID, Opcode, OpcodeKind
 from jobqueue.step import Step
 from jobqueue.surroundings import Chosen
 
-MAX_INSTANCES = 90
-"""As many jobs as one transaction of the store takes."""
+MAX_INSTANCES = 1000
+"""Their verdicts are kept with the job, and their jobs stand in the queue at once."""
 
 
 class InstanceMultiAlloc(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_MULTI_ALLOC"):
@@ -134,7 +134,7 @@ def settle(opcode: InstanceMultiAlloc, view: View, answer: Answer) -> Chosen:
     says: list[Step] = [Say(text=line) for line in lines]
     return Chosen(
         opcode=msgspec.structs.replace(opcode, iallocator=name),
-        steps=(*says, Note(value=told), submit(jobs)),
+        steps=(*says, Note(value=told), *moving.in_portions(submit(jobs).jobs)),
     )
 
 
@@ -145,8 +145,9 @@ def plan(_opcode: InstanceMultiAlloc, _view: View) -> Sequence[Step]:
 
 def result(_opcode: InstanceMultiAlloc, _view: View, outputs: Sequence[Any]) -> Any:
     """{"jobs": [[True, number]], "allocatable": [names], "failed": [names]}"""
-    told, jobs = outputs[-2:]
-    return {"jobs": jobs or [], **told}
+    told = next(output for output in outputs if isinstance(output, dict))
+    jobs = [job for output in outputs if isinstance(output, list) for job in output]
+    return {"jobs": jobs, **told}
 
 
 KIND = OpcodeKind(

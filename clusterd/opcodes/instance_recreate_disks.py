@@ -10,8 +10,11 @@ from msgspec import Meta
 
 from clusterd import capacity
 from clusterd.hooks import HookPoint, instance_environment, instance_nodes
+from clusterd.iallocator.answers import Answer
+from clusterd.iallocator.choice import Choice, Taken, allocator_name
+from clusterd.iallocator.requests import Allocate
 from clusterd.model import AdminState, Disk, DrbdPair, Instance, Node
-from clusterd.opcodes import disk_steps, locking, requirements
+from clusterd.opcodes import disk_steps, locking, placing, requirements
 from clusterd.opcodes.fields import Iallocator, InstanceName
 from clusterd.steps.cluster import Say
 from clusterd.steps.disk_changes import CommitDisks, DraftDisks, raw_fields
@@ -22,6 +25,7 @@ from jobqueue.errors import Refused
 from jobqueue.lock import Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
+from jobqueue.surroundings import Chosen
 
 CHANGEABLE = frozenset({"size", "spindles"})
 
@@ -79,6 +83,37 @@ def new_nodes(opcode: InstanceRecreateDisks, view: View) -> tuple[Node, ...]:
     return nodes
 
 
+def wanted(opcode: InstanceRecreateDisks, view: View, taken: Taken) -> Allocate | None:
+    """New nodes for all its disks, where an allocator is named instead of them."""
+    if not opcode.iallocator:
+        return None
+    if opcode.nodes:
+        raise Refused("Give either the iallocator or the new nodes, not both", "wrong_input")
+    instance = view.configuration.instance(opcode.instance_name)
+    disks = chosen(opcode, instance)
+    if len(disks) < len(instance.disks):
+        raise Refused(
+            "Some disks are to be recreated on other nodes and others are not: recreate all",
+            "wrong_input",
+        )
+    draft = msgspec.structs.replace(instance, disks=tuple(disks.values()))
+    return Allocate(
+        instance=placing.asked(view, draft, None),
+        excluded=placing.excluded(view, draft, taken, None),
+        replaces=instance.uuid,
+    )
+
+
+def settle(opcode: InstanceRecreateDisks, view: View, answer: Answer) -> Chosen:
+    """The opcode with its nodes."""
+    if not answer.nodes:
+        raise placing.none_found(view, opcode, opcode.instance_name, answer.info)
+    needed = len(view.nodes_of(view.configuration.instance(opcode.instance_name)))
+    nodes = placing.nodes_of(view, opcode.instance_name, answer.nodes, needed)
+    name = allocator_name(view, opcode.iallocator)
+    return Chosen(opcode=msgspec.structs.replace(opcode, nodes=nodes, iallocator=name))
+
+
 def locks(opcode: InstanceRecreateDisks, view: View) -> tuple[Lock, ...]:
     """The instance, its nodes and the new ones."""
     instance = view.configuration.instance(opcode.instance_name)
@@ -95,27 +130,26 @@ def sights(opcode: InstanceRecreateDisks, view: View) -> Iterable[str]:
 def check(opcode: InstanceRecreateDisks, view: View) -> None:
     """The instance is down, the disks are lost, and the nodes have room."""
     instance = view.configuration.instance(opcode.instance_name)
-    requirements.served({"choosing nodes by an allocator": bool(opcode.iallocator)})
     requirements.disks_settled(view, instance)
     if instance.admin_state is AdminState.UP or requirements.runs(view, instance):
         raise Refused(
             f"Instance '{instance.name}' is marked to be up, cannot recreate disks: shut it down",
             "wrong_state",
         )
-    wanted = chosen(opcode, instance)
+    made = chosen(opcode, instance)
     nodes = new_nodes(opcode, view)
-    if not wanted:
+    if not made:
         raise Refused(f"Instance '{instance.name}' has no disks", "wrong_input")
     moved = {node.uuid for node in nodes} != {node.uuid for node in view.nodes_of(instance)}
-    if moved and len(wanted) < len(instance.disks):
+    if moved and len(made) < len(instance.disks):
         raise Refused(
             "Some disks are to be recreated on other nodes and others are not: recreate all",
             "wrong_input",
         )
     for node in nodes:
         requirements.node_takes_instances(view, node)
-        requirements.room_for(view, node, capacity.disk_need_mib(wanted.values()))
-    for index in wanted:
+        requirements.room_for(view, node, capacity.disk_need_mib(made.values()))
+    for index in made:
         _lost(view, instance, index)
 
 
@@ -138,16 +172,17 @@ def _lost(view: View, instance: Instance, index: int) -> None:
 def plan(opcode: InstanceRecreateDisks, view: View) -> Sequence[Step]:
     """New identities, new storage, then the record."""
     instance = view.configuration.instance(opcode.instance_name)
-    nodes, wanted = new_nodes(opcode, view), chosen(opcode, instance)
+    nodes, made = new_nodes(opcode, view), chosen(opcode, instance)
     primary, secondary = nodes[0], nodes[1] if len(nodes) > 1 else None
     pair = None
     if secondary is not None:
         pair = DrbdPair(nodes=(primary.uuid, secondary.uuid), minors=(-1, -1), port=0, secret="")
-    drafts = tuple(msgspec.structs.replace(disk, drbd=pair) for disk in wanted.values())
+    drafts = tuple(msgspec.structs.replace(disk, drbd=pair) for disk in made.values())
     elsewhere = primary.uuid if primary.uuid != instance.primary_node else None
     name = instance.uuid
     steps: list[Step] = [
         *disk_steps.tidy(view, instance),
+        *([Say(text=_selected(opcode))] if opcode.iallocator else []),
         Say(text=f"* recreating disks of instance {instance.name}"),
         DraftDisks(instance=name, disks=drafts, moving_to=elsewhere),
     ]
@@ -166,11 +201,18 @@ def plan(opcode: InstanceRecreateDisks, view: View) -> Sequence[Step]:
     answer = [node for node in view.nodes_of(instance) if view.reachable(node)]
     left = instance.primary_node if elsewhere else None
     steps.append(
-        CommitDisks(instance=name, places=tuple(wanted), keeps=bool(answer), left=left, changes=new)
+        CommitDisks(instance=name, places=tuple(made), keeps=bool(answer), left=left, changes=new)
     )
     if answer:
-        steps += disk_steps.forget_old(instance, [answer for _ in wanted])
+        steps += disk_steps.forget_old(instance, [answer for _ in made])
     return steps
+
+
+def _selected(opcode: InstanceRecreateDisks) -> str:
+    return (
+        f"Selected nodes for instance {opcode.instance_name} via iallocator {opcode.iallocator}:"
+        f" {', '.join(opcode.nodes)}"
+    )
 
 
 def environment(opcode: InstanceRecreateDisks, view: View) -> dict[str, str]:
@@ -180,6 +222,7 @@ def environment(opcode: InstanceRecreateDisks, view: View) -> dict[str, str]:
 
 KIND = OpcodeKind(
     opcode=InstanceRecreateDisks,
+    choice=Choice(wanted=wanted, settle=settle),
     locks=locks,
     sights=sights,
     check=check,

@@ -10,8 +10,12 @@ from msgspec import Meta
 
 from clusterd import capacity
 from clusterd.hooks import HookPoint, instance_environment, master_node
+from clusterd.iallocator.answers import Answer
+from clusterd.iallocator.choice import Choice, Taken, allocator_name
+from clusterd.iallocator.data import disk_total_mib
+from clusterd.iallocator.requests import Relocate
 from clusterd.model import Disk, DrbdPair, Instance, Node
-from clusterd.opcodes import disk_steps, locking, requirements
+from clusterd.opcodes import disk_steps, locking, placing, requirements
 from clusterd.opcodes.fields import NAME, Iallocator, IgnoreIpolicy, InstanceName
 from clusterd.steps.cluster import Say
 from clusterd.steps.disk_changes import (
@@ -28,6 +32,7 @@ from jobqueue.errors import Refused
 from jobqueue.lock import Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
+from jobqueue.surroundings import Chosen
 from storage.volume import Health
 
 
@@ -100,7 +105,10 @@ def _new_secondary(
     if opcode.disks and set(opcode.disks) != set(everything):
         raise Refused("All disks go to a new secondary node together", "wrong_input")
     if opcode.remote_node is None:
-        raise Refused("Name the new secondary node (option -n)", "wrong_input")
+        raise Refused(
+            "Name the new secondary node, or an iallocator that chooses one (options -n, -I)",
+            "wrong_input",
+        )
     node = view.configuration.node(opcode.remote_node)
     if node.uuid == instance.primary_node:
         raise Refused(
@@ -140,6 +148,33 @@ def _broken(view: View, instance: Instance, secondary: Node) -> Aim:
     return Aim(indices=())
 
 
+def wanted(opcode: InstanceReplaceDisks, view: View, taken: Taken) -> Relocate | None:
+    """A new secondary node, where an allocator is named instead of one."""
+    if opcode.mode != "replace_new_secondary" or not opcode.iallocator:
+        return None
+    if opcode.remote_node is not None:
+        raise Refused("Give either the iallocator or the new secondary, not both", "wrong_input")
+    instance = view.configuration.instance(opcode.instance_name)
+    secondary = view.secondary(instance)
+    if not has_mirror(instance.disk_template) or secondary is None:
+        return None  # what is wrong with it is told by the check
+    return Relocate(
+        name=instance.name,
+        relocate_from=(secondary.name,),
+        disk_total_mib=disk_total_mib(instance),
+        excluded=placing.excluded(view, instance, taken, None),
+    )
+
+
+def settle(opcode: InstanceReplaceDisks, view: View, answer: Answer) -> Chosen:
+    """The opcode with the node."""
+    if not answer.nodes:
+        raise placing.none_found(view, opcode, opcode.instance_name, answer.info)
+    (node,) = placing.nodes_of(view, opcode.instance_name, answer.nodes, 1)
+    name = allocator_name(view, opcode.iallocator)
+    return Chosen(opcode=msgspec.structs.replace(opcode, remote_node=node, iallocator=name))
+
+
 def locks(opcode: InstanceReplaceDisks, view: View) -> tuple[Lock, ...]:
     """The instance, its nodes and a new one."""
     instance = view.configuration.instance(opcode.instance_name)
@@ -159,7 +194,6 @@ def sights(opcode: InstanceReplaceDisks, view: View) -> Iterable[str]:
 def check(opcode: InstanceReplaceDisks, view: View) -> None:
     """The node has room for a copy, and the node with the other copy answers."""
     instance = view.configuration.instance(opcode.instance_name)
-    requirements.served({"choosing a node by an allocator": bool(opcode.iallocator)})
     requirements.disks_settled(view, instance)
     wanted = aim(opcode, view)
     if wanted.node is None:
@@ -188,6 +222,7 @@ def plan(opcode: InstanceReplaceDisks, view: View) -> Sequence[Step]:
         answers = secondary if secondary is not None and view.reachable(secondary) else None
         steps += disk_steps.activate(instance, primary, answers)
     steps += [
+        *([Say(text=_selected(opcode))] if opcode.iallocator else []),
         Say(text=f"* making new disks on node {wanted.node.name}"),
         DraftDisks(instance=instance.uuid, disks=drafts),
     ]
@@ -201,6 +236,13 @@ def plan(opcode: InstanceReplaceDisks, view: View) -> Sequence[Step]:
         after = wanted.node if wanted.former is not None else secondary
         steps += disk_steps.deactivate(instance, primary, after)
     return steps
+
+
+def _selected(opcode: InstanceReplaceDisks) -> str:
+    return (
+        f"Selected new secondary for instance '{opcode.instance_name}': {opcode.remote_node}"
+        f" (iallocator {opcode.iallocator})"
+    )
 
 
 class _Change:
@@ -319,6 +361,7 @@ def hook_nodes(opcode: InstanceReplaceDisks, view: View) -> list[str]:
 
 KIND = OpcodeKind(
     opcode=InstanceReplaceDisks,
+    choice=Choice(wanted=wanted, settle=settle),
     locks=locks,
     sights=sights,
     check=check,

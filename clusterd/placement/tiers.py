@@ -46,7 +46,6 @@ class _Stop(NamedTuple):
     fields: list[str | None]
     failures: Counter[str]
     placed: int
-    limit: int | None
 
 
 class Tiers:
@@ -60,43 +59,41 @@ class Tiers:
         failures: Counter[str] = Counter()
         limit = self.room.options.limit
         for spec in specs:
-            left = None if limit is None else limit - len(self.room.placements)
-            if left is not None and left <= 0 and self.room.placements:
+            if limit is not None and self.room.placements and not self._left():
                 break
-            failures = self.below(spec, left)
+            failures = self.below(spec)
             if not self.room.options.as_hspace:
                 failures = self._to_the_last(spec, failures)
         return failures
 
-    def below(self, spec: Spec, limit: int | None) -> Counter[str]:
+    def below(self, spec: Spec) -> Counter[str]:
         """This size, then smaller ones; answers what refused the last."""
-        room, way = self.room, []
+        room, way, limit = self.room, [], self.room.options.limit
+        begin = len(room.placements)
         size: Spec | None = spec
         while size is not None:
-            failures = room.fill(size, limit)
-            limit, ended = self._limit_after(limit)
-            if ended or not room.keep_going():
+            failures = room.fill(size, None if limit is None else self._left())
+            if self._ended(limit, begin) or not room.keep_going():
                 return failures
             fields = _fields(failures)
-            way.append(_Stop(size, fields, failures, len(room.placements), limit))
+            way.append(_Stop(size, fields, failures, len(room.placements)))
             size = None if fields[0] is None else self._fewer_refused(size, fields[0])
             while size is None and way:
                 last = way.pop()
                 if len(room.placements) > last.placed:
                     return failures
-                failures, limit = last.failures, last.limit
+                failures = last.failures
                 size = self._fitting_any(last)
         return failures
 
-    def _limit_after(self, limit: int | None) -> tuple[int | None, bool]:
-        """What is left of a limit, and whether that is nothing."""
+    def _ended(self, limit: int | None, begin: int) -> bool:
+        """Whether a limit leaves nothing to do. A limited hspace ends with the first size of which
+        any fits."""
         if limit is None:
-            return None, False
-        if not self.room.options.as_hspace:
-            return self._left(), self._left() == 0
-        # hspace takes all that were placed so far off what was left, again and again
-        placed = len(self.room.placements)
-        return limit - placed, limit <= placed
+            return False
+        if self.room.options.as_hspace:
+            return len(self.room.placements) > begin
+        return self._left() == 0
 
     def _left(self) -> int:
         return int(self.room.options.limit) - len(self.room.placements)
@@ -138,7 +135,7 @@ class Tiers:
             smaller = self._least_change(spec)
             if smaller is None:
                 break
-            failures = self.below(smaller, None if limit is None else self._left())
+            failures = self.below(smaller)
         return failures
 
     def _least_change(self, spec: Spec) -> Spec | None:

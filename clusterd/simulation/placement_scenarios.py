@@ -12,10 +12,13 @@ from clusterd.opcodes.instance_change_group import InstanceChangeGroup
 from clusterd.opcodes.instance_failover import InstanceFailover
 from clusterd.opcodes.instance_migrate import InstanceMigrate
 from clusterd.opcodes.instance_multi_alloc import InstanceMultiAlloc
+from clusterd.opcodes.instance_recreate_disks import InstanceRecreateDisks
+from clusterd.opcodes.instance_replace_disks import InstanceReplaceDisks
 from clusterd.opcodes.node_evacuate import NodeEvacuate
+from clusterd.opcodes.node_set_params import NodeSetParams
 from clusterd.opcodes.test_allocator import TestAllocator
 from clusterd.simulation import pretended_allocator
-from clusterd.simulation.scenario import NAME, RUNS, SHARED, Scenario, create
+from clusterd.simulation.scenario import LOST, NAME, RUNS, SHARED, Scenario, create
 from jobqueue.job import Status
 
 ALLOCATOR = pretended_allocator.NAME
@@ -61,6 +64,26 @@ PLACING = (
         name="evacuate-primary",
         given=RUNS,
         act=(NodeEvacuate(node_name="node1", mode="primary-only", iallocator=ALLOCATOR),),
+    ),
+    Scenario(
+        name="replace-secondary-chosen",
+        given=LOST,
+        dark="node2",
+        act=(
+            InstanceReplaceDisks(
+                instance_name=NAME, mode="replace_new_secondary", iallocator=ALLOCATOR
+            ),
+        ),
+    ),
+    Scenario(
+        name="recreate-chosen",
+        nodes=2,
+        given=(
+            create("plain", start=False, pnode="node2"),
+            NodeSetParams(node_name="node2", offline=True),
+        ),
+        dark="node2",
+        act=(InstanceRecreateDisks(instance_name=NAME, iallocator=ALLOCATOR),),
     ),
     Scenario(
         name="change-group-nowhere",

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from clusterd.opcodes.instance_change_group import InstanceChangeGroup
 from clusterd.opcodes.instance_create import InstanceCreate
 from clusterd.opcodes.instance_migrate import InstanceMigrate
 from clusterd.opcodes.instance_multi_alloc import InstanceMultiAlloc
+from clusterd.opcodes.instance_recreate_disks import InstanceRecreateDisks
+from clusterd.opcodes.instance_replace_disks import InstanceReplaceDisks
 from clusterd.opcodes.node_evacuate import NodeEvacuate
 from clusterd.opcodes.node_set_params import NodeSetParams
 from clusterd.opcodes.test_allocator import TestAllocator as AskAllocator
@@ -241,3 +244,83 @@ def test_shared_storage_fails_over_to_where_it_fits(tmp_path: Path) -> None:
     job = operator.does(InstanceMigrate(instance_name="web1"))
     assert job.status is Status.SUCCESS
     assert operator.cluster.runs_on("web1") == ("node3",)
+
+
+@pytest.mark.parametrize("allocator", [ALLOCATOR, "hail"])
+def test_an_allocator_chooses_the_new_mirror(tmp_path: Path, allocator: str) -> None:
+    operator = Operator(tmp_path)
+    operator.does(create("drbd"))
+    asked = InstanceReplaceDisks(
+        instance_name="web1", mode="replace_new_secondary", iallocator=allocator
+    )
+    job = operator.does(asked)
+    assert job.status is Status.SUCCESS
+    (opcode,) = job.opcodes
+    assert isinstance(opcode, InstanceReplaceDisks)
+    assert (opcode.remote_node, opcode.iallocator) == ("node3", allocator)
+    assert job.known[0].verdicts[0]["chosen"][-1] == "node3"
+    found = operator.cluster.instance("web1")
+    assert found is not None
+    assert found.secondary_node == "node-node3"
+    both = operator.does(msgspec.structs.replace(asked, remote_node="node2"))
+    assert "either the iallocator or the new secondary" in reason(both)
+    neither = operator.does(msgspec.structs.replace(asked, iallocator=None))
+    assert "options -n, -I" in reason(neither)
+
+
+@pytest.mark.parametrize("allocator", [ALLOCATOR, "hail"])
+def test_an_allocator_chooses_where_lost_disks_are_made(tmp_path: Path, allocator: str) -> None:
+    operator = Operator(tmp_path)
+    operator.does(create("plain", pnode="node2", start=False))
+    operator.cluster.hosts["node2"].power_off()
+    operator.cluster.clock.run(60.0)
+    operator.does(NodeSetParams(node_name="node2", offline=True))
+    asked = InstanceRecreateDisks(instance_name="web1", iallocator=allocator)
+    both = operator.does(msgspec.structs.replace(asked, nodes=("node3",)))
+    assert "either the iallocator or the new nodes" in reason(both)
+    job = operator.does(asked)
+    assert job.status is Status.SUCCESS
+    (opcode,) = job.opcodes
+    assert isinstance(opcode, InstanceRecreateDisks)
+    (node,) = opcode.nodes
+    assert node != "node2"
+    assert job.known[0].verdicts[0]["chosen"] == (node,)
+    found = operator.cluster.instance("web1")
+    assert found is not None
+    assert found.primary_node == f"node-{node}"
+
+
+def test_what_waits_in_the_queue_for_its_nodes_has_its_room(tmp_path: Path) -> None:
+    """A second request for large instances knows what the first was given, though none of its jobs
+    has begun: there is no room left where they could restart."""
+    operator = Operator(tmp_path)
+    cluster = operator.cluster
+    most = {"maxmem": 9000, "minmem": 128}
+
+    def several(*names: str) -> InstanceMultiAlloc:
+        bodies = (floating(name, "plain", iallocator=None, beparams=most) for name in names)
+        return InstanceMultiAlloc(instances=tuple(msgspec.to_builtins(one) for one in bodies))
+
+    numbers = [cluster.submit(several("a1", "a2")), cluster.submit(several("b1", "b2"))]
+    cluster.settle()
+    jobs = [cluster.job(number) for number in numbers if number is not None]
+    results = [job.known[0].result for job in jobs if job is not None]
+    assert [one["allocatable"] for one in results] == [["a1", "a2"], []]
+    made = [cluster.instance(name) for name in ("a1", "a2")]
+    assert len({one.primary_node for one in made if one is not None}) == 2
+
+
+def test_more_than_one_transaction_of_instances(tmp_path: Path) -> None:
+    operator = Operator(tmp_path)
+    bodies = (
+        floating(f"w{number}", "diskless", iallocator=None, disks=(), start=False)
+        for number in range(100)
+    )
+    job = operator.does(
+        InstanceMultiAlloc(
+            instances=tuple(msgspec.to_builtins(one) for one in bodies), iallocator=ALLOCATOR
+        )
+    )
+    assert job.status is Status.SUCCESS
+    assert len(job.known[0].result["jobs"]) == 100
+    assert all(accepted for accepted, _number in job.known[0].result["jobs"])

@@ -311,3 +311,12 @@ def test_what_a_stored_plan_promises_counts() -> None:
     had = {one.name: one.memory_free_mib for one in live.facts(before, stopped=False).nodes}
     assert free["n1.example.com"] == had["n1.example.com"] - 256
     assert "planned.example.com" in data.cluster_data(view)["instances"]
+
+
+def test_what_is_asked_for_again_does_not_stand_in_its_own_way() -> None:
+    small = SmallCluster()
+    view = small.view()
+    uuid = small.configuration.instance("web1.example.com").uuid
+    found = live.facts(view, stopped=True, without=uuid)
+    assert "web1.example.com" not in {one.name for one in found.instances}
+    assert len(found.instances) == len(live.facts(view, stopped=True).instances) - 1
