@@ -9,6 +9,7 @@ import structlog
 import hypervisors.plugins
 import storage.plugin
 from cli.process import Surroundings
+from clusterd import names
 from clusterd.node.compose import build_node
 from clusterd.node.machine import Machine
 from clusterd.node.service import NodeService
@@ -62,6 +63,10 @@ def backends(settings: Settings, machine: Any) -> dict[str, Backend]:
         ceph_config=settings.storage.ceph_config,
         ceph_user=settings.storage.ceph_user,
         ceph_pools=settings.storage.ceph_pools,
+        provider_directories=names.EXTSTORAGE_SEARCH_PATH,
+        provider_records=str(settings.state_directory / "extstorage"),
+        provider_logs=str(settings.log_directory / "extstorage"),
+        gluster_directory=str(settings.run_directory / "gluster"),
     )
     return {
         str(template): plugin.make(machine.commands, machine.threads, offered)

@@ -68,10 +68,7 @@ UNSERVED: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("rename", "<network> <new-name>", "Rename a network"),
     ),
     "backup": (),
-    "storage": (
-        ("diagnose", "", "Diagnose external storage providers"),
-        ("info", "[<provider>...]", "Show details of external storage providers"),
-    ),
+    "storage": (),
     "debug": (
         ("iallocator", "<instance>...", "Run an allocator without an effect"),
         ("metad", "<command>...", "Talk to the metadata daemon"),

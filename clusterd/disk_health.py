@@ -12,6 +12,9 @@ from clusterd.view import View
 from clusterd.volumes import has_mirror, holders, on_volume_group, volume_on
 from storage.volume import Link
 
+LISTED = ("ext", "plain")
+"""Templates whose nodes tell which volumes are attached."""
+
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """What is wrong in a group."""
@@ -84,6 +87,6 @@ def _inactive(view: View, instance: Instance, strict: bool) -> list[str]:
                 alone = strict and seen.link is Link.STANDALONE
                 if seen.path is None or alone:
                     found.append(name)
-            elif disk.template == "plain" and name not in attached:
+            elif disk.template in LISTED and name not in attached:
                 found.append(name)
     return found

@@ -9,6 +9,7 @@ import msgspec
 from clusterd.model import Disk, Instance, Params
 from clusterd.names import OS_API_VERSION
 from clusterd.view import View
+from clusterd.volumes import in_files
 from hypervisors.guest import Guest, GuestDisk, GuestNic, NetworkDisk
 from storage.volume import VolumeStatus
 
@@ -54,7 +55,7 @@ def _disk(disk: Disk, index: int, path: str, status: VolumeStatus | None) -> Gue
         path=path,
         uuid=disk.uuid,
         index=index,
-        kind="file" if disk.template in ("file", "sharedfile") else "block",
+        kind="file" if in_files(disk.template) else "block",
         access=disk.mode,
         format=status.format if status is not None else "raw",
         source=None if source is None else NetworkDisk(**msgspec.structs.asdict(source)),
@@ -112,7 +113,7 @@ def os_environment(view: View, instance: Instance, paths: Sequence[str]) -> dict
         "NIC_COUNT": str(len(instance.nics)),
     }
     for index, (disk, path) in enumerate(zip(instance.disks, paths, strict=True)):
-        kind = "file:loop" if disk.template in ("file", "sharedfile") else "block"
+        kind = "file:loop" if in_files(disk.template) else "block"
         env |= {
             f"DISK_{index}_PATH": path,
             f"DISK_{index}_ACCESS": disk.mode,

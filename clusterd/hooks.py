@@ -137,6 +137,14 @@ def _nics(view: View, instance: Instance) -> dict[str, str]:
     return env
 
 
+_DRIVERS = {
+    "rbd": ("rbd", "{}"),
+    "gluster": ("loop", "ganeti/{}"),
+    "blockdev": ("manual", "{}"),
+}
+"""Template -> driver, and how its volume is named."""
+
+
 def _disks(view: View, instance: Instance) -> dict[str, str]:
     env = {"INSTANCE_DISK_COUNT": str(len(instance.disks))}
     primary = view.primary(instance)
@@ -168,4 +176,9 @@ def _disks(view: View, instance: Instance) -> dict[str, str]:
             }
         elif disk.template in ("file", "sharedfile"):
             env |= {f"{prefix}DRIVER": "loop", f"{prefix}ID": f"{volume.pool}/{volume.name}"}
+        elif disk.template == "ext":
+            env |= {f"{prefix}PROVIDER": volume.pool, f"{prefix}ID": volume.name}
+        elif disk.template in _DRIVERS:
+            driver, form = _DRIVERS[disk.template]
+            env |= {f"{prefix}DRIVER": driver, f"{prefix}ID": form.format(volume.name)}
     return env

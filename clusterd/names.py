@@ -58,6 +58,8 @@ EXTSTORAGE_SEARCH_PATH = (
     "/usr/local/lib/ganeti/extstorage",
     "/usr/lib/ganeti/extstorage",
     "/usr/share/ganeti/extstorage",
+    "/usr/local/lib/clusterd/extstorage",
+    "/usr/lib/clusterd/extstorage",
 )
 
 DEFAULT_VG = "xenvg"

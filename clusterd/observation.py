@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from hypervisors.guest import GuestStatus, NodeHardware
+from storage.external_providers import ProviderFound
 from storage.volume import Capacity, Stored, VolumeStatus
 
 
@@ -43,6 +44,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     volumes: tuple[VolumeStatus, ...] = ()
     """Status of the volumes that the master asked to watch."""
     oses: tuple[OsFound, ...] = ()
+    providers: tuple[ProviderFound, ...] = ()
+    """Ext-storage providers."""
     bridges: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
     """Names of instances that the node keeps an export of, sorted."""

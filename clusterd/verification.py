@@ -7,6 +7,7 @@ the verify call is handed in.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -14,12 +15,12 @@ import msgspec
 
 from clusterd import ipolicy
 from clusterd.certificates import AUTHORITY_FILE, NODE_FILE, RAPI_FILE, STORE_FILE
-from clusterd.model import AdminState, Instance, Node
+from clusterd.model import AdminState, Cluster, Instance, Node
 from clusterd.names import PRODUCT_VERSION, PROTOCOL_VERSION
 from clusterd.view import View
-from clusterd.volumes import has_mirror, is_shared, labels_on, volume_on
+from clusterd.volumes import has_mirror, is_shared, labels_on, lists_all, volume_on
 from hypervisors.guest import GuestStatus
-from storage.volume import Health, Link, Role
+from storage.volume import Health, Link, Role, Stored
 
 MAX_SKEW_S = 150.0
 """Difference between a node's clock and the master's that is reported (Ganeti's bound)."""
@@ -206,15 +207,31 @@ def orphan_volumes(view: View, nodes: list[Node], _answers: Answers) -> Iterator
             for label in labels_on(instance, node.uuid)
         }
         for stored in observation.stored:
-            reserved = stored.name in view.configuration.cluster.reserved_lvs
+            if is_reserved(view.configuration.cluster, stored):
+                continue
+            if not (stored.attached or lists_all(stored.template)):
+                continue
             known = (everywhere if is_shared(str(stored.template)) else labels) | images
-            if stored.name.split(".", maxsplit=1)[0] not in known and not reserved:
+            if stored.name.split(".", maxsplit=1)[0] not in known:
                 text = f"volume {stored.pool}/{stored.name} is unknown"
                 yield Finding("ENODEORPHANLV", "node", node.name, text)
 
 
+def is_reserved(cluster: Cluster, stored: Stored) -> bool:
+    """Whether the operator said that it is none of the cluster's: by a regular expression for
+    ``group/volume``, or the volume's whole name."""
+    place = f"{stored.pool}/{stored.name}"
+    return any(
+        stored.name == one or re.fullmatch(one, place) is not None for one in cluster.reserved_lvs
+    )
+
+
 def _labels(instances: Iterable[Instance]) -> set[str]:
-    return {disk.label for instance in instances for disk in (*instance.disks, *instance.drafted)}
+    """What names of shared volumes may begin with."""
+    found: set[str] = set()
+    for instance in instances:
+        found |= {instance.uuid, *(disk.label for disk in (*instance.disks, *instance.drafted))}
+    return found
 
 
 def orphan_guests(view: View, nodes: list[Node], _answers: Answers) -> Iterator[Finding]:
@@ -284,7 +301,7 @@ def disks_healthy(view: View, nodes: list[Node], _answers: Answers) -> Iterator[
             status = {volume.uuid: volume for volume in observation.volumes}
             for index, disk in enumerate(instance.disks):
                 volume = volume_on(view, instance, disk, node)
-                if volume.name not in stored and disk.template != "memory":
+                if volume.name not in stored and lists_all(disk.template):
                     text = f"disk/{index} on {node.name} is missing ({volume.name})"
                     yield Finding("EINSTANCEMISSINGDISK", "instance", instance.name, text)
                 seen = status.get(disk.uuid)

@@ -3,7 +3,8 @@
 What a template can do is what its backend declares; nothing of it is repeated here.
 
 On-node names follow Ganeti: ``<label>.disk0`` for plain, ``<label>.disk0_data`` and ``_meta`` for
-drbd, ``<directory>/<instance>/<label>.file.disk0`` for files.
+drbd, ``<directory>/<instance>/<label>.file.disk0`` for files. The label of an adopted device is its
+path.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ _NAMES = {
     "file": "{label}.file.disk{index}",
     "sharedfile": "{label}.sharedfile.disk{index}",
     "rbd": "{label}.rbd.disk{index}",
+    "ext": "{label}.ext.disk{index}",
+    "gluster": "{owner}.{index}",
+    "blockdev": "{label}",
     "memory": "{label}.disk{index}",
 }
 
@@ -65,6 +69,54 @@ def has_any_pool(template: str) -> bool:
     """True for templates whose pools a node need not know beforehand."""
     plugin = _plugins().get(template)
     return plugin is not None and plugin.any_pool
+
+
+def in_files(template: str) -> bool:
+    """True for templates whose disks are files."""
+    plugin = _plugins().get(template)
+    return plugin is not None and plugin.uses_directories
+
+
+def lists_all(template: str) -> bool:
+    """True if a node tells all that it stores of the template; else what is in use there."""
+    plugin = _plugins().get(template)
+    return plugin is None or plugin.lists_all
+
+
+def opens_alone(template: str) -> bool:
+    """True for templates that are told, on either node, whether a disk is open on one alone."""
+    plugin = _plugins().get(template)
+    return plugin is not None and plugin.opens_alone
+
+
+def is_held_by_node(template: str) -> bool:
+    """True for shared templates whose disks are removed by the node that had them attached."""
+    plugin = _plugins().get(template)
+    return plugin is not None and plugin.held_by_node
+
+
+def may_adopt(template: str) -> bool:
+    """True for templates whose new disks may be data that are there already."""
+    plugin = _plugins().get(template)
+    return plugin is not None and plugin.adopts
+
+
+def must_adopt(template: str) -> bool:
+    """True for templates whose new disks are always data that are there already."""
+    plugin = _plugins().get(template)
+    return plugin is not None and not plugin.makes
+
+
+def can_grow(template: str) -> bool:
+    """True for templates whose disks can be made larger."""
+    plugin = _plugins().get(template)
+    return plugin is None or plugin.grows
+
+
+def takes_any_parameter(template: str) -> bool:
+    """True for templates whose disks have parameters that something outside understands."""
+    plugin = _plugins().get(template)
+    return plugin is not None and plugin.open_parameters
 
 
 def keeps_snapshots(template: str, params: Params) -> bool:
@@ -191,10 +243,13 @@ def volume_on(view: View, instance: Instance, disk: Disk, node: Node) -> Volume:
         template=Template(disk.template),
         uuid=disk.uuid,
         pool=disk.pool,
-        name=_NAMES[disk.template].format(label=label_on(disk, node.uuid), index=index),
+        name=_NAMES[disk.template].format(
+            label=label_on(disk, node.uuid), index=index, owner=instance.uuid
+        ),
         size_mib=disk.size_mib,
         owner=instance.uuid,
         label=instance.name,
+        alias=disk.name or "",
         index=index,
         access=disk.mode,
         mirror=_mirror(view, disk, node, index),

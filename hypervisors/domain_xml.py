@@ -209,7 +209,11 @@ def secret_usage(source: NetworkDisk) -> str:
 
 
 def _add_network_source(element: ET.Element, disk: NetworkDisk) -> None:
-    source = add(element, "source", protocol=disk.protocol, name=disk.name)
+    source = add(element, "source", protocol=disk.protocol)
+    if disk.name:
+        source.set("name", disk.name)
+    if disk.socket:
+        add(source, "host", transport="unix", socket=disk.socket)
     for host, port in disk.hosts:
         add(source, "host", name=host, port=str(port))
     if disk.config:

@@ -13,9 +13,11 @@ ParamValue = str | int | float | bool
 class NetworkDisk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the guest's process reaches a disk without a device on the node."""
 
-    protocol: Literal["rbd", "gluster"]
+    protocol: Literal["rbd", "gluster", "nbd", "iscsi"]
     name: str
     hosts: tuple[tuple[str, int], ...] = ()
+    socket: str = ""
+    """Path of a local socket instead of a host."""
     config: str = ""
     """Configuration file on the node."""
     user: str = ""

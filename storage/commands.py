@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from storage.errors import CommandFailed, CommandTimedOut
-from storage.interface import Output, Threads
+from storage.interface import USUAL, Output, Surroundings, Threads
 
 ENVIRONMENT = {
     "LC_ALL": "C",
@@ -63,10 +63,15 @@ class ThreadedCommands:
         self._threads = threads
 
     async def run(
-        self, *argv: str, timeout_s: float = 60.0, check: bool = True, stdin: str | None = None
+        self,
+        *argv: str,
+        timeout_s: float = 60.0,
+        check: bool = True,
+        stdin: str | None = None,
+        around: Surroundings = USUAL,
     ) -> Output:
         """See ``storage.interface.Commands``."""
-        output = await self._threads.run(run_blocking, argv, timeout_s, stdin)
+        output = await self._threads.run(run_blocking, argv, timeout_s, stdin, around)
         if check and output.code != 0:
             raise command_failed(argv, output)
         return output
@@ -84,7 +89,9 @@ def read_blocking(path: str) -> str:
         return ""
 
 
-def run_blocking(argv: tuple[str, ...], timeout_s: float, stdin: str | None) -> Output:
+def run_blocking(
+    argv: tuple[str, ...], timeout_s: float, stdin: str | None, around: Surroundings = USUAL
+) -> Output:
     """Run a program to its end; raises CommandTimedOut, and CommandFailed if it cannot start."""
     with _given(stdin) as given:
         try:
@@ -93,7 +100,8 @@ def run_blocking(argv: tuple[str, ...], timeout_s: float, stdin: str | None) -> 
                 stdin=given,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=ENVIRONMENT,
+                env={**ENVIRONMENT, **around.environment},
+                cwd=around.directory,
                 text=True,
                 errors="replace",
                 start_new_session=True,

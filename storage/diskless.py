@@ -60,4 +60,4 @@ def _make(commands: Commands, threads: Threads, settings: StorageSettings) -> Ba
     return DisklessBackend()
 
 
-PLUGINS = (Plugin(template=Template.DISKLESS, make=_make, mirrored=Mirrored.EXTERNAL),)
+PLUGINS = (Plugin(template=Template.DISKLESS, make=_make, mirrored=Mirrored.EXTERNAL, grows=False),)

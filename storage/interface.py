@@ -31,11 +31,28 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     stderr: str
 
 
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a program finds beside its arguments."""
+
+    environment: dict[str, str] = {}
+    """Added to the fixed one."""
+    directory: str = "/"
+    """Where it runs."""
+
+
+USUAL = Surroundings()
+
+
 class Commands(Protocol):
     """Runs programs; the only way a backend touches the machine beside plain files."""
 
     async def run(
-        self, *argv: str, timeout_s: float = 60.0, check: bool = True, stdin: str | None = None
+        self,
+        *argv: str,
+        timeout_s: float = 60.0,
+        check: bool = True,
+        stdin: str | None = None,
+        around: Surroundings = USUAL,
     ) -> Output:
         """Run ``argv`` (no shell). With ``check`` a non-zero exit raises ``CommandFailed`` naming
         the command and the last lines of its error text; ``CommandTimedOut`` after ``timeout_s``.
@@ -95,7 +112,7 @@ class Backend(abc.ABC):
     async def adopt(self, volume: Volume, name: str) -> None:
         """The data called ``name`` in the volume's pool are ``volume`` from now on, by its own
         name and tags; done already is success. A mirror gets fresh metadata that do not vouch for
-        them.
+        them. A volume without an owner takes them back: they are nobody's from now on.
 
         Raises VolumeMissing when there are neither, VolumeBusy while something has it open,
         BadParameter where the template cannot.

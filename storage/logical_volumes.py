@@ -24,8 +24,10 @@ from storage.errors import (
 )
 from storage.interface import Commands, Output
 from storage.lvm_report import (
+    LABEL_TAG,
     LV_FIELDS,
     MIB,
+    OWNER_TAG,
     REPORT_OPTIONS,
     REPORT_TIMES,
     UNFINISHED_TAG,
@@ -160,7 +162,8 @@ class LogicalVolumes:
             raise refusal(argv, output, name)
 
     async def rename(self, group: str, old: str, new: str, tags: tuple[str, ...]) -> None:
-        """What was ``old`` in ``group`` is ``new``, with these tags; done already is success.
+        """What was ``old`` in ``group`` is ``new``, with these marks of its owner and no others;
+        done already is success.
 
         Raises VolumeMissing when neither is there, VolumeBusy while it is open.
         """
@@ -179,10 +182,9 @@ class LogicalVolumes:
                 subject=names[1],
             )
         kept = found.get(names[1], found.get(names[0]))
-        missing = [tag for tag in tags if kept is not None and tag not in kept.tags]
-        if missing:
-            added = [word for tag in missing for word in ("--addtag", tag)]
-            await self._commands.run("lvchange", *added, names[1])
+        words = marking(kept.tags, tags) if kept is not None else []
+        if words:
+            await self._commands.run("lvchange", *words, names[1])
 
     async def finish(self, *names: str, activate: bool) -> None:
         """``names`` are complete: usable when ``activate``, else out of the way."""
@@ -217,6 +219,13 @@ class LogicalVolumes:
         own = [name for name in names if name in found and belongs(found[name], owner)]
         if own:
             await self.remove(*own)
+
+
+def marking(old: tuple[str, ...], new: tuple[str, ...]) -> list[str]:
+    """Options that make marks of owners those of ``new``; other tags stay."""
+    gone = [tag for tag in old if tag.startswith((OWNER_TAG, LABEL_TAG)) and tag not in new]
+    words = [word for tag in gone for word in ("--deltag", tag)]
+    return words + [word for tag in new if tag not in old for word in ("--addtag", tag)]
 
 
 def _check_groups(output: Output) -> None:

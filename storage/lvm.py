@@ -262,5 +262,6 @@ PLUGINS = (
         clones_depend=_stand_alone,
         lasting=frozenset({"thin-pool"}),
         inner_pool="thin-pool",
+        adopts=True,
     ),
 )

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import msgspec
 
-from storage.errors import SecondPrimary, VolumeBusy
+from storage.blockdev import POOL as DEVICES_POOL
+from storage.errors import (
+    BadParameter,
+    PoolMissing,
+    SecondPrimary,
+    SizeDiffers,
+    VolumeBusy,
+    VolumeMissing,
+)
 from storage.file import FileParameters
 from storage.interface import Backend, Commands, Threads
 from storage.memory_mirror import MirrorTwin
 from storage.memory_volumes import MemoryBackend
 from storage.plugin import Plugin, StorageSettings, always_snapshots, checked_parameters
-from storage.shelf import Shelf, key_of
-from storage.volume import NetworkSource, Template, Volume, VolumeStatus
+from storage.shelf import Piece, Shelf, key_of
+from storage.volume import Capacity, NetworkSource, Stored, Template, Volume, VolumeStatus
 
 POOL = "memory"
 POOL_MIB = 1024 * 1024
@@ -87,12 +95,94 @@ class RbdTwin(MemoryBackend):
         await super().forget(volume)
 
 
+class ExternalTwin(MemoryBackend):
+    """Acts as ``ext`` with a provider that keeps volumes where each node finds them."""
+
+    template = Template.EXT
+    snaps = False
+
+
+class GlusterTwin(FileTwin):
+    """Acts as ``gluster``."""
+
+    template = Template.GLUSTER
+    path = "/gluster/{pool}/{name}"
+
+
+class BlockdevTwin(MemoryBackend):
+    """Acts as ``blockdev``: the wire says which devices there are."""
+
+    template = Template.BLOCKDEV
+    snaps = False
+    path = "{name}"
+
+    async def ensure(self, volume: Volume) -> None:
+        """See ``Backend``."""
+        size_mib = self._device_mib(volume)
+        if size_mib != volume.size_mib:
+            raise SizeDiffers(f"{volume.name} has {size_mib} MiB", subject=volume.name)
+        self._pieces.setdefault(
+            key_of(volume), Piece(size_mib=size_mib, taken_mib=0, owner=volume.owner)
+        )
+
+    async def grow(self, volume: Volume) -> None:
+        """See ``Backend``."""
+        if self._device_mib(volume) < volume.size_mib:
+            raise BadParameter(f"{volume.name} cannot be made larger", subject=volume.name)
+
+    async def adopt(self, volume: Volume, name: str) -> None:
+        """See ``Backend``."""
+        size_mib = self._device_mib(volume)
+        if self._shelf.busy_anywhere(key_of(volume)):
+            raise VolumeBusy(f"{name} is in use", subject=name)
+        if volume.owner:
+            self._pieces.setdefault(
+                key_of(volume), Piece(size_mib=size_mib, taken_mib=0, owner=volume.owner)
+            )
+        else:
+            self._pieces.pop(key_of(volume), None)
+
+    async def attach(self, volume: Volume, *, clean: bool = False) -> str:
+        """See ``Backend``."""
+        size_mib = self._device_mib(volume)
+        self._pieces.setdefault(
+            key_of(volume), Piece(size_mib=size_mib, taken_mib=0, owner=volume.owner)
+        )
+        return await super().attach(volume, clean=clean)
+
+    async def look(self, volume: Volume) -> VolumeStatus:
+        """See ``Backend``."""
+        here = volume.pool == DEVICES_POOL
+        size_mib = self._shelf.wire.devices.get(volume.name) if here else None
+        found = await super().look(volume)
+        return msgspec.structs.replace(found, present=size_mib is not None, size_mib=size_mib)
+
+    async def list(self) -> tuple[Stored, ...]:
+        """See ``Backend``."""
+        return ()
+
+    async def capacity(self) -> tuple[Capacity, ...]:
+        """See ``Backend``."""
+        return ()
+
+    def _device_mib(self, volume: Volume) -> int:
+        if volume.pool != DEVICES_POOL:
+            raise PoolMissing(f"there is no '{volume.pool}' of devices", subject=volume.pool)
+        size_mib = self._shelf.wire.devices.get(volume.name)
+        if size_mib is None:
+            raise VolumeMissing(f"{volume.name} is not on this node", subject=volume.name)
+        return size_mib
+
+
 _TWINS: tuple[type[MemoryBackend], ...] = (
     MemoryBackend,
     PlainTwin,
     FileTwin,
     SharedFileTwin,
     RbdTwin,
+    ExternalTwin,
+    GlusterTwin,
+    BlockdevTwin,
     MirrorTwin,
 )
 
@@ -106,4 +196,6 @@ def _make(commands: Commands, threads: Threads, settings: StorageSettings) -> Ba
     return MemoryBackend(Shelf("here", {POOL: POOL_MIB}))
 
 
-PLUGINS = (Plugin(template=Template.MEMORY, make=_make, snapshots=always_snapshots),)
+PLUGINS = (
+    Plugin(template=Template.MEMORY, make=_make, snapshots=always_snapshots, lists_all=False),
+)

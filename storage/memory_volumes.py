@@ -97,20 +97,29 @@ class MemoryBackend(Unmirrored):
             await super().adopt(volume, name)
         if key_of(volume) in self._pieces:
             return
+        found = self._taken_from(volume, name)
+        if not volume.owner:
+            self._shelf.foreign[volume.pool, volume.name] = found.size_mib
+            return
+        self._pieces[key_of(volume)] = Piece(
+            size_mib=found.size_mib,
+            taken_mib=found.size_mib + _overhead_mib(volume),
+            owner=volume.owner,
+            copy=Copy(content=found.copy.content),
+        )
+
+    def _taken_from(self, volume: Volume, name: str) -> Piece:
+        """The data that are called so, no longer under that name."""
         for template in ON_GROUPS:
             key = (template, volume.pool, name)
             if key in self._shelf.attached:
                 raise VolumeBusy(f"{name} is in use; detach it", subject=name)
-            found = self._pieces.pop(key, None)
-            if found is not None:
-                self._pieces[key_of(volume)] = Piece(
-                    size_mib=found.size_mib,
-                    taken_mib=found.size_mib + _overhead_mib(volume),
-                    owner=volume.owner,
-                    copy=Copy(content=found.copy.content),
-                )
-                return
-        raise VolumeMissing(f"{name} is not on this node", subject=name)
+            if key in self._pieces:
+                return self._pieces.pop(key)
+        size_mib = self._shelf.foreign.pop((volume.pool, name), None)
+        if size_mib is None:
+            raise VolumeMissing(f"{name} is not on this node", subject=name)
+        return Piece(size_mib=size_mib, taken_mib=size_mib, owner="")
 
     async def attach(self, volume: Volume, *, clean: bool = False) -> str:
         """See ``Backend``."""
@@ -201,7 +210,8 @@ class MemoryBackend(Unmirrored):
         """See ``Backend``."""
         piece = self._pieces.get(key_of(volume))
         if piece is None:
-            return VolumeStatus(uuid=volume.uuid, present=False)
+            foreign = self._shelf.foreign.get((volume.pool, volume.name))
+            return VolumeStatus(uuid=volume.uuid, present=foreign is not None, size_mib=foreign)
         attachment = self._shelf.attached.get(key_of(volume))
         return VolumeStatus(
             uuid=volume.uuid,

@@ -46,6 +46,14 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Without ``client.``; empty is ``admin``."""
     ceph_pools: tuple[str, ...] = ("rbd",)
     """Whose room and images are told of: POOL or POOL/NAMESPACE."""
+    provider_directories: tuple[str, ...] = ("/srv/ganeti/extstorage",)
+    """Where ext-storage providers are looked for, the first first."""
+    provider_records: str = "/var/lib/clusterd/extstorage"
+    """What is known of their volumes."""
+    provider_logs: str = ""
+    """What their scripts say; empty: not kept."""
+    gluster_directory: str = "/run/clusterd/gluster"
+    """Below it volumes of Gluster are mounted."""
 
 
 class NoParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,6 +103,20 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
     clones take none at first. ``capacity`` tells it as ``pool/inner``."""
     any_pool: bool = False
     """Volumes may lie in pools that a node does not tell the room of."""
+    open_parameters: bool = False
+    """Disks may have further parameters, which something outside understands."""
+    lists_all: bool = True
+    """``list`` tells of everything that is stored; else only of what is in use on the node."""
+    opens_alone: bool = False
+    """``open`` is told whether another node may have the volume open too, on either node."""
+    held_by_node: bool = False
+    """A node that has a volume attached must let go of it before it is removed, though others reach
+    the data too."""
+    adopts: bool = False
+    """New disks may be data that are there already."""
+    makes: bool = True
+    """New disks may be made; else they are data that are there already."""
+    grows: bool = True
 
     @property
     def shared(self) -> bool:

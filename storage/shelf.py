@@ -16,7 +16,13 @@ from storage.errors import NotUpToDate, StorageError, VolumeMissing
 from storage.twin_mirror import Copy, Meeting, Side, meet
 from storage.volume import Mirror, Template, Volume
 
-SHARED_TEMPLATES = (Template.SHAREDFILE, Template.RBD)
+SHARED_TEMPLATES = (
+    Template.SHAREDFILE,
+    Template.RBD,
+    Template.EXT,
+    Template.GLUSTER,
+    Template.BLOCKDEV,
+)
 Key = tuple[Template, str, str]
 """Template, pool and name of a piece of storage."""
 
@@ -87,6 +93,8 @@ class Shelf:
         """Asked beside ``hold``: has something else, a guest, the device at a path open?"""
         self.files: dict[str, int] = {}
         """Image files of the node that volumes can be filled from: path -> MiB."""
+        self.foreign: dict[tuple[str, str], int] = {}
+        """Logical volumes that are nobody's and may be adopted: (pool, name) -> MiB."""
         self.shut_out: set[Key] = set()
         """Whose writes from this node do not arrive any more, until its power was off."""
         self.wire = wire or Wire()
@@ -210,6 +218,8 @@ class Wire:
     ) -> None:
         self.shelves: dict[str, Shelf] = {}
         self.shared: dict[Key, Piece] = {}
+        self.devices: dict[str, int] = {}
+        """Devices that somebody else made and each node sees: path -> MiB."""
         self.shareable: set[Key] = set()
         """Shared volumes that several nodes may write."""
         self._now = now or (lambda: 0.0)

@@ -21,6 +21,9 @@ class Template(enum.StrEnum):
     SHAREDFILE = "sharedfile"
     DISKLESS = "diskless"
     RBD = "rbd"
+    EXT = "ext"
+    GLUSTER = "gluster"
+    BLOCKDEV = "blockdev"
     MEMORY = "memory"
 
 
@@ -55,9 +58,10 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Volume(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One disk as one node holds it.
 
-    ``pool`` is the volume group, directory or pool; ``name`` the logical volume, file or image
-    in it (``<uuid>.disk0`` for plain, ``<uuid>.disk0_data`` for drbd, an absolute path's last part
-    for files). ``owner`` is the instance's uuid, ``label`` its name (goes into LV tags).
+    ``pool`` is the volume group, directory, pool or provider; ``name`` the logical volume, file or
+    image in it (``<uuid>.disk0`` for plain, ``<uuid>.disk0_data`` for drbd, an absolute path's last
+    part for files, a whole path for adopted devices). ``owner`` is the instance's uuid, ``label``
+    its name (goes into LV tags).
     """
 
     template: Template
@@ -67,6 +71,8 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     size_mib: int
     owner: str
     label: str
+    alias: str = ""
+    """What people call the disk; empty for nothing."""
     index: int = 0
     access: Literal["rw", "ro"] = "rw"
     mirror: Mirror | None = None
@@ -107,11 +113,13 @@ class Health(enum.StrEnum):
 class NetworkSource(msgspec.Struct, frozen=True, kw_only=True):
     """How a guest reaches a volume by itself, without a device on the node."""
 
-    protocol: Literal["rbd", "gluster"]
+    protocol: Literal["rbd", "gluster", "nbd", "iscsi"]
     name: str
-    """``pool/namespace/image`` or ``volume/path``."""
+    """``pool/namespace/image``, ``volume/path``, an export, ``target/lun``."""
     hosts: tuple[tuple[str, int], ...] = ()
     """Address and port, where the protocol has no configuration file."""
+    socket: str = ""
+    """Path of a local socket instead of a host."""
     config: str = ""
     """The service's configuration file on this node."""
     user: str = ""
@@ -121,9 +129,11 @@ class NetworkSource(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def uri(self) -> str:
         """What QEMU's own programs call it."""
-        if self.protocol == "gluster":
+        if self.socket:
+            return f"{self.protocol}+unix:///{self.name}?socket={self.socket}"
+        if self.protocol != "rbd":
             host, port = self.hosts[0]
-            return f"gluster://{host}:{port}/{self.name}"
+            return f"{self.protocol}://{host}:{port}/{self.name}"
         options = [("conf", self.config), ("id", self.user), ("keyring", self.keyring)]
         return "".join([f"rbd:{self.name}", *(f":{key}={text}" for key, text in options if text)])
 

@@ -23,6 +23,7 @@ from clusterd.verbs.exports import found_names
 from clusterd.verbs.os_definitions import find_all, search_path
 from hypervisors.guest import NodeHardware
 from hypervisors.interface import Driver
+from storage.external_providers import find_all as find_providers
 from storage.interface import Backend
 from storage.volume import Volume
 
@@ -198,12 +199,16 @@ class Observer:
             if backend_of is not None:
                 asked[f"volume {volume.uuid}"] = _looking_at(backend_of, volume)
         asked["oses"] = self._oses
+        asked["providers"] = self._providers
         asked["bridges"] = self._bridges
         asked["exports"] = self._exports
         return asked
 
     async def _oses(self) -> Any:
         return await self._threads.run(find_all, search_path(self._places.oses))
+
+    async def _providers(self) -> Any:
+        return await self._threads.run(find_providers, self._places.providers)
 
     async def _bridges(self) -> Any:
         return await self._threads.run(bridges, self._places.networks)
@@ -245,6 +250,7 @@ def assemble(name: str, boot_id: str, time: float, seen: dict[str, Seen]) -> Obs
         stored=_joined(answers.get("stored", {})),
         volumes=tuple(answers.get("volume", {}).values()),
         oses=answers.get("oses", {}).get("", ()),
+        providers=answers.get("providers", {}).get("", ()),
         bridges=answers.get("bridges", {}).get("", ()),
         exports=answers.get("exports", {}).get("", ()),
         problems=tuple(problems),

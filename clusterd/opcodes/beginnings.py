@@ -99,7 +99,7 @@ def clones(view: View, disk: Disk, image: Image, node: Node) -> bool:
 
 def fill(view: View, instance: Instance, image: Image | None, node: Node) -> list[Step]:
     """What copies the image where no clone was made; either is said."""
-    if image is None:
+    if image is None or not instance.disks:
         return []
     if instance.disks[0].origin is not None:
         return [Say(text=f"* disk 0 begins as image '{image.name}', by copy on write")]

@@ -110,6 +110,11 @@ def check(opcode: ClusterSetParams, view: View) -> None:
     drivers = list(hypervisors.plugins.built_in())
     _kept(opcode.enabled_disk_templates, used_templates, templates, "disk template")
     _kept(opcode.enabled_hypervisors, used_hypervisors, drivers, "hypervisor")
+    for one in opcode.reserved_lvs or ():
+        try:
+            re.compile(one)
+        except re.error as error:
+            raise Refused(f"Reserved volumes '{one}': {error}", "wrong_input") from None
     prefix = opcode.mac_prefix
     if prefix is not None and not re.fullmatch(r"([0-9a-f]{2}:){2}[0-9a-f]{2}", prefix):
         raise Refused(f"Invalid MAC address prefix '{prefix}'", "wrong_input")

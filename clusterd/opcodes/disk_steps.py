@@ -19,7 +19,7 @@ from clusterd.steps.disks import (
     UnshareVolume,
 )
 from clusterd.view import View
-from clusterd.volumes import has_mirror, holders, is_shared, label_on
+from clusterd.volumes import has_mirror, holders, is_shared, label_on, opens_alone
 from jobqueue.step import Step
 
 LEFT_BEHIND = "disks may be left on it"
@@ -81,6 +81,8 @@ def open_both(instance: Instance, source: Node, target: Node) -> list[Step]:
         steps.append(AttachVolume(instance=name, disk=index, node=target.name, keep=mirrored))
         if is_shared(disk.template):
             steps.append(ShareVolume(instance=name, disk=index, node=target.name))
+        if opens_alone(disk.template):
+            steps.append(ShareVolume(instance=name, disk=index, node=source.name))
         if not mirrored:
             continue
         steps += [

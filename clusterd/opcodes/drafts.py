@@ -20,14 +20,20 @@ from clusterd.volumes import (
     checked_values,
     disk_parameters,
     lasting_parameters,
+    must_adopt,
+    takes_any_parameter,
 )
 from jobqueue.errors import Refused
+from storage import blockdev
 
 MAC = re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}\Z")
+PARAMETER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 DIGITS = re.compile(r"[0-9]{1,18}")
 NONE = ("", "none", "None")
 
-DISK_KEYS = frozenset({"size", "mode", "name", "vg", "metavg", "spindles", "access", "dev_type"})
+DISK_KEYS = frozenset(
+    {"size", "mode", "name", "vg", "metavg", "spindles", "access", "dev_type", "adopt", "provider"}
+)
 NIC_KEYS = frozenset({"mac", "ip", "mode", "link", "vlan", "name", "bridge", "network"})
 _PER_DISK = ("rbd", "ext", "gluster")
 """Templates whose parameters may all be given for one disk; of others those that last."""
@@ -64,12 +70,12 @@ def disk(
     subdirectory: str | None = None,
 ) -> Disk:
     """The draft of one disk."""
-    per_disk = template in _PER_DISK
-    own = disk_parameters(template) if per_disk else lasting_parameters(template)
+    own = _own_names(spec, template)
     unknown = sorted(set(spec) - DISK_KEYS - own)
     if unknown:
         raise Refused(f"Disk {index}: unknown parameter '{unknown[0]}'", "wrong_input")
-    size = spec.get("size")
+    adopted = str(spec.get("adopt") or "")
+    size = 1 if adopted else spec.get("size")
     if isinstance(size, str) and DIGITS.fullmatch(size):
         size = int(size)
     if not isinstance(size, int) or isinstance(size, bool) or size <= 0:
@@ -85,9 +91,10 @@ def disk(
     return Disk(
         uuid="",
         template=template,
-        size_mib=size,
+        size_mib=0 if adopted else size,
         pool=pool,
         meta_pool=meta_pool,
+        label=adopted if must_adopt(template) else "",
         mode="ro" if mode == "ro" else "rw",
         name=item_name(f"Disk {index}", spec),
         drbd=pair,
@@ -95,6 +102,19 @@ def disk(
             view, template, _own_parameters(index, spec, template, own), nodes[0].group
         ),
     )
+
+
+def _own_names(spec: Mapping[str, Any], template: str) -> frozenset[str]:
+    """The parameters that may be given for this disk alone."""
+    if takes_any_parameter(template):
+        others = set(spec) - DISK_KEYS
+        wrong = sorted(key for key in others if not PARAMETER.fullmatch(key))
+        if wrong:
+            raise Refused(f"'{wrong[0]}' is no name of a disk parameter", "wrong_input")
+        return disk_parameters(template) | others
+    if spec.get("provider"):
+        raise Refused(f"Disk template '{template}' has no providers (option -t ext)", "wrong_input")
+    return disk_parameters(template) if template in _PER_DISK else lasting_parameters(template)
 
 
 def _own_parameters(
@@ -128,6 +148,8 @@ def _pools(
         pool = str(spec.get("pool") or params.get("pool") or "rbd")
         namespace = str(spec.get("namespace") or params.get("namespace") or "")
         return f"{pool}/{namespace}" if namespace else pool, ""
+    if template in ("ext", "gluster", "blockdev"):
+        return _outside_pool(view, spec, template, node), ""
     if template in ("file", "sharedfile"):
         base = cluster.file_storage_dir if template == "file" else cluster.shared_file_storage_dir
         if not base:
@@ -139,6 +161,18 @@ def _pools(
             )
         return f"{base}/{subdirectory}" if subdirectory else base, ""
     return "memory", ""
+
+
+def _outside_pool(view: View, spec: Mapping[str, Any], template: str, node: Node) -> str:
+    """Where the disk is, for templates whose data something outside keeps."""
+    if template == "blockdev":
+        return blockdev.POOL
+    if template == "gluster":
+        params = {**view.diskparams("gluster", node.group), **spec}
+        return "{host}:{port}/{volume}".format_map(params)
+    if not spec.get("provider"):
+        raise Refused("A disk of template 'ext' needs provider=NAME", "wrong_input")
+    return str(spec["provider"])
 
 
 def nics(

@@ -8,15 +8,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from clusterd import ipolicy
 from clusterd.hooks import HookPoint, instance_environment, master_node
 from clusterd.iallocator.answers import Answer
 from clusterd.iallocator.choice import Choice, Taken, allocator_name
 from clusterd.iallocator.requests import Allocate
 from clusterd.model import AdminState, Instance
 from clusterd.opcodes import (
+    adoption,
     beginnings,
-    disk_steps,
     importing,
     locking,
     placing,
@@ -62,10 +61,14 @@ class InstanceCreate(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_CREATE"
     ] = "create"
     disk_template: Annotated[
         str | None,
-        Meta(description="how disks are stored: drbd, plain, file, sharedfile, diskless"),
+        Meta(
+            description="how disks are stored: drbd, plain, file, sharedfile, rbd, gluster, ext, "
+            "blockdev, diskless"
+        ),
     ] = None
     disks: Annotated[
-        tuple[DiskSpec, ...], Meta(description="disks: size (MiB), mode, name, vg, metavg")
+        tuple[DiskSpec, ...],
+        Meta(description="disks: size (MiB) or adopt, mode, name, vg, metavg, provider"),
     ]
     nics: Annotated[
         tuple[NicSpec, ...], Meta(description="network cards: mac, ip, mode, link, vlan, name")
@@ -170,8 +173,7 @@ def check(opcode: InstanceCreate, view: View) -> None:
     if needs_os(opcode):
         requirements.os_found(view, primary, instance.os, force_variant=opcode.force_variant)
         requirements.scripts_can_write(view, instance)
-    if not opcode.ignore_ipolicy:
-        ipolicy.require(view, instance)
+    adoption.check(opcode.disks, view, instance, ignore_ipolicy=opcode.ignore_ipolicy)
 
 
 def needs_os(opcode: InstanceCreate) -> bool:
@@ -180,12 +182,10 @@ def needs_os(opcode: InstanceCreate) -> bool:
 
 
 def installs(opcode: InstanceCreate) -> bool:
-    """Whether scripts of an OS definition install it; an image or an export needs none."""
-    return (
-        opcode.source is None
-        and not opcode.no_install
-        and not (opcode.image and not opcode.os_type)
-    )
+    """Whether scripts of an OS definition install it; an image, an export or data that are there
+    already need none."""
+    needless = (opcode.image and not opcode.os_type) or adoption.sources(opcode.disks)
+    return opcode.source is None and not opcode.no_install and not needless
 
 
 def name_free(opcode: InstanceCreate, view: View) -> None:
@@ -233,6 +233,7 @@ def floating(opcode: InstanceCreate, view: View) -> Instance:
     name_free(opcode, view)
     requirements.served(_not_served(opcode))
     template = template_of(opcode, view)
+    adoption.refuse(opcode.disks, template, chosen=True)
     pair = placing.placeholders(view, template, opcode.group_name)
     draft = draft_on(opcode, view, pair, None)
     if not opcode.ignore_ipolicy:
@@ -268,13 +269,10 @@ def plan(opcode: InstanceCreate, view: View) -> Sequence[Step]:
     steps: list[Step] = [DrawInstance(draft=wish, network_port=port)]
     if opcode.iallocator:
         steps.append(Say(text=placing.selected(opcode)))
-    if instance.disks:
-        steps.append(Say(text="* creating instance disks..."))
-        nodes = (primary,) if secondary is None else (primary, secondary)
-        for index, disk in enumerate(instance.disks):
-            steps += disk_steps.make(instance.name, index, disk, nodes)
-        image = beginnings.find_image(view, opcode.image)
-        steps += beginnings.fill(view, instance, image, primary)
+    nodes = (primary,) if secondary is None else (primary, secondary)
+    steps += adoption.begin(opcode.disks, instance, nodes, ignore_ipolicy=opcode.ignore_ipolicy)
+    image = beginnings.find_image(view, opcode.image)
+    steps += beginnings.fill(view, instance, image, primary)
     if instance.disks and installs(opcode):
         steps.append(Say(text="* running the instance OS create scripts..."))
         hidden = {**(opcode.osparams_private or {}), **(opcode.osparams_secret or {})}

@@ -18,12 +18,10 @@ from clusterd.steps.disk_changes import DecideDisk, GrowVolume, ResizeVolume, di
 from clusterd.steps.disks import AwaitMirror
 from clusterd.steps.guest_devices import ReshapeGuest
 from clusterd.view import View
-from clusterd.volumes import has_mirror, params_of, room_pool
+from clusterd.volumes import can_grow, has_mirror, params_of, room_pool
 from jobqueue.errors import Refused
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
-
-NEVER_GROW = ("diskless", "blockdev")
 
 
 class InstanceGrowDisk(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_GROW_DISK"):
@@ -66,7 +64,7 @@ def check(opcode: InstanceGrowDisk, view: View) -> None:
     wanted = new_size_mib(opcode, instance)
     index = requirements.disk_at(instance, opcode.disk)
     disk = instance.disks[index]
-    if disk.template in NEVER_GROW:
+    if not can_grow(disk.template):
         raise Refused(f"Disk template {disk.template} does not support growing", "wrong_input")
     group = view.primary(instance).group
     format = params_of(view, disk.template, disk.params, group).get("format", "raw")

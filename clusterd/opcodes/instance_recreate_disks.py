@@ -149,6 +149,7 @@ def check(opcode: InstanceRecreateDisks, view: View) -> None:
     for node in nodes:
         requirements.node_takes_instances(view, node)
         requirements.room_for(view, node, capacity.disk_need_mib(made.values()))
+        requirements.providers_found(view, node, made.values())
     for index in made:
         _lost(view, instance, index)
 

@@ -130,6 +130,7 @@ def _check_disks(opcode: InstanceSetParams, view: View, instance: Instance) -> N
         requirements.node_online(view, node)
         added = [disk for _, disk in wanted.added]
         requirements.room_for(view, node, capacity.disk_need_mib(added))
+        requirements.providers_found(view, node, added)
     if wanted.removed and not opcode.hotplug and requirements.runs(view, instance):
         raise Refused(
             f"Instance '{instance.name}' is running: stop it to remove disks without hotplug",

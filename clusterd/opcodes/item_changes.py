@@ -16,7 +16,7 @@ from clusterd.model import Disk, Instance, Nic, Node
 from clusterd.names import MAX_DISKS, MAX_NICS
 from clusterd.opcodes import drafts
 from clusterd.view import View
-from clusterd.volumes import numbered
+from clusterd.volumes import must_adopt, numbered, takes_any_parameter
 from jobqueue.errors import Refused
 
 ADDING = ("add",)
@@ -160,7 +160,7 @@ def disks(
         elif item.operation in ADDING:
             added.append((item.at, _new_disk(view, instance, item, nodes, next(free, None))))
         else:
-            modified.append((item.at, _disk_fields(item)))
+            modified.append((item.at, _disk_fields(item, instance.disks[item.at])))
     touched = [*removed, *(at for at, _ in modified)]
     if len(set(touched)) != len(touched):
         raise Refused("A disk is named twice", "wrong_input")
@@ -172,20 +172,26 @@ def _new_disk(
 ) -> Disk:
     if instance.disk_template == "diskless":
         raise Refused("Disk operations not supported for diskless instances", "wrong_input")
+    if item.spec.get("adopt") or must_adopt(instance.disk_template):
+        raise Refused("Data can only be adopted by a new instance", "wrong_input")
     if number is None:
         raise Refused(f"Instance '{instance.name}' has {MAX_DISKS} disks already", "wrong_input")
     draft = drafts.disk(view, number, item.spec, instance.disk_template, nodes)
     return msgspec.structs.replace(draft, number=number)
 
 
-def _disk_fields(item: Item) -> dict[str, Any]:
-    unknown = sorted(set(item.spec) - DISK_CHANGES)
+def _disk_fields(item: Item, disk: Disk) -> dict[str, Any]:
+    others = sorted(set(item.spec) - drafts.DISK_KEYS) if takes_any_parameter(disk.template) else []
+    unknown = sorted(set(item.spec) - DISK_CHANGES - set(others))
     if unknown:
         hint = "; use grow-disk" if unknown[0] == "size" else ""
         raise Refused(f"Disk {item.at}: '{unknown[0]}' cannot be changed{hint}", "wrong_input")
     if not item.spec:
         raise Refused(f"Disk {item.at}: nothing to change", "wrong_input")
     fields: dict[str, Any] = {}
+    if others:
+        new = {**disk.params, **{key: item.spec[key] for key in others}}
+        fields["params"] = {key: value for key, value in new.items() if value is not None}
     if "mode" in item.spec:
         if item.spec["mode"] not in ("rw", "ro"):
             raise Refused(

@@ -6,7 +6,7 @@ from typing import Any
 
 from clusterd import parameters
 from clusterd.model import AdminState, Instance, Node
-from clusterd.opcodes import beginnings, drafts, seeding
+from clusterd.opcodes import adoption, beginnings, drafts, seeding
 from clusterd.view import View
 from clusterd.volumes import has_mirror
 from jobqueue.errors import Refused
@@ -56,6 +56,7 @@ def draft_on(
     if not opcode.os_type and image is None and opcode.source is None:
         raise Refused("No guest OS or OS image specified", "wrong_input")
     own = parameters.hypervisor(hypervisor, opcode.hvparams, {})
+    adoption.refuse(opcode.disks, template)
     specs = beginnings.sized(opcode.disks, image, template)
     disks = drafts.disks(view, specs, template, nodes, opcode.file_storage_dir)
     return Instance(

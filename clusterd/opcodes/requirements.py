@@ -4,18 +4,20 @@ do, and Ganeti's error code. Pure."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from clusterd import capacity
 from clusterd.model import AdminState, Disk, Instance, Node
 from clusterd.view import View
 from clusterd.volumes import (
+    disk_parameters,
     has_any_pool,
     has_mirror,
     holders,
     is_shared,
     params_of,
     snapshot_children,
+    takes_any_parameter,
 )
 from jobqueue.errors import Refused
 
@@ -84,8 +86,34 @@ def memory_free(view: View, node: Node, instance: Instance, reason: str) -> None
 
 
 def disk_free(view: View, node: Node, instance: Instance) -> None:
-    """The node has room for all disks of a new instance."""
+    """The node has room for all disks of a new instance, and what makes them."""
     room_for(view, node, capacity.disk_need_mib(instance.disks))
+    providers_found(view, node, instance.disks)
+
+
+def providers_found(view: View, node: Node, disks: Iterable[Disk]) -> None:
+    """The ext-storage providers of the disks are on the node, valid, and take their parameters."""
+    observation = view.sight(node).observation
+    known = {found.name: found for found in observation.providers} if observation else {}
+    for disk in disks:
+        if not takes_any_parameter(disk.template):
+            continue
+        found = known.get(disk.pool)
+        if found is None or not found.valid:
+            reason = found.message if found else f"it has {', '.join(sorted(known)) or 'none'}"
+            raise Refused(
+                f"ExtStorage provider '{disk.pool}' cannot be used on node {node.name}: {reason};"
+                " see 'gnt-storage diagnose'",
+                "wrong_input",
+            )
+        taken = {name.lower() for name, _ in found.parameters} | disk_parameters(disk.template)
+        unknown = sorted(key for key in disk.params if key.lower() not in taken)
+        if unknown:
+            raise Refused(
+                f"ExtStorage provider '{disk.pool}' has no parameter '{unknown[0]}': it takes "
+                f"{', '.join(name for name, _ in found.parameters) or 'none'}",
+                "wrong_input",
+            )
 
 
 def room_for(view: View, node: Node, need: Mapping[tuple[str, str], int]) -> None:

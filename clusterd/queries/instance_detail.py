@@ -107,6 +107,8 @@ def logical_id(view: View, instance: Instance, disk: Disk, node: Node) -> list[A
         return ["loop", f"{volume.pool}/{instance.name}/{volume.name}"]
     if disk.template == "rbd":
         return ["rbd", volume.name]
+    if disk.template == "gluster":
+        return ["loop", f"ganeti/{volume.name}"]
     return [volume.pool, volume.name]
 
 

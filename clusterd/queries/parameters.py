@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from clusterd.defaults import DISKPARAMS, IPOLICY, NDPARAMS
+from clusterd.defaults import DISK_TEMPLATES, IPOLICY, NDPARAMS
 from clusterd.model import Cluster, Group, Params, Policy
-from clusterd.parameters import hypervisor_defaults
+from clusterd.parameters import disk_defaults, hypervisor_defaults
 
 
 def own_policy(policy: Policy) -> dict[str, Any]:
@@ -41,7 +41,8 @@ def group_ndparams(cluster: Cluster, group: Group) -> Params:
 
 def cluster_diskparams(cluster: Cluster) -> dict[str, Params]:
     """Disk parameters by template."""
-    return _by_template(DISKPARAMS, cluster.diskparams)
+    below = {template: disk_defaults(template) for template in DISK_TEMPLATES}
+    return _by_template(below, cluster.diskparams)
 
 
 def group_diskparams(cluster: Cluster, group: Group) -> dict[str, Params]:

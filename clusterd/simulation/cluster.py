@@ -26,8 +26,9 @@ from clusterd.simulation import pretended_allocator
 from clusterd.simulation.attention import Several
 from clusterd.simulation.clock import Clock, ProcessClock
 from clusterd.simulation.founded import Blueprint, Founded, copied
-from clusterd.simulation.hosts import MASTER_SUFFIX, Ground, SettledFiles, SimulatedHost, place_os
+from clusterd.simulation.hosts import MASTER_SUFFIX, Ground, SettledFiles, SimulatedHost
 from clusterd.simulation.network import Network
+from clusterd.simulation.pretended_site import place_os, place_provider
 from clusterd.steps import all_steps
 from hypervisors.machine_room import MachineRoom
 from jobqueue.live import Job
@@ -92,7 +93,10 @@ def first_objects(names: Iterable[str]) -> list[Cluster | Group | Node]:
         volume_group_name="xenvg",
         file_storage_dir="/srv/ganeti/file-storage",
         shared_file_storage_dir="/srv/ganeti/shared-file-storage",
-        enabled_disk_templates=("drbd", "plain", "file", "sharedfile", "rbd", "diskless", "memory"),
+        enabled_disk_templates=(
+            *("drbd", "plain", "file", "sharedfile", "rbd"),
+            *("ext", "gluster", "blockdev", "diskless", "memory"),
+        ),
         enabled_hypervisors=("memory",),
         nicparams={"link": "br0"},
         diskparams={"drbd": {"metavg": "xenvg"}},
@@ -209,6 +213,7 @@ class SimulatedCluster:
         ticks = self.clock if self.leased else None
         self.disk = MemoryDisk(ticks) if founded is None else founded.disk()
         place_os(directory / "os")
+        place_provider(directory / "extstorage")
         for name, variants in blueprint.oses.items():
             place_os(directory / "os", name, variants)
         pretended_allocator.place(directory / "iallocators")

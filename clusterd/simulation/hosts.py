@@ -7,7 +7,6 @@ then. Without power only the disks and what the daemon keeps stay.
 from __future__ import annotations
 
 import shutil
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +24,15 @@ from clusterd.node.equipment import Equipment
 from clusterd.node.keep import MemoryKeep
 from clusterd.node.observe import Rhythm
 from clusterd.node.service import NodeService
-from clusterd.simulation import pretended_allocator
 from clusterd.simulation.attention import AttendedNode, Attention
 from clusterd.simulation.clock import Clock, ProcessClock
 from clusterd.simulation.disk_trouble import Disks, troubled
 from clusterd.simulation.founded import FoundedHost, lodgers, moved_in, shelved, stored
 from clusterd.simulation.network import Network
+from clusterd.simulation.pretended_site import PretendedCommands, PretendedScripts
 from clusterd.simulation.pretended_streams import PretendedPeers, PretendedStreams, kept, put_back
 from clusterd.verbs.checks import bridges
-from clusterd.verbs.host import Places, Script, ScriptEnd
+from clusterd.verbs.host import Places
 from clusterd.verbs.instance_disks import DIRECTORY as DISK_LINKS
 from clusterd.verbs.os_definitions import find_all
 from clusterd.verbs.seeds import DIRECTORY as SEEDS
@@ -42,7 +41,8 @@ from hypervisors.interface import Driver
 from hypervisors.machine_room import Machine, MachineRoom, Presence
 from hypervisors.memory import MemoryDriver
 from storage.diskless import DisklessBackend
-from storage.interface import Backend, Output
+from storage.external_providers import find_all as find_providers
+from storage.interface import Backend
 from storage.memory import memory_backend
 from storage.shelf import Shelf, Wire
 from storage.volume import Template
@@ -53,12 +53,19 @@ TEMPLATES = (
     Template.FILE,
     Template.SHAREDFILE,
     Template.RBD,
+    Template.EXT,
+    Template.GLUSTER,
+    Template.BLOCKDEV,
     Template.MEMORY,
 )
 _FILES = "/srv/ganeti/file-storage", "/srv/ganeti/shared-file-storage"
-POOLS = dict.fromkeys(("xenvg", "xenvg/thin", "rbd", "memory", *_FILES), 1024 * 1024)
+_OUTSIDE = "pretended", "127.0.0.1:24007/gv0"
+POOLS = dict.fromkeys(("xenvg", "xenvg/thin", "rbd", "memory", *_FILES, *_OUTSIDE), 1024 * 1024)
+DEVICES = {"/dev/disk/by-id/lun-1": 1024, "/dev/disk/by-id/lun-2": 2048}
+"""What each node is connected to."""
+FOREIGN = {("xenvg", "old-data"): 1024}
+"""Logical volumes that are nobody's."""
 RHYTHM = Rhythm(interval_s=10.0, soon_s=0.05, longest_silence_s=60.0)
-OS_NAME = "pretended"
 IMAGE_FILE = "/srv/images/pretended.img"
 IMAGE_FILE_MIB = 512
 BRIDGE = "br0"
@@ -76,7 +83,7 @@ class SettledFiles(InlineThreads):
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """See ``Threads``."""
-        if function not in (find_all, bridges):
+        if function not in (find_all, bridges, find_providers):
             return function(*args)
         if (function, args) not in self._read:
             self._read[function, args] = function(*args)
@@ -84,70 +91,11 @@ class SettledFiles(InlineThreads):
         return found
 
 
-class PretendedScripts:
-    """Scripts that the site would run; each succeeds at once unless told otherwise."""
-
-    def __init__(self) -> None:
-        self.ran: list[str] = []
-        self.fails: Callable[[Script], bool] = lambda script: False
-
-    async def run(self, script: Script) -> ScriptEnd:
-        """Remember it; pretend it ended."""
-        self.ran.append(script.argv[0])
-        if self.fails(script):
-            return ScriptEnd(code=1, output="pretended to fail")
-        return ScriptEnd(code=0, output="")
-
-
-class PretendedCommands:
-    """Programs of the host: none does anything, but those that look at image files."""
-
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
-
-    async def run(
-        self, *argv: str, timeout_s: float = 60.0, check: bool = True, stdin: str | None = None
-    ) -> Output:
-        """What the shelf says of an image file and the pretended iallocator answers, else success
-        without output."""
-        if argv[0].endswith(f"/{pretended_allocator.NAME}"):
-            return Output(code=0, stdout=pretended_allocator.run(argv[1]), stderr="")
-        size_mib = self._shelf.files.get(argv[-1])
-        if argv[:2] == ("qemu-img", "info"):
-            size = (size_mib or 0) * 1024 * 1024
-            info = f'{{"virtual-size": {size}, "format": "raw"}}'
-            said = f"{argv[-1]}: No such file"
-            return Output(code=int(not size), stdout=info, stderr="" if size else said)
-        if argv[0] == "sha256sum":
-            return Output(code=0, stdout=f"{size_mib or 0:064x}  {argv[-1]}", stderr="")
-        return Output(code=0, stdout="", stderr="")
-
-    async def read(self, path: str) -> str:
-        """There is no such file."""
-        return ""
-
-
 class PretendedHypervisor(MemoryDriver):
     """Stands for any driver: what that one's parameters mean is not simulated."""
 
     def _check(self, machine: Machine, guest: Guest) -> None:
         super()._check(machine, msgspec.structs.replace(guest, params={}))
-
-
-def place_os(directory: Path, name: str = OS_NAME, variants: tuple[str, ...] = ()) -> None:
-    """A valid OS definition that does nothing."""
-    home = directory / name
-    if (home / "verify").exists():
-        return
-    home.mkdir(parents=True, exist_ok=True)
-    (home / "ganeti_api_version").write_text("20\n", "utf-8")
-    (home / "parameters.list").write_text("", "utf-8")
-    if variants:
-        (home / "variants.list").write_text("\n".join(variants) + "\n", "utf-8")
-    for step in ("create", "import", "export", "rename", "verify"):
-        script = home / step
-        script.write_text("#!/bin/sh\nexit 0\n", "utf-8")
-        script.chmod(script.stat().st_mode | stat.S_IXUSR)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +120,8 @@ class SimulatedHost:
         self.name = name
         self.shelf = Shelf(name, POOLS, ground.wire)
         self.shelf.files[IMAGE_FILE] = IMAGE_FILE_MIB
+        self.shelf.foreign.update(FOREIGN)
+        ground.wire.devices.update(DEVICES)
         self.keep = MemoryKeep()
         self.scripts = PretendedScripts()
         self.streams = PretendedStreams(
@@ -367,6 +317,7 @@ class SimulatedHost:
                 log=home / "log",
                 hooks=(home / "hooks",),
                 oses=(self._directory.parent / "os",),
+                providers=(self._directory.parent / "extstorage",),
                 iallocators=(self._directory.parent / "iallocators",),
                 exports=(self.exports,),
                 networks=home / "net",

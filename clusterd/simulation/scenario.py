@@ -10,7 +10,8 @@ from clusterd.opcodes.instance_create import InstanceCreate
 from clusterd.opcodes.node_set_params import NodeSetParams
 from clusterd.simulation.cluster import SimulatedCluster
 from clusterd.simulation.founded import Blueprint, Founded
-from clusterd.simulation.hosts import OS_NAME
+from clusterd.simulation.hosts import DEVICES
+from clusterd.simulation.pretended_site import OS_NAME, PROVIDER
 from hypervisors.machine_room import Course
 from jobqueue.job import Status
 from jobqueue.opcode import Opcode
@@ -72,7 +73,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
 def create(template: str, **fields: Any) -> InstanceCreate:
     """The instance that the scenarios are about, running unless told otherwise."""
-    disks = () if template == "diskless" else ({"size": DISK_MIB},)
+    disks = _DISKS.get(template, ({"size": DISK_MIB},))
     mirror = {"snode": "node2"} if template == "drbd" else {}
     return InstanceCreate(
         **{
@@ -89,6 +90,12 @@ def create(template: str, **fields: Any) -> InstanceCreate:
     )
 
 
+_DISKS: dict[str, tuple[dict[str, Any], ...]] = {
+    "diskless": (),
+    "ext": ({"size": DISK_MIB, "provider": PROVIDER, "tier": "fast"},),
+    "blockdev": tuple({"adopt": path} for path in DEVICES),
+}
+"""Where the usual disk is not possible."""
 RUNS = (create("drbd"),)
 DOWN = (create("drbd", start=False),)
 PLAIN = (create("plain"),)

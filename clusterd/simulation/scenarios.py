@@ -34,6 +34,7 @@ from clusterd.simulation.disk_scenarios import DISKS
 from clusterd.simulation.export_scenarios import EXPORTS
 from clusterd.simulation.image_scenarios import IMAGES
 from clusterd.simulation.node_storage_scenarios import STORAGE
+from clusterd.simulation.outside_scenarios import OUTSIDE
 from clusterd.simulation.placement_scenarios import PLACING
 from clusterd.simulation.scenario import (
     DISK_MIB,
@@ -247,7 +248,7 @@ CLUSTER = (
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
-        *(*CREATING, *LIVING, *MOVING, *DISKS, *STORAGE, *IMAGES),
+        *(*CREATING, *LIVING, *MOVING, *DISKS, *STORAGE, *IMAGES, *OUTSIDE),
         *(*EXPORTS, *PLACING, *CROWDED, *CLUSTER),
     )
 }

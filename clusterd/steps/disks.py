@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from clusterd.errors import CallFailed, NotReady
 from clusterd.model import Disk, Instance
-from clusterd.volumes import is_shared, volume_on
+from clusterd.volumes import is_held_by_node, is_shared, volume_on
 from clusterd.world import World
 from jobqueue.errors import Refused
 from jobqueue.step import NOTHING, Outcome, Patience, Step
@@ -51,6 +51,8 @@ class OnVolume(Step, frozen=True, kw_only=True):
         view = world.view()
         node = world.configuration.node(self.node)
         if target is None or view.reachable(node) or not is_shared(target[1].template):
+            return target
+        if is_held_by_node(target[1].template) and not node.offline:
             return target
         for other in world.configuration.nodes():
             if other.group == node.group and other.vm_capable and view.reachable(other):

@@ -113,6 +113,7 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     log: Path
     hooks: tuple[Path, ...] = tuple(map(Path, names.HOOKS_DIRECTORIES))
     oses: tuple[Path, ...] = tuple(map(Path, names.OS_SEARCH_PATH))
+    providers: tuple[Path, ...] = tuple(map(Path, names.EXTSTORAGE_SEARCH_PATH))
     iallocators: tuple[Path, ...] = tuple(map(Path, names.IALLOCATOR_SEARCH_PATH))
     exports: tuple[Path, ...] = (
         Path(names.EXPORT_DIRECTORY),

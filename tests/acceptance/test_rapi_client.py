@@ -19,7 +19,7 @@ import pytest
 
 from clusterd.certificates import issue_rapi, make_authority, write_rapi
 from clusterd.settings import ClusterSection, NodeSection, RapiSection, Settings
-from clusterd.simulation.hosts import OS_NAME
+from clusterd.simulation.pretended_site import OS_NAME
 from tests.acceptance import stock_client
 from tests.acceptance.exercise import Plan, exercise, finish
 from tests.ports import free_port

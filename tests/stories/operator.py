@@ -20,9 +20,9 @@ from clusterd.opcodes.instance_startup import InstanceStartup
 from clusterd.opcodes.node_set_params import NodeSetParams
 from clusterd.simulation.cluster import SimulatedCluster
 from clusterd.simulation.faults import Fault, Misfortune
-from clusterd.simulation.hosts import OS_NAME
 from clusterd.simulation.invariants import Invariants
 from clusterd.simulation.portrait import portrait
+from clusterd.simulation.pretended_site import OS_NAME
 from clusterd.simulation.rest import settle
 from jobqueue.job import Status
 from jobqueue.live import Job

@@ -11,8 +11,8 @@ from clusterd.opcodes.cluster_set_params import ClusterSetParams
 from clusterd.opcodes.instance_create import InstanceCreate
 from clusterd.simulation.cluster import SimulatedCluster
 from clusterd.simulation.complaints import Complaints
-from clusterd.simulation.hosts import OS_NAME
 from clusterd.simulation.invariants import Invariants
+from clusterd.simulation.pretended_site import OS_NAME
 from clusterd.simulation.rest import settle
 from jobqueue.errors import StoreAway
 from jobqueue.store.interface import Transaction

@@ -24,8 +24,8 @@ from clusterd.opcodes.node_remove import NodeRemove
 from clusterd.opcodes.node_set_params import NodeSetParams
 from clusterd.opcodes.query import Query
 from clusterd.simulation.complaints import Complaints
-from clusterd.simulation.hosts import OS_NAME
 from clusterd.simulation.portrait import portrait
+from clusterd.simulation.pretended_site import OS_NAME
 from clusterd.simulation.scenario import create
 from jobqueue.job import Status
 from jobqueue.opcode import Opcode

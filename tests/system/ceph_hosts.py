@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from storage.commands import ThreadedCommands
-from storage.interface import Output
+from storage.interface import USUAL, Output, Surroundings
 from tests.system.libvirt_hosts import FILES, LibvirtHost
 from tests.testbed.ceph import Ceph, fresh_ceph
 
@@ -138,11 +138,18 @@ class InsideCommands(ThreadedCommands):
         self._prefix = prefix
 
     async def run(
-        self, *argv: str, timeout_s: float = 60.0, check: bool = True, stdin: str | None = None
+        self,
+        *argv: str,
+        timeout_s: float = 60.0,
+        check: bool = True,
+        stdin: str | None = None,
+        around: Surroundings = USUAL,
     ) -> Output:
         """See ``storage.interface.Commands``."""
         words = (*self._prefix(), *argv)
-        return await super().run(*words, timeout_s=timeout_s, check=check, stdin=stdin)
+        return await super().run(
+            *words, timeout_s=timeout_s, check=check, stdin=stdin, around=around
+        )
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import msgspec
 
 from storage.commands import read_blocking, run_blocking
 from storage.errors import CommandTimedOut
-from storage.interface import Output
+from storage.interface import USUAL, Output, Surroundings
 
 TIMED_OUT = -1000
 
@@ -23,6 +23,7 @@ class Order(msgspec.Struct):
     path: str = ""
     timeout_s: float = 60.0
     stdin: str | None = None
+    around: Surroundings = USUAL
 
 
 def obey(order: Order) -> Output:
@@ -30,7 +31,7 @@ def obey(order: Order) -> Output:
     if not order.argv:
         return Output(code=0, stdout=read_blocking(order.path), stderr="")
     try:
-        return run_blocking(order.argv, order.timeout_s, order.stdin)
+        return run_blocking(order.argv, order.timeout_s, order.stdin, order.around)
     except CommandTimedOut as error:
         return Output(code=TIMED_OUT, stdout="", stderr=str(error))
 

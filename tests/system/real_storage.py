@@ -18,7 +18,7 @@ import msgspec
 from storage.commands import command_failed
 from storage.drbd import DrbdBackend
 from storage.errors import CommandTimedOut
-from storage.interface import Backend, Output
+from storage.interface import USUAL, Backend, Output, Surroundings
 from storage.lvm import PlainBackend
 from storage.volume import Mirror, Template, Volume
 from tests.contracts.storage import StorageWorld, finish
@@ -102,10 +102,17 @@ class SshCommands:
         self._runner = self.runners.setdefault(str(node.directory), Runner(node))
 
     async def run(
-        self, *argv: str, timeout_s: float = 60.0, check: bool = True, stdin: str | None = None
+        self,
+        *argv: str,
+        timeout_s: float = 60.0,
+        check: bool = True,
+        stdin: str | None = None,
+        around: Surroundings = USUAL,
     ) -> Output:
         self.count += 1
-        output = self._runner.obey(Order(argv=argv, timeout_s=timeout_s, stdin=stdin))
+        output = self._runner.obey(
+            Order(argv=argv, timeout_s=timeout_s, stdin=stdin, around=around)
+        )
         if output.code == TIMED_OUT:
             raise CommandTimedOut(output.stderr, subject=argv[0])
         if check and output.code != 0:
@@ -136,7 +143,12 @@ class DyingCommands(SshCommands):
         """The program or its verb, of those that ran."""
 
     async def run(
-        self, *argv: str, timeout_s: float = 60.0, check: bool = True, stdin: str | None = None
+        self,
+        *argv: str,
+        timeout_s: float = 60.0,
+        check: bool = True,
+        stdin: str | None = None,
+        around: Surroundings = USUAL,
     ) -> Output:
         if not any(word in self.reading for word in argv):
             if not self._left:
@@ -144,7 +156,9 @@ class DyingCommands(SshCommands):
             self._left -= 1
             verbs = [word for word in argv if word in self.verbs]
             self.changed.append(verbs[0] if verbs else argv[0])
-        return await super().run(*argv, timeout_s=timeout_s, check=check, stdin=stdin)
+        return await super().run(
+            *argv, timeout_s=timeout_s, check=check, stdin=stdin, around=around
+        )
 
 
 def prepare(node: Node) -> None:

@@ -25,7 +25,7 @@ from clusterd.simulation.network import Network
 from clusterd.verbs.errors import StreamBroken
 from clusterd.verbs.host import Places, Script, ScriptEnd
 from clusterd.world import StreamEnd
-from storage.interface import Output
+from storage.interface import USUAL, Output, Surroundings
 from storage.memory import MemoryBackend
 from storage.shelf import Shelf
 from storage.volume import Template, Volume
@@ -85,7 +85,12 @@ class Quiet:
         return self.end
 
     async def run(
-        self, *argv: str, timeout_s: float = 60.0, check: bool = True, stdin: str | None = None
+        self,
+        *argv: str,
+        timeout_s: float = 60.0,
+        check: bool = True,
+        stdin: str | None = None,
+        around: Surroundings = USUAL,
     ) -> Output:
         return Output(code=0, stdout="", stderr="")
 

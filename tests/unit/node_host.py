@@ -9,7 +9,7 @@ from clusterd.observation import Observation
 from clusterd.simulation.clock import Clock
 from clusterd.verbs.host import Host, Places
 from storage.errors import CommandFailed
-from storage.interface import Output
+from storage.interface import USUAL, Output, Surroundings
 from storage.volume import Volume
 from tests.unit.call_rig import NoPeers, NoStreams
 
@@ -21,7 +21,12 @@ class Programs:
         self.answers: dict[str, str] = {}
 
     async def run(
-        self, *argv: str, timeout_s: float = 60.0, check: bool = True, stdin: str | None = None
+        self,
+        *argv: str,
+        timeout_s: float = 60.0,
+        check: bool = True,
+        stdin: str | None = None,
+        around: Surroundings = USUAL,
     ) -> Output:
         if argv[0] not in self.answers:
             raise CommandFailed(f"{argv[0]} cannot be started", subject=argv[0])

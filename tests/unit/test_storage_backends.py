@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from storage import errors
+from storage import blockdev, errors
+from storage.commands import ThreadedCommands
 from storage.diskless import DisklessBackend
 from storage.file import FileBackend, SharedFileBackend
+from storage.gluster import MOUNTS, GlusterBackend
+from storage.interface import USUAL, Output, Surroundings
 from storage.memory import memory_backend
+from storage.plugin import StorageSettings
 from storage.shelf import Shelf, Wire, key_of
 from storage.volume import Health, Link, Mirror, Template, Volume
-from tests.contracts.storage import backend_contract, finish
-from tests.contracts.storage_files import FileWorld
+from tests.contracts.storage import InPlace, StorageWorld, backend_contract, finish
+from tests.contracts.storage_files import FileWorld, locked_as_qemu_does
 from tests.contracts.storage_mirror import Mirrored, MirrorWorld, mirror_contract
 from tests.contracts.storage_snapshots import SnapshotWorld, snapshot_contract
 
@@ -101,6 +106,91 @@ class MemoryWorld(SnapshotWorld):
         return f"/images/{text}"
 
 
+class DeviceWorld(MemoryWorld):
+    """One pretended node that devices can be connected to."""
+
+    keeps = True
+    lists = False
+    grows = False
+    bounded = False
+
+    def __init__(self) -> None:
+        super().__init__(Template.BLOCKDEV)
+
+    def volume(self, size_mib: int = 32) -> Volume:
+        described = super().volume(size_mib)
+        name = f"/dev/disk/by-id/{described.uuid}"
+        return msgspec.structs.replace(described, pool=blockdev.POOL, name=name)
+
+    def provide(self, volume: Volume) -> None:
+        self.shelf.wire.devices[volume.name] = volume.size_mib
+
+
+class Mounts(ThreadedCommands):
+    """Commands that mount nothing, and say that they did."""
+
+    def __init__(self, threads: InPlace) -> None:
+        super().__init__(threads)
+        self.there: list[str] = []
+
+    async def run(
+        self,
+        *argv: str,
+        timeout_s: float = 60.0,
+        check: bool = True,
+        stdin: str | None = None,
+        around: Surroundings = USUAL,
+    ) -> Output:
+        if argv[0] != "mount":
+            return await super().run(
+                *argv, timeout_s=timeout_s, check=check, stdin=stdin, around=around
+            )
+        if not argv[-2].endswith(":/gv0"):
+            return Output(code=1, stdout="", stderr="no such volume")
+        self.there.append(argv[-1])
+        return Output(code=0, stdout="", stderr="")
+
+    async def read(self, path: str) -> str:
+        if path != MOUNTS:
+            return await super().read(path)
+        return "".join(f"gluster {point} fuse.glusterfs rw 0 0\n" for point in self.there)
+
+
+class GlusterWorld(StorageWorld):
+    """A directory of this machine that stands for the mount of a Gluster volume."""
+
+    attaches = False
+    restart_detaches = False
+    bounded = False
+
+    def __init__(self) -> None:
+        self.directory = tempfile.TemporaryDirectory()
+        threads = InPlace()
+        settings = StorageSettings(gluster_directory=self.directory.name)
+        self.backend = GlusterBackend(Mounts(threads), threads, settings)
+        finish(self.backend.look(self.volume()))  # mounts it
+
+    def volume(self, size_mib: int = 32) -> Volume:
+        described = volume_of(Template.GLUSTER, 1, size_mib)
+        return msgspec.structs.replace(
+            described, pool="192.0.2.1:24007/gv0", name=f"{described.owner}.0"
+        )
+
+    def elsewhere(self, volume: Volume) -> Volume:
+        return msgspec.structs.replace(volume, pool="192.0.2.1:24007/gv1")
+
+    @contextlib.contextmanager
+    def used(self, path: str) -> Iterator[None]:
+        with locked_as_qemu_does(path):
+            yield
+
+    def restart(self) -> None:
+        """A restart changes nothing of a file."""
+
+    def close(self) -> None:
+        self.directory.cleanup()
+
+
 class MemoryPair(MirrorWorld):
     """Two pretended nodes; time stands still, so what is slow never ends."""
 
@@ -151,11 +241,15 @@ TestMemoryPlain = backend_contract(lambda: MemoryWorld(Template.PLAIN))
 TestMemoryFile = backend_contract(lambda: MemoryWorld(Template.FILE))
 TestMemorySharedFile = backend_contract(lambda: MemoryWorld(Template.SHAREDFILE))
 TestMemoryRbd = backend_contract(lambda: MemoryWorld(Template.RBD))
+TestMemoryExt = backend_contract(lambda: MemoryWorld(Template.EXT))
+TestMemoryGluster = backend_contract(lambda: MemoryWorld(Template.GLUSTER))
+TestMemoryBlockdev = backend_contract(DeviceWorld)
 TestMemorySnapshots = snapshot_contract(lambda: MemoryWorld(Template.MEMORY))
 TestMemoryRbdSnapshots = snapshot_contract(lambda: MemoryWorld(Template.RBD))
 TestMemoryMirrorAlone = backend_contract(lambda: MemoryWorld(Template.DRBD))
 TestMemoryMirror = mirror_contract(MemoryPair)
 TestFile = backend_contract(lambda: FileWorld(FileBackend))
+TestGlusterFiles = backend_contract(GlusterWorld)
 TestSharedFile = backend_contract(lambda: FileWorld(SharedFileBackend))
 TestQcow = backend_contract(lambda: FileWorld(FileBackend, format="qcow2"))
 TestQcowSnapshots = snapshot_contract(lambda: FileWorld(SharedFileBackend, format="qcow2"))

@@ -14,7 +14,7 @@ from clusterd.verbs.storage_units import (
     set_allocatable,
     storage_units,
 )
-from storage.interface import Output
+from storage.interface import USUAL, Output, Surroundings
 from tests.unit.node_host import make_host
 from tests.waiting import settled
 
@@ -37,7 +37,12 @@ class Told:
         self.ran: list[tuple[str, ...]] = []
 
     async def run(
-        self, *argv: str, timeout_s: float = 60.0, check: bool = True, stdin: str | None = None
+        self,
+        *argv: str,
+        timeout_s: float = 60.0,
+        check: bool = True,
+        stdin: str | None = None,
+        around: Surroundings = USUAL,
     ) -> Output:
         self.ran.append(argv)
         return Output(code=0, stdout=REPORTS.get(argv[0], ""), stderr="")
