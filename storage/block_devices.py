@@ -1,16 +1,17 @@
 """Block devices that somebody else made: how large they are, and who has them open.
 
-LVM and DRBD tell who uses a device; of any other one the kernel's own files have to be asked.
+LVM and DRBD tell whether a device is open; of any other one it is seen from the locks that QEMU
+holds on what it uses, from mounts, and from devices built on it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from pathlib import Path
 
 from storage.commands import command_failed
+from storage.disk_files import locked
 from storage.errors import VolumeBusy
 from storage.interface import Commands, Threads
 
@@ -37,16 +38,17 @@ async def refuse_users(threads: Threads, path: str, subject: str) -> None:
         raise VolumeBusy(f"{path} is in use by {shown}; stop what uses it", subject=subject)
 
 
-def users_of(path: str, processes: Path = Path("/proc")) -> list[str]:
-    """Processes that have the block device open, devices built on it, and where it is mounted."""
+def users_of(path: str) -> list[str]:
+    """Devices built on the block device, where it is mounted, and whether a guest's process, or
+    another that locks what it uses, has it. What merely has it open is not seen."""
     try:
         status = Path(path).stat()
+        if not stat.S_ISBLK(status.st_mode):
+            return []
+        lockers = ["a guest or another program that locked it"] if locked(Path(path)) else []
     except OSError:
         return []
-    if not stat.S_ISBLK(status.st_mode):
-        return []
-    number = status.st_rdev
-    return [*_built_on(number), *_mounted(number, processes), *_opened(number, processes)]
+    return [*_built_on(status.st_rdev), *_mounted(status.st_rdev), *lockers]
 
 
 def _built_on(number: int) -> list[str]:
@@ -57,29 +59,11 @@ def _built_on(number: int) -> list[str]:
         return []
 
 
-def _mounted(number: int, processes: Path) -> list[str]:
+def _mounted(number: int) -> list[str]:
     """Fields of a row: number, parent, major:minor, root, mount point, ..."""
     device = f"{os.major(number)}:{os.minor(number)}"
     try:
-        rows = (processes / "self" / "mountinfo").read_text("utf-8", "replace").splitlines()
+        rows = Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines()
     except OSError:
         return []
     return [f"mount {row.split()[4]}" for row in rows if row.split()[2] == device]
-
-
-def _opened(number: int, processes: Path) -> list[str]:
-    found = []
-    for entry in processes.iterdir():
-        if entry.name.isdecimal() and _opens(entry, number):
-            found.append(f"process {entry.name}")
-    return sorted(found)
-
-
-def _opens(process: Path, number: int) -> bool:
-    with contextlib.suppress(OSError):  # it ended meanwhile
-        for name in os.listdir(process / "fd"):
-            with contextlib.suppress(OSError):
-                opened = os.stat(process / "fd" / name)
-                if stat.S_ISBLK(opened.st_mode) and opened.st_rdev == number:
-                    return True
-    return False
