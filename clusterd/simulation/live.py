@@ -22,7 +22,7 @@ from clusterd.simulation.founded import Blueprint, Founded, FoundedHost, Lodger,
 from clusterd.simulation.hosts import TEMPLATES
 from clusterd.verbs.instance_disks import DIRECTORY as DISK_LINKS
 from clusterd.view import View
-from clusterd.volumes import volume_on
+from clusterd.volumes import must_adopt, volume_on
 from jobqueue.store.interface import Entry
 from jobqueue.store.memory import MemoryDisk, MemoryStore
 from storage.interface import Backend
@@ -77,6 +77,7 @@ class Copy:
             },
         )
         cluster = SimulatedCluster(self._directory, blueprint)
+        cluster.wire.devices.update(self._wire.devices)
         cluster.wait_for_nodes(SEEN_WITHIN_S)
         cluster.clock.run(1.0)
         return cluster
@@ -137,7 +138,10 @@ class Copy:
         sides: list[tuple[Node, Backend]] = []
         for node in self._view.nodes_of(instance):
             backend = memory_backend(Template(disk.template), self._shelves[node.name])
-            _now(backend.ensure(volume_on(self._view, instance, disk, node)))
+            volume = volume_on(self._view, instance, disk, node)
+            if must_adopt(disk.template):
+                self._wire.devices[volume.name] = disk.size_mib
+            _now(backend.ensure(volume))
             sides.append((node, backend))
         device = ""
         if not instance.disks_active:

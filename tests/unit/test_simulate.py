@@ -173,14 +173,14 @@ def test_nodes_that_do_not_answer_and_disks_without_a_twin_are_noted(
     objects = dict(likeness.objects)
     for key, value in objects.items():
         if value["name"] == "web2":
-            objects[key] = {**value, "disk_template": "ext"}
+            objects[key] = {**value, "disk_template": "tape"}
     silent = HostLikeness(name="node3", reachable=False)
     hosts = (*likeness.hosts[:2], silent)
     changed = msgspec.structs.replace(likeness, objects=objects, hosts=hosts)
     copy = Copy(changed, tmp_path)
     cluster = copy.cluster()
     assert copy.notes == [
-        "instance web2 is left out: disks of template ext are not simulated",
+        "instance web2 is left out: disks of template tape are not simulated",
         "node node3 does not answer: it is taken to have no power",
     ]
     assert not cluster.hosts["node3"].powered
