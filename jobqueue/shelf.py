@@ -54,6 +54,14 @@ class Shelf:
             found = (self.get(number) for number in numbers[start : start + size])
             yield [job for job in found if job is not None]
 
+    def objects(self) -> Iterator[Job]:
+        """Those that can still change, and those that did of late."""
+        yield from self.unfinished()
+        for number in self._recent:
+            job = self._ended.get(number)
+            if isinstance(job, Job):
+                yield job
+
     def unfinished(self) -> list[Job]:
         """Jobs that have not ended, by number."""
         return [self._unfinished[job_id] for job_id in sorted(self._unfinished)]

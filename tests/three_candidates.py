@@ -135,16 +135,21 @@ class Host:
 
 
 @contextlib.contextmanager
-def three_candidates(
-    directory: Path, *, templates: str = "diskless", file_directory: str = ""
+def machines(
+    directory: Path,
+    count: int,
+    *,
+    store: str,
+    templates: str = "diskless",
+    file_directory: str = "",
 ) -> Iterator[list[Host]]:
-    """Joined and ready, the first is master; all gone afterwards."""
-    more = (f"--file-storage-dir={file_directory}",) if file_directory else ()
+    """Candidates, joined and ready, the first is master; all gone afterwards."""
     ports = (free_port(), free_port(), free_port(), free_port())
-    made = [Host(number, directory / f"n{number}", ports) for number in (1, 2, 3)]
+    made = [Host(number, directory / f"n{number}", ports) for number in range(1, count + 1)]
+    more = (f"--file-storage-dir={file_directory}",) if file_directory else ()
     try:
         made[0].run(
-            *("gnt-cluster", "init", "--store=etcd", f"--enabled-disk-templates={templates}"),
+            *("gnt-cluster", "init", f"--store={store}", f"--enabled-disk-templates={templates}"),
             *("--enabled-hypervisors=memory", "--master-netdev=lo", "--primary-ip=127.0.0.1"),
             *more,
             *("--master-ip=127.0.0.1", "c.example.com"),
@@ -156,6 +161,13 @@ def three_candidates(
     finally:
         for host in made:
             host.power_off()
+
+
+def three_candidates(
+    directory: Path, *, templates: str = "diskless", file_directory: str = ""
+) -> contextlib.AbstractContextManager[list[Host]]:
+    """With an etcd of three members."""
+    return machines(directory, 3, store="etcd", templates=templates, file_directory=file_directory)
 
 
 def master_of(hosts: list[Host]) -> Host:

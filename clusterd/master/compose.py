@@ -7,6 +7,7 @@ master from start to end; on etcd each candidate runs this daemon, stands by, an
 from __future__ import annotations
 
 import contextlib
+import gc
 import pwd
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
@@ -144,6 +145,12 @@ class MasterDaemon:
     def _changed(self, standing: Standing) -> None:
         candidacy, started = self.candidacy, self._started
         assert candidacy is not None
+        if standing is Standing.MASTER:
+            # what it has read lives as long as the mastership: to look through all of it for
+            # garbage again and again would hold up everybody
+            gc.freeze()
+        elif standing is Standing.ASIDE:
+            gc.unfreeze()
         if standing is Standing.MASTER and not candidacy.alone:
             self.clock.callLater(LEADING_EVERY_S, self._let_others_lead, candidacy)
         if started is None:

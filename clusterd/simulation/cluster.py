@@ -34,7 +34,7 @@ from hypervisors.machine_room import MachineRoom
 from jobqueue.live import Job
 from jobqueue.opcode import Opcode
 from jobqueue.step import Steps
-from jobqueue.store.interface import Transaction
+from jobqueue.store.interface import MAX_WRITES, Transaction
 from jobqueue.store.memory import Died, MemoryDisk, MemoryStore, NoTrouble, Trouble
 from storage.shelf import Wire
 
@@ -241,7 +241,10 @@ class SimulatedCluster:
         """An empty cluster of the nodes."""
         objects = first_objects(self.names)
         puts = tuple((key_of(value), msgspec.json.encode(value)) for value in objects)
-        Deferred.fromCoroutine(MemoryStore(self.disk).commit(Transaction(puts=puts)))
+        store = MemoryStore(self.disk)
+        for start in range(0, len(puts), MAX_WRITES):
+            some = Transaction(puts=puts[start : start + MAX_WRITES])
+            Deferred.fromCoroutine(store.commit(some))
         for host in self.hosts.values():
             host.boot()
 
@@ -312,8 +315,8 @@ class SimulatedCluster:
         asked = (id(self.process), self.process.changes)
         if asked != self._asked_for_rest:  # it is asked after each event, and jobs change seldom
             self._asked_for_rest = asked
-            jobs = self.master.queue.jobs()
-            self._rests = all(job.finished or job.status == "stuck" for job in jobs)
+            unfinished = self.master.queue.unfinished()
+            self._rests = all(job.finished or job.status == "stuck" for job in unfinished)
         return self._rests
 
     @property

@@ -212,7 +212,7 @@ class Invariants:
 
     def _status_table(self) -> None:
         life = id(self._cluster.process)
-        for job in self._cluster.master.queue.jobs():
+        for job in self._cluster.master.queue.shelf.objects():
             new, old = job.status, self._statuses.get((life, job.id))
             if old is not None and new is not old and new not in MAY_BECOME[old]:
                 self.note(f"job {job.id} was {old} and became {new}")
