@@ -99,10 +99,9 @@ class ExternalTwin(MemoryBackend):
     """Acts as ``ext`` with a provider that keeps volumes where each node finds them."""
 
     template = Template.EXT
-    snaps = False
 
 
-class GlusterTwin(FileTwin):
+class GlusterTwin(MemoryBackend):
     """Acts as ``gluster``."""
 
     template = Template.GLUSTER
@@ -113,7 +112,6 @@ class BlockdevTwin(MemoryBackend):
     """Acts as ``blockdev``: the wire says which devices there are."""
 
     template = Template.BLOCKDEV
-    snaps = False
     path = "{name}"
 
     async def ensure(self, volume: Volume) -> None:
