@@ -243,6 +243,7 @@ CRYPTO = (
         tool="cluster", name="renew-crypto", opcode="cluster_renew_crypto",
         hidden=("rapi_certificate", "ssh_key_type", "ssh_key_bits", "debug"),
         options=(
+            row("cluster_certificate", "--new-cluster-certificate"),
             row("node_certificates", "--new-node-certificates"),
             sets("--new-rapi-certificate", words="New certificates of the remote API",
                  rapi_certificate="new"),

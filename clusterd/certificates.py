@@ -8,6 +8,7 @@ candidates hold the authority's key. Keys come from the operating system's rando
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 from pathlib import Path
@@ -25,6 +26,9 @@ from clusterd.errors import ClusterError
 
 AUTHORITY_FILE = "ca.pem"
 AUTHORITY_KEY_FILE = "ca.key"
+NEXT_AUTHORITY_FILE = "ca.next.pem"
+NEXT_AUTHORITY_KEY_FILE = "ca.next.key"
+"""The authority that takes the place of the present one, while that is renewed."""
 NODE_FILE = "node.pem"
 NODE_KEY_FILE = "node.key"
 RAPI_FILE = "rapi.pem"
@@ -135,15 +139,22 @@ def fingerprint(certificate: bytes) -> str:
     return describe(certificate).fingerprint
 
 
-def issued(authority: KeyPair, certificate: bytes) -> bool:
-    """Whether this authority has signed the first certificate of a PEM text."""
+def issued(authorities: bytes, certificate: bytes) -> bool:
+    """Whether one of these authorities has signed the first certificate of a PEM text."""
+    for authority in split(authorities):
+        with contextlib.suppress(ValueError, TypeError, InvalidSignature, BadCertificate):
+            _load_certificate(certificate).verify_directly_issued_by(_load_certificate(authority))
+            return True
+    return False
+
+
+def split(certificates: bytes) -> list[bytes]:
+    """Each certificate of a PEM text; raises BadCertificate where there is none."""
     try:
-        _load_certificate(certificate).verify_directly_issued_by(
-            _load_certificate(authority.certificate)
-        )
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
+        found = x509.load_pem_x509_certificates(certificates)
+    except ValueError as error:
+        raise BadCertificate(f"not a PEM certificate: {error}") from None
+    return [one.public_bytes(serialization.Encoding.PEM) for one in found]
 
 
 def write_authority(directory: Path, pair: KeyPair) -> None:
@@ -171,7 +182,7 @@ def store_files(authority: KeyPair, subject: Subject, now: float) -> dict[str, b
 def rapi_file(authority: KeyPair, names: tuple[str, ...], now: float) -> bytes:
     """The content of ``RAPI_FILE``: certificate, authority (so that clients see the chain), key."""
     pair = issue_rapi(authority, names, now)
-    return pair.certificate + authority.certificate + pair.key
+    return pair.certificate + split(authority.certificate)[0] + pair.key
 
 
 def read_authority(directory: Path) -> KeyPair:

@@ -93,6 +93,9 @@ class ExportFound(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+Whom = Literal["both", "next", "alone"]
+
+
 class Outfit(Protocol):
     """What the master gives its candidates, and the members of the store. Raises ClusterError."""
 
@@ -106,6 +109,14 @@ class Outfit(Protocol):
     async def of_rapi(self, node: Node, cluster: Cluster, *, anew: bool) -> dict[str, bytes]:
         """The certificate of a candidate's remote API: a new one, or the file that the master
         has."""
+
+    async def next_authority(self, cluster: Cluster) -> dict[str, bytes]:
+        """The authority that is to take the present one's place, with its key; drawn if there is
+        none yet."""
+
+    async def trusting(self, whom: Whom) -> dict[str, bytes]:
+        """Whom a node believes: ``both`` authorities, the ``next`` one first among both with its
+        key (for candidates), or it ``alone``. Nothing where no authority is to come."""
 
     async def shared(self) -> dict[str, bytes]:
         """What all candidates have alike, as the master has it; edited there by operators."""

@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from clusterd import certificates, names
-from clusterd.certificates import MASTER_CANDIDATE, Role, Subject
+from clusterd.certificates import MASTER_CANDIDATE, KeyPair, Role, Subject
+from clusterd.durable import write_durable
 from clusterd.errors import NotReady
 from clusterd.model import Cluster, Node
 from clusterd.settings import Settings
 from clusterd.store_members import Begin, Member
+from clusterd.world import Whom
 from jobqueue.errors import StoreError
 from jobqueue.store.etcd_gateway import Gateway
 
@@ -39,6 +41,14 @@ class NoOutfit:
         return {}
 
     async def of_rapi(self, node: Node, cluster: Cluster, *, anew: bool) -> dict[str, bytes]:
+        """Nothing."""
+        return {}
+
+    async def next_authority(self, cluster: Cluster) -> dict[str, bytes]:
+        """Nothing."""
+        return {}
+
+    async def trusting(self, whom: Whom) -> dict[str, bytes]:
         """Nothing."""
         return {}
 
@@ -103,7 +113,7 @@ class RealOutfit(NoOutfit):
             certificates.AUTHORITY_KEY_FILE: authority.key,
             # a certificate that the site brought is the same on all candidates
             **await self.of_rapi(
-                node, cluster, anew=not own or certificates.issued(authority, own)
+                node, cluster, anew=not own or certificates.issued(authority.certificate, own)
             ),
             USERS_FILE: _content(self._settings.users_path),
         }
@@ -116,6 +126,54 @@ class RealOutfit(NoOutfit):
     async def of_node(self, node: Node) -> dict[str, bytes]:
         """See ``Outfit``."""
         return self._pair(node, "node")
+
+    async def next_authority(self, cluster: Cluster) -> dict[str, bytes]:
+        """See ``Outfit``."""
+        state = self._settings.state_directory
+        found = self._next()
+        if found is None:
+            found = certificates.make_authority(cluster.name, self._now())
+            write_durable(state / certificates.NEXT_AUTHORITY_KEY_FILE, found.key)
+            write_durable(state / certificates.NEXT_AUTHORITY_FILE, found.certificate)
+        return {
+            certificates.NEXT_AUTHORITY_KEY_FILE: found.key,
+            certificates.NEXT_AUTHORITY_FILE: found.certificate,
+        }
+
+    async def trusting(self, whom: Whom) -> dict[str, bytes]:
+        """See ``Outfit``."""
+        state = self._settings.state_directory
+        found = self._next()
+        if whom == "alone":
+            # also where this node has come so far already: others may not have
+            coming = _content(state / certificates.NEXT_AUTHORITY_FILE)
+            return {certificates.AUTHORITY_FILE: coming} if coming else {}
+        if found is None:
+            return {}
+        present = certificates.split(_content(self._authority_path))
+        others = [one for one in present if one != found.certificate]
+        if whom == "both":
+            known = present if found.certificate in present else [*present, found.certificate]
+            return {certificates.AUTHORITY_FILE: b"".join(known)}
+        return {
+            certificates.AUTHORITY_KEY_FILE: found.key,
+            certificates.AUTHORITY_FILE: b"".join([found.certificate, *others]),
+        }
+
+    @property
+    def _authority_path(self) -> Path:
+        return self._settings.state_directory / certificates.AUTHORITY_FILE
+
+    def _next(self) -> KeyPair | None:
+        """None also where it has taken the place of the one before everywhere."""
+        state = self._settings.state_directory
+        found = KeyPair(
+            _content(state / certificates.NEXT_AUTHORITY_FILE),
+            _content(state / certificates.NEXT_AUTHORITY_KEY_FILE),
+        )
+        if not (found.certificate and found.key):
+            return None
+        return None if _content(self._authority_path) == found.certificate else found
 
     async def of_rapi(self, node: Node, cluster: Cluster, *, anew: bool) -> dict[str, bytes]:
         """See ``Outfit``."""

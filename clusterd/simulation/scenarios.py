@@ -236,6 +236,7 @@ CLUSTER = (
         name="renew-crypto",
         act=(ClusterRenewCrypto(node_certificates=True, rapi_certificate="new"),),
     ),
+    Scenario(name="renew-authority", act=(ClusterRenewCrypto(cluster_certificate=True),)),
     Scenario(name="cluster-query", act=(ClusterQuery(),)),
     Scenario(name="cluster-post-init", act=(ClusterPostInit(),)),
     Scenario(name="cluster-destroy", nodes=1, act=(ClusterDestroy(),)),

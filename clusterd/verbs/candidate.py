@@ -26,6 +26,8 @@ START_S = 90.0
 USERS_FILE = "rapi/users"
 CANDIDATE_FILES = (
     certificates.AUTHORITY_KEY_FILE,
+    certificates.NEXT_AUTHORITY_KEY_FILE,
+    certificates.NEXT_AUTHORITY_FILE,
     certificates.STORE_AUTHORITY_KEY_FILE,
     certificates.STORE_KEY_FILE,
     certificates.STORE_FILE,

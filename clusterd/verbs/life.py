@@ -16,6 +16,8 @@ from storage.volume import Volume
 STATE_FILES = (
     certificates.NODE_KEY_FILE,
     certificates.AUTHORITY_KEY_FILE,
+    certificates.NEXT_AUTHORITY_KEY_FILE,
+    certificates.NEXT_AUTHORITY_FILE,
     certificates.RAPI_FILE,
     certificates.NODE_FILE,
     certificates.AUTHORITY_FILE,

@@ -46,10 +46,12 @@ def test_users_and_certificates_are_spread_while_everything_runs(hosts: list[Hos
     assert [host.own.users_path.read_text() for host in (two, three)] == [
         USERS + "jill secret\n"
     ] * 2
-    files = ("node.pem", "node.key", "store.pem", "store.key", "rapi.pem")
+    files = ("ca.pem", "ca.key", "node.pem", "node.key", "store.pem", "store.key", "rapi.pem")
     before = {(host.name, file): read(host, file) for host in hosts for file in files}
-    one.run("gnt-cluster", "renew-crypto", "--new-node-certificates", "--new-rapi-certificate")
+    one.run("gnt-cluster", "renew-crypto", "--new-cluster-certificate")
     assert [place for place, old in before.items() if read(*_at(hosts, place)) == old] == []
+    assert len({read(host, "ca.pem") for host in hosts}) == 1
+    assert read(one, "ca.pem").count(b"BEGIN CERTIFICATE") == 1
     # what begins a connection now shows the new ones; what stands is not cut
     for daemon in ("clusterd-node", "clusterd-rapi"):
         two.run(daemon, "--stop")

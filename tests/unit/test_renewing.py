@@ -46,17 +46,17 @@ def test_each_candidate_has_a_certificate_of_its_own_unless_the_site_brought_one
         return at_once(outfit.of_candidate(NODE, CLUSTER))["rapi.pem"]
 
     first = given()
-    assert certificates.issued(authority, first)
+    assert certificates.issued(authority.certificate, first)
     assert certificates.describe(first).name == "c.tb"
     (state / "rapi.pem").write_bytes(first)
     assert given() != first
     foreign = make_authority("elsewhere", NOW)
     write_rapi(state, issue_rapi(foreign, ("c.tb",), NOW), foreign.certificate)
     own = (state / "rapi.pem").read_bytes()
-    assert not certificates.issued(authority, own)
+    assert not certificates.issued(authority.certificate, own)
     assert given() == own
     anew = at_once(outfit.of_rapi(NODE, CLUSTER, anew=True))["rapi.pem"]
-    assert certificates.issued(authority, anew)
+    assert certificates.issued(authority.certificate, anew)
 
 
 def test_what_is_shared_is_what_the_operator_wrote(tmp_path: Path) -> None:
@@ -65,6 +65,38 @@ def test_what_is_shared_is_what_the_operator_wrote(tmp_path: Path) -> None:
     (state / "rapi").mkdir()
     (state / "rapi" / "users").write_text("jack secret write\n")
     assert at_once(outfit.shared()) == {"rapi/users": b"jack secret write\n"}
+
+
+def test_an_authority_takes_the_place_of_another_one_in_three_acts(tmp_path: Path) -> None:
+    outfit, state = master(tmp_path)
+    old = certificates.read_authority(state)
+    assert at_once(outfit.trusting("alone")) == {}
+    drawn = at_once(outfit.next_authority(CLUSTER))
+    assert at_once(outfit.next_authority(CLUSTER)) == drawn
+    new = drawn["ca.next.pem"]
+
+    def put(files: dict[str, bytes]) -> None:
+        for name, content in files.items():
+            (state / name).write_bytes(content)
+
+    for _ in range(2):  # each act may be repeated
+        put(at_once(outfit.trusting("both")))
+        assert certificates.split((state / "ca.pem").read_bytes()) == [old.certificate, new]
+    assert certificates.issued(old.certificate, at_once(outfit.of_node(NODE))["node.pem"])
+    for _ in range(2):
+        put(at_once(outfit.trusting("next")))
+        assert certificates.split((state / "ca.pem").read_bytes()) == [new, old.certificate]
+    pair = at_once(outfit.of_node(NODE))["node.pem"]
+    assert certificates.issued(new, pair)
+    assert not certificates.issued(old.certificate, pair)
+    # who reads what the master gives meanwhile believes both
+    given = at_once(outfit.of_candidate(NODE, CLUSTER))
+    assert certificates.split(given["ca.pem"]) == [new, old.certificate]
+    put(at_once(outfit.trusting("alone")))
+    assert (state / "ca.pem").read_bytes() == new
+    assert at_once(outfit.trusting("alone")) == {"ca.pem": new}
+    again = at_once(outfit.next_authority(CLUSTER))
+    assert again["ca.next.pem"] != new
 
 
 @pytest.mark.parametrize(
