@@ -124,6 +124,13 @@ IMAGES = (
         ),
     ),
     Spelling(
+        tool="image", name="cache", opcode="image_cache", shown="<image>",
+        options=(
+            row("group_name", "-g", "--node-group", metavar="GROUP", completes="group"),
+            row("nodes", "-n", "--nodes", reads=split, metavar="NODE,...", completes="node"),
+        ),
+    ),
+    Spelling(
         tool="image", name="modify", opcode="image_set_params", shown="<image>",
         reports_nothing_given=True,
         options=(

@@ -290,6 +290,10 @@ class Image(Stored, frozen=True, kw_only=True, omit_defaults=True):
     """The file, and its node."""
     nodes: tuple[str, ...] = ()
     """uuids of the nodes that hold a copy each; empty where all nodes of a group reach it."""
+    cached: tuple[str, ...] = ()
+    """Those of them that got theirs from another node, for the instances there."""
+    contents: str = ""
+    """``sha256:...`` of what the copies hold; known since one was copied between nodes."""
     params: Params = {}
     properties: dict[str, str] = {}
     """For people and programs; clusterd reads none."""

@@ -202,6 +202,9 @@ class NodeWorld(Protocol):
     async def run_os(self, run: OsRun) -> None:
         """Run an OS script to its end; raises CallFailed ``os_failed`` with its last lines."""
 
+    async def sum_contents(self, path: str, size_mib: int) -> str:
+        """``sha256:...`` of the beginning of a file or device."""
+
     async def inspect_image(self, path: str) -> ImageFile:
         """Measure an image file; CallFailed where it is none, or refers to other files."""
 

@@ -24,6 +24,8 @@ _INFO_FIELDS = (
     "checksum",
     "source",
     "nodes",
+    "cached",
+    "contents",
     "properties",
     "instances",
 )
@@ -44,6 +46,14 @@ def _info(call: Call) -> int:
                 ("Made from", f"{image['source']} ({image['format']})"),
                 ("Checksum", image["checksum"]),
                 ("Nodes with a copy", ", ".join(image["nodes"]) or "all that reach the pool"),
+                (
+                    "Cached in groups",
+                    [
+                        f"{group}: {', '.join(nodes)}"
+                        for group, nodes in sorted(image["cached"].items())
+                    ],
+                ),
+                ("Checksum of copies", image["contents"] or "none was copied between nodes"),
                 ("Properties", [f"{key}: {text}" for key, text in image["properties"].items()]),
                 ("Read by disks of", ", ".join(image["instances"]) or "none"),
             ]

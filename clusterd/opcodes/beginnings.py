@@ -65,12 +65,6 @@ def begun(
             f"Disk 0 has {first.size_mib} MiB, image '{image.name}' needs {image.size_mib} MiB",
             "wrong_input",
         )
-    if image.nodes and nodes[0].uuid not in image.nodes:
-        raise Refused(
-            f"Node {nodes[0].name} has no copy of image '{image.name}'; make the instance where"
-            " one is, or keep the image in shared storage",
-            "wrong_input",
-        )
     if not clones(view, first, image, nodes[0]):
         return disks
     origin = DiskOrigin(

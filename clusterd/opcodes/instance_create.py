@@ -16,6 +16,7 @@ from clusterd.model import AdminState, Instance
 from clusterd.opcodes import (
     adoption,
     beginnings,
+    copied_images,
     importing,
     locking,
     placing,
@@ -145,8 +146,19 @@ def locks(opcode: InstanceCreate, view: View) -> Iterable[Lock]:
         locking.instance_lock(opcode.instance_name),
         *(locking.node_lock(node, shared=True) for node in chosen),
         *importing.locks(opcode, view),
-        *((locking.image_lock(opcode.image, shared=True),) if opcode.image else ()),
+        *(
+            (locking.image_lock(opcode.image, shared=not _copies(opcode, view)),)
+            if opcode.image
+            else ()
+        ),
     ]
+
+
+def _copies(opcode: InstanceCreate, view: View) -> bool:
+    """Whether its image has to be brought to its node first."""
+    image = view.configuration.find_image(opcode.image) if opcode.image else None
+    node = view.configuration.find_node(opcode.pnode) if opcode.pnode else None
+    return node is not None and copied_images.lacks(image, node)
 
 
 def sights(opcode: InstanceCreate, view: View) -> Iterable[str]:
@@ -166,6 +178,9 @@ def check(opcode: InstanceCreate, view: View) -> None:
         requirements.disk_free(view, node, instance)
     primary = view.primary(instance)
     requirements.hypervisor_answers(view, primary, instance.hypervisor)
+    image = beginnings.find_image(view, opcode.image)
+    if image is not None and copied_images.lacks(image, primary):
+        copied_images.check(view, image, primary)
     if opcode.start:
         requirements.memory_free(view, primary, instance, f"creating instance {instance.name}")
     if opcode.source is not None:
@@ -269,9 +284,11 @@ def plan(opcode: InstanceCreate, view: View) -> Sequence[Step]:
     steps: list[Step] = [DrawInstance(draft=wish, network_port=port)]
     if opcode.iallocator:
         steps.append(Say(text=placing.selected(opcode)))
+    image = beginnings.find_image(view, opcode.image)
+    if image is not None and copied_images.lacks(image, primary):
+        steps += copied_images.bring(view, image, primary)
     nodes = (primary,) if secondary is None else (primary, secondary)
     steps += adoption.begin(opcode.disks, instance, nodes, ignore_ipolicy=opcode.ignore_ipolicy)
-    image = beginnings.find_image(view, opcode.image)
     steps += beginnings.fill(view, instance, image, primary)
     if instance.disks and installs(opcode):
         steps.append(Say(text="* running the instance OS create scripts..."))

@@ -14,6 +14,15 @@ def _nodes(sources: Sources, image: Image) -> list[str]:
     return [node.name for node in sources.configuration.nodes() if node.uuid in image.nodes]
 
 
+def _cached(sources: Sources, image: Image) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for node in sources.configuration.nodes():
+        if node.uuid in image.cached:
+            group = sources.configuration.group(node.group).name
+            found.setdefault(group, []).append(node.name)
+    return found
+
+
 FIELDS = (
     Field("name", "Image", "text", "Name", plain(lambda i: i.name)),
     Field("disk_template", "Template", "text", "Where it is kept", plain(lambda i: i.template)),
@@ -25,6 +34,20 @@ FIELDS = (
     ),
     Field("source", "Source", "text", "Node and file it was made from", plain(lambda i: i.source)),
     Field("nodes", "Nodes", "other", "Nodes with a copy", lambda s, i: normal(_nodes(s, i))),
+    Field(
+        "cached",
+        "Cached",
+        "other",
+        "Nodes that got their copy from another node, by group",
+        lambda s, i: normal(_cached(s, i)),
+    ),
+    Field(
+        "contents",
+        "Contents",
+        "text",
+        "Checksum of each copy; empty while none was copied between nodes",
+        plain(lambda i: i.contents),
+    ),
     Field(
         "properties",
         "Properties",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clusterd.opcodes.image_add import ImageAdd
+from clusterd.opcodes.image_cache import ImageCache
 from clusterd.opcodes.image_remove import ImageRemove
 from clusterd.opcodes.image_set_params import ImageSetParams
 from clusterd.opcodes.instance_create import InstanceCreate
@@ -67,6 +68,17 @@ IMAGES = (
         act=(ImageSetParams(image_name=IMAGE, new_name="debian", properties={"os": "debian"}),),
     ),
     Scenario(name="create-clone", given=(image("rbd"),), act=(from_image("rbd"),)),
+    Scenario(
+        name="image-cache",
+        given=(image("plain", diskparams=THIN),),
+        act=(ImageCache(image_name=IMAGE, group_name="default"),),
+    ),
+    Scenario(
+        name="create-where-the-image-is-not",
+        given=(image("file", diskparams={"format": "qcow2"}),),
+        act=(from_image("file", pnode="node2"), ImageRemove(image_name=IMAGE)),
+        ends=Status.ERROR,
+    ),
     Scenario(
         name="create-seeded",
         act=(create("sharedfile", ssh_keys=SSH_KEYS, user_data="#cloud-config\n"),),

@@ -244,7 +244,7 @@ class FillDisk(OnVolume, frozen=True, kw_only=True, tag="disk.fill"):
         held = image_volume(world.view(), image, node)
         await source.attach(held)
         found = await source.look(held)
-        where = _readable(found)
+        where = readable(found)
         if where is None:
             raise Refused(f"Image '{image.name}' is not on node {self.node}", "wrong_state")
         how = await backend.fill(volume, where, found.format)
@@ -263,7 +263,7 @@ _WORDS = {
 }
 
 
-def _readable(found: VolumeStatus) -> str | None:
+def readable(found: VolumeStatus) -> str | None:
     """What QEMU's programs read the image from: its snapshot where that is a file of its own."""
     kept = [one.path for one in found.snapshots if one.name == IMAGE_SNAPSHOT and one.path]
     return kept[0] if kept else found.source.uri if found.source is not None else found.path

@@ -8,11 +8,23 @@ from clusterd.verbs.declare import DAY_S, verb
 from clusterd.verbs.errors import WrongInput
 from clusterd.verbs.host import Host
 from clusterd.world import ImageFile
-from storage.copying import image_info
+from storage.copying import MIB, image_info
 
 _PATH = re.compile(r"/[^\0\n,:]*\Z")
 """QEMU's programs read more than a path into some characters."""
+HEAD_SUM = 'set -e; head -c "$1" <"$2" | sha256sum'
+"""A device may be longer than what is in it."""
 FORMATS = ("raw", "qcow2")
+
+
+@verb(reads=True, deadline_s=DAY_S)
+async def sum_contents(host: Host, path: str, size_mib: int) -> str:
+    """``sha256:...`` of the first ``size_mib`` of a file or device, or of all if that is less."""
+    if not _PATH.match(path):
+        raise WrongInput(f"'{path}' is not a usable path of an image", subject=path)
+    argv = ("sh", "-c", HEAD_SUM, "sum", str(size_mib * MIB), path)
+    summed = await host.commands.run(*argv, timeout_s=DAY_S)
+    return f"sha256:{summed.stdout.split()[0]}"
 
 
 @verb(reads=True, deadline_s=DAY_S)

@@ -204,6 +204,8 @@ def _images() -> Iterable[Route]:
     )
     changed = Submit(op="OP_IMAGE_SET_PARAMS", target=target)
     yield _job("PUT", f"{path}/modify", changed, "Change an image's name and properties")
+    cached = Submit(op="OP_IMAGE_CACHE", target=target, flags=(DRY,))
+    yield _job("PUT", f"{path}/cache", cached, "Copy an image to the nodes of a group")
 
 
 def _instances() -> Iterable[Route]:

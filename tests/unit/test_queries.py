@@ -29,7 +29,7 @@ COUNTS = {
     "instance": 292,
     "job": 17,
     "lock": 6,
-    "image": 15,
+    "image": 17,
     "network": 19,
     "snapshot": 7,
     "node": 46,
