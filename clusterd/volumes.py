@@ -21,18 +21,6 @@ from clusterd.view import View
 from storage.plugin import Mirrored, Plugin, built_in
 from storage.volume import Mirror, Origin, Template, Volume
 
-_NAMES = {
-    "plain": "{label}.disk{index}",
-    "drbd": "{label}.disk{index}_data",
-    "file": "{label}.file.disk{index}",
-    "sharedfile": "{label}.sharedfile.disk{index}",
-    "rbd": "{label}.rbd.disk{index}",
-    "ext": "{label}.ext.disk{index}",
-    "gluster": "{owner}.{index}",
-    "blockdev": "{label}",
-    "memory": "{label}.disk{index}",
-}
-
 
 def has_mirror(template: str) -> bool:
     """True for templates with a copy on a secondary node."""
@@ -243,8 +231,11 @@ def volume_on(view: View, instance: Instance, disk: Disk, node: Node) -> Volume:
         template=Template(disk.template),
         uuid=disk.uuid,
         pool=disk.pool,
-        name=_NAMES[disk.template].format(
-            label=label_on(disk, node.uuid), index=index, owner=instance.uuid
+        name=_plugins()[disk.template].naming.format(
+            template=disk.template,
+            label=label_on(disk, node.uuid),
+            index=index,
+            owner=instance.uuid,
         ),
         size_mib=disk.size_mib,
         owner=instance.uuid,

@@ -130,6 +130,7 @@ def _make(commands: Commands, threads: Threads, settings: StorageSettings) -> Ba
 PLUGINS = (
     Plugin(
         template=Template.BLOCKDEV,
+        naming="{label}",
         make=_make,
         mirrored=Mirrored.EXTERNAL,
         any_pool=True,

@@ -385,6 +385,7 @@ def _make(commands: Commands, threads: Threads, settings: StorageSettings) -> Ba
 PLUGINS = (
     Plugin(
         template=Template.DRBD,
+        naming="{label}.disk{index}_data",
         make=_make,
         parameters=DrbdParameters,
         mirrored=Mirrored.INTERNAL,

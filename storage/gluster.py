@@ -266,6 +266,7 @@ def _make(commands: Commands, threads: Threads, settings: StorageSettings) -> Ba
 PLUGINS = (
     Plugin(
         template=Template.GLUSTER,
+        naming="{owner}.{index}",
         make=_make,
         parameters=GlusterParameters,
         mirrored=Mirrored.EXTERNAL,

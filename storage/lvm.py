@@ -254,6 +254,7 @@ def _make(commands: Commands, threads: Threads, settings: StorageSettings) -> Ba
 PLUGINS = (
     Plugin(
         template=Template.PLAIN,
+        naming="{label}.disk{index}",
         make=_make,
         parameters=PlainParameters,
         uses_volume_groups=True,

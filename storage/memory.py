@@ -195,5 +195,11 @@ def _make(commands: Commands, threads: Threads, settings: StorageSettings) -> Ba
 
 
 PLUGINS = (
-    Plugin(template=Template.MEMORY, make=_make, snapshots=always_snapshots, lists_all=False),
+    Plugin(
+        template=Template.MEMORY,
+        naming="{label}.disk{index}",
+        make=_make,
+        snapshots=always_snapshots,
+        lists_all=False,
+    ),
 )

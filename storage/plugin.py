@@ -85,6 +85,9 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
     make: Make
     parameters: type[msgspec.Struct] = NoParameters
     """The disk parameters with their defaults; field names in kebab case are users' names."""
+    naming: str = "{label}.{template}.disk{index}"
+    """Names of volumes on nodes: ``label`` is drawn for each disk, ``index`` its number, ``owner``
+    the instance's uuid."""
     mirrored: Mirrored = Mirrored.NO
     overhead_mib: int = 0
     """What a disk takes beside its own size on each node that holds it."""

@@ -43,6 +43,10 @@ CLONED = (
     *TAKEN,
     InstanceSnapshotClone(instance_name=NAME, snapshot=SNAPSHOT, new_name="web2"),
 )
+TAKEN_THIN = (
+    create("plain", disks=({"size": DISK_MIB, **THIN},)),
+    InstanceSnapshotAdd(instance_name=NAME, snapshot="before"),
+)
 _ON: Any = {"instance_name": NAME, "snapshot": SNAPSHOT}
 IMAGES = (
     Scenario(name="image-add", act=(image("rbd"),)),
@@ -100,12 +104,16 @@ IMAGES = (
     ),
     Scenario(
         name="snapshot-clone-thin",
-        given=(create("plain", disks=({"size": DISK_MIB, **THIN},)),),
-        act=(
-            InstanceSnapshotAdd(instance_name=NAME, snapshot="before"),
+        given=TAKEN_THIN,
+        act=(InstanceSnapshotClone(instance_name=NAME, snapshot="before", new_name="web2"),),
+    ),
+    Scenario(
+        name="snapshot-remove-thin",
+        given=(
+            *TAKEN_THIN,
             InstanceSnapshotClone(instance_name=NAME, snapshot="before", new_name="web2"),
-            InstanceSnapshotRemove(instance_name=NAME, snapshot="before"),
         ),
+        act=(InstanceSnapshotRemove(instance_name=NAME, snapshot="before"),),
     ),
     Scenario(
         name="create-clone-in-files",
