@@ -342,3 +342,13 @@ def _letters(prefix: str, index: int) -> str:
         index, rest = divmod(index - 1, 26)
         letters = chr(ord("a") + rest) + letters
     return prefix + letters
+
+
+def devices_at(description: str, paths: tuple[str, ...]) -> list[str]:
+    """What the guest calls its disks at these paths, in order: ``vda``."""
+    found = {}
+    for disk in ET.fromstring(description).iterfind("./devices/disk"):
+        source, target = disk.find("source"), disk.find("target")
+        if source is not None and target is not None:
+            found[source.get("file") or source.get("dev")] = target.get("dev", "")
+    return [found[path] for path in paths if path in found]

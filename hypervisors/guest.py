@@ -36,6 +36,9 @@ class GuestDisk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     format: Literal["raw", "qcow2"] = "raw"
     source: NetworkDisk | None = None
     """Where the disk really is, if not at ``path``, which is only its name then."""
+    travels: bool = False
+    """Its contents are on the source of a migration alone: they are copied to ``path`` on the
+    target, where there is room for them."""
 
 
 class GuestNic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,6 +110,9 @@ class MigrationStatus(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_ms: int = 0
     downtime_ms: int | None = None
     message: str = ""
+    disks_total_mib: float = 0.0
+    disks_remaining_mib: float = 0.0
+    """Of disks that travel, too."""
 
 
 class NodeHardware(msgspec.Struct, frozen=True, kw_only=True):

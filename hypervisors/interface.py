@@ -86,7 +86,8 @@ class Driver(abc.ABC):
 
     @abc.abstractmethod
     async def migrate(self, guest: Guest, target: str, token: str, *, live: bool) -> None:
-        """On the source: the migration to node ``target`` has begun. Begun already: success.
+        """On the source: the migration to node ``target`` has begun. Begun already: success. Disks
+        that say that they travel are copied first, and kept equal until the guest has left.
 
         Does not wait for its end: see ``migration``. Raises GuestMissing, HypervisorDown,
         MigrationFailed when it could not begin.

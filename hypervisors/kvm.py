@@ -90,25 +90,30 @@ class KvmDriver(Driver):
 
     async def accept(self, guest: Guest) -> str:
         self._outgoing.pop(guest.name, None)
+        if any(disk.travels for disk in guest.disks):
+            await self._peers.expect_guest(guest.uuid)
         return await self._link.use(partial(self._accept_now, guest), subject=guest.name)
 
     async def migrate(self, guest: Guest, target: str, token: str, *, live: bool) -> None:
         known = self._outgoing.get(guest.name)
         if known is not None and known.result is None:
             return
+        travelling = tuple(disk.path for disk in guest.disks if disk.travels)
         departure = kvm_migration.Departure(
             name=guest.name,
             target=target,
             peer_socket=await self._peers.libvirt_socket(target),
             live=live,
             parameters=kvm_parameters(guest.params),
+            travelling=travelling,
+            ways=await self._peers.ways(target, guest.uuid) if travelling else None,
         )
         check = partial(_may_depart, departure, token)
         if not await self._link.use(check, subject=guest.name):
             return
         peer = await self._threads.run(kvm_migration.reached, departure)
         outgoing = self._remember(departure)
-        Deferred.fromCoroutine(self._depart(outgoing, peer, departure))
+        Deferred.fromCoroutine(self._depart(outgoing, peer, departure, guest.uuid))
 
     async def migration(self, name: str) -> MigrationStatus:
         known = self._outgoing.get(name)
@@ -232,7 +237,7 @@ class KvmDriver(Driver):
         return outgoing
 
     async def _depart(
-        self, outgoing: Outgoing, peer: Any, departure: kvm_migration.Departure
+        self, outgoing: Outgoing, peer: Any, departure: kvm_migration.Departure, uuid: str
     ) -> None:
         try:
             outgoing.result = await self._threads.run(
@@ -242,6 +247,8 @@ class KvmDriver(Driver):
             outgoing.result = MigrationStatus(state="failed", message=error.message)
         except Exception as error:  # noqa: BLE001 - nobody waits for this coroutine
             outgoing.result = MigrationStatus(state="failed", message=f"internal: {error!r}")
+        if departure.ways is not None:
+            await self._peers.end_ways(departure.target, uuid)
         outgoing.ended.callback(None)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from hypervisors import libvirt_guests
-from hypervisors.domain_xml import marked_as_arrived, runs_accelerated
+from hypervisors.domain_xml import devices_at, marked_as_arrived, runs_accelerated
 from hypervisors.errors import (
     GuestMissing,
     HypervisorDown,
@@ -46,6 +46,10 @@ class Departure(msgspec.Struct, frozen=True, kw_only=True):
     peer_socket: str
     live: bool
     parameters: KvmParameters
+    travelling: tuple[str, ...] = ()
+    """Paths of the disks whose contents travel, too."""
+    ways: tuple[str, str] | None = None
+    """Sockets for memory and disks, where disks travel."""
 
 
 def outgoing(library: Any, connection: Any, name: str) -> MigrationStatus | None:
@@ -164,7 +168,6 @@ def _carry(library: Any, domain: Any, departure: Departure) -> None:
     capabilities = wanted.migration_caps.split(":")
     flags = (
         library.VIR_MIGRATE_PEER2PEER
-        | library.VIR_MIGRATE_TUNNELLED
         | library.VIR_MIGRATE_PAUSED
         # libvirt cannot know that both nodes reach the same disks
         | library.VIR_MIGRATE_UNSAFE
@@ -183,6 +186,18 @@ def _carry(library: Any, domain: Any, departure: Departure) -> None:
         domain.migrateSetMaxDowntime(wanted.migration_downtime)
     description = domain.XMLDesc(library.VIR_DOMAIN_XML_SECURE | library.VIR_DOMAIN_XML_MIGRATABLE)
     parameters[library.VIR_MIGRATE_PARAM_DEST_XML] = marked_as_arrived(description)
+    if departure.ways is None:
+        flags |= library.VIR_MIGRATE_TUNNELLED
+    else:
+        # disks do not travel in a tunnel of libvirt's: the same link carries them and the memory
+        # through a socket each
+        memory, disks = departure.ways
+        flags |= library.VIR_MIGRATE_NON_SHARED_DISK
+        parameters[library.VIR_MIGRATE_PARAM_URI] = f"unix://{memory}"
+        parameters[library.VIR_MIGRATE_PARAM_DISKS_URI] = f"unix://{disks}"
+        parameters[library.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = devices_at(
+            description, departure.travelling
+        )
     domain.migrateToURI3(PEER_URI.format(path=departure.peer_socket), parameters, flags)
 
 

@@ -68,6 +68,8 @@ class Passage:
 
     def __init__(self, guest: Guest, source: str, target: str, course: Course) -> None:
         self.guest = guest
+        self.travelling: tuple[str, ...] = ()
+        """Paths of disks whose contents travel, too."""
         self.source = source
         self.target = target
         self.course = course
@@ -105,6 +107,8 @@ class MachineRoom:
         self._machines: dict[str, Machine] = {}
         self._passages: dict[str, Passage] = {}
         self._courses: dict[str, Course] = {}
+        self.copy_disk: Callable[[str, str, str], None] = lambda source, target, path: None
+        """(source, target, path): the target's disk has the contents of the source's."""
 
     def machine(self, name: str) -> Machine:
         """The node's hardware, made when first asked for."""
@@ -223,6 +227,8 @@ class MachineRoom:
         moved = Presence.ARRIVED if passage.course.end == "unreleased" else resident.presence
         if not released and moved is Presence.RUNNING:
             moved = Presence.ARRIVED
+        for path in passage.travelling:
+            self.copy_disk(passage.source, passage.target, path)
         del source.residents[name]
         target.residents[name].presence = moved
         target.residents[name].boots = resident.boots

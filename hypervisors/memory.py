@@ -143,7 +143,8 @@ class MemoryDriver(Driver):
         there = self._room.machine(target)
         if token != TOKEN or not there.powered or not there.service_runs:
             raise MigrationFailed(f"node {target} cannot be reached", subject=target)
-        self._began[guest.name] = self._room.begin(found.guest, self._node, target)
+        passage = self._began[guest.name] = self._room.begin(found.guest, self._node, target)
+        passage.travelling = tuple(disk.path for disk in guest.disks if disk.travels)
 
     async def migration(self, name: str) -> MigrationStatus:
         self._machine()

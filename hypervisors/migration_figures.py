@@ -29,9 +29,15 @@ def from_job(
         elapsed_ms=int(figures.get("time_elapsed", 0)) + extra_downtime_ms,
         downtime_ms=None if downtime is None else int(downtime) + extra_downtime_ms,
         message=message,
+        disks_total_mib=_whole(figures.get("disk_total", 0)),
+        disks_remaining_mib=_whole(figures.get("disk_remaining", 0)),
     )
 
 
 def _mib(figures: Mapping[str, Any], what: str) -> float:
     value = figures.get(f"memory_{what}", figures.get(f"data_{what}", 0))
+    return _whole(value)
+
+
+def _whole(value: Any) -> float:
     return round(float(value) / BYTES_PER_MIB, 2)

@@ -30,6 +30,16 @@ class PeerSockets(Protocol):
         It may be connected several times at once.
         """
 
+    async def expect_guest(self, uuid: str) -> None:
+        """On the target: the directory of the sockets through which it will come is there."""
+
+    async def ways(self, target: str, uuid: str) -> tuple[str, str]:
+        """Paths of two unix sockets here, for a guest's memory and its disks: their bytes come out
+        at sockets of the same paths on node ``target``, where QEMU will listen."""
+
+    async def end_ways(self, target: str, uuid: str) -> None:
+        """They are not needed any more."""
+
 
 class NoPeers:
     """A node that reaches no other."""
@@ -37,6 +47,16 @@ class NoPeers:
     async def libvirt_socket(self, target: str) -> str:
         """Always refuses."""
         raise Unsupported(f"this node has no link to node {target}", subject=target)
+
+    async def expect_guest(self, uuid: str) -> None:
+        """Nothing comes."""
+
+    async def ways(self, target: str, uuid: str) -> tuple[str, str]:
+        """Always refuses."""
+        raise Unsupported(f"this node has no link to node {target}", subject=target)
+
+    async def end_ways(self, target: str, uuid: str) -> None:
+        """There are none."""
 
 
 class HypervisorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -32,7 +32,7 @@ from clusterd.durable import make_directory
 from clusterd.node.blocking import PooledThreads, ThreadedScripts
 from clusterd.node.equipment import Equipment
 from clusterd.node.keep import FileKeep
-from clusterd.node.relay import LIBVIRT, STREAM, PeerBook, RelaySockets
+from clusterd.node.relay import LIBVIRT, STREAM, WAY, PeerBook, RelaySockets
 from clusterd.node.service import NodeService
 from clusterd.node.streams import NodeStreams
 from clusterd.settings import Settings
@@ -129,7 +129,8 @@ class Machine:
         """Take links for ``node``; answers the TCP port. Relays lead to this host's libvirt."""
         settings = self._settings
         node.offer(LIBVIRT, _endpoints.UNIXClientEndpoint(self._reactor, _libvirt_socket()))
-        node.offer_each(STREAM, self._stream_endpoint)
+        node.offer_each(STREAM, lambda token: self._local(self.streams.path_of(token)))
+        node.offer_each(WAY, lambda name: self._local(self.peer_sockets.way_path(name)))
         options = tls.ServerOptions(self._identity)
         factory = options.wrapped(node.factory(tls.identify, self.policy), self._reactor)
         address = settings.node.bind_address
@@ -150,8 +151,7 @@ class Machine:
         for pool in self._pools:
             pool.stop()
 
-    def _stream_endpoint(self, token: str) -> Endpoint | None:
-        path = self.streams.path_of(token)
+    def _local(self, path: Path | None) -> Endpoint | None:
         if path is None:
             return None
         found: Endpoint = _endpoints.UNIXClientEndpoint(self._reactor, str(path))

@@ -8,7 +8,9 @@ the same way, over a socket of each stream.
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -38,9 +40,15 @@ from clusterd.world import Clock
 
 LIBVIRT = "libvirt"
 STREAM = "stream"
-"""The services that are relayed; of the second kind there is one a stream, ``stream:TOKEN``."""
+WAY = "way"
+"""The services that are relayed; of the second kind there is one a stream, ``stream:TOKEN``, of the
+third two for each guest that travels with its disks."""
 
 DIRECTORY = "peers"
+WAYS = "ways"
+"""The same on all nodes, as libvirt tells both sides one path."""
+QEMU_USERS = ("libvirt-qemu", "qemu")
+"""Whom guests run as, where not as root: the sockets are made by their own processes."""
 PEERS = "node-peers"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
@@ -96,6 +104,7 @@ class RelaySockets:
         policy: Policy,
     ) -> None:
         self._directory = run / DIRECTORY
+        self._ways = run / WAYS
         self._book = book
         self._endpoint = endpoint
         self._reactor = reactor
@@ -117,6 +126,40 @@ class RelaySockets:
         if port is not None:
             await port.stopListening()
 
+    async def expect_guest(self, uuid: str) -> None:
+        """See ``hypervisors.plugins.PeerSockets``."""
+        for path in self._way_paths(uuid):
+            path.unlink(missing_ok=True)
+
+    async def ways(self, target: str, uuid: str) -> tuple[str, str]:
+        """See ``PeerSockets``."""
+        self._check(target)
+        memory, disks = self._way_paths(uuid)
+        for path in (memory, disks):
+            self._listen((target, f"{WAY}:{path.name}"), path)
+            path.chmod(0o666)  # QEMU need not be root, and nobody else may enter the directory
+        return str(memory), str(disks)
+
+    async def end_ways(self, target: str, uuid: str) -> None:
+        """See ``PeerSockets``."""
+        for path in self._way_paths(uuid):
+            port = self._ports.pop((target, f"{WAY}:{path.name}"), None)
+            if port is not None:
+                await port.stopListening()
+
+    def way_path(self, name: str) -> Path | None:
+        """Where QEMU waits for the memory or the disks of a guest."""
+        path = self._ways / name
+        return path if _NAME.match(name) and path.exists() else None
+
+    def _way_paths(self, uuid: str) -> tuple[Path, Path]:
+        make_directory(self._ways, 0o700)
+        for user in QEMU_USERS:
+            with contextlib.suppress(LookupError, PermissionError):
+                shutil.chown(self._ways, user)
+                break
+        return self._ways / f"{uuid}.m", self._ways / f"{uuid}.d"
+
     async def libvirt_socket(self, target: str) -> str:
         """The path of the socket that leads to libvirt on node ``target``; raises UnknownPeer."""
         self._check(target)
@@ -136,7 +179,8 @@ class RelaySockets:
             raise UnknownPeer(f"'{target}' is not the name of a node", subject=target)
 
     def _listen(self, towards: tuple[str, str], path: Path) -> None:
-        make_directory(self._directory, 0o700)
+        if path.parent == self._directory:
+            make_directory(self._directory, 0o700)
         path.unlink(missing_ok=True)
         factory = Factory.forProtocol(lambda: _Entry(self, towards))
         factory.noisy = False

@@ -10,7 +10,7 @@ from msgspec import Meta
 from clusterd import ipolicy
 from clusterd.hooks import HookPoint, instance_environment, instance_nodes
 from clusterd.model import Instance, Node
-from clusterd.opcodes import disk_steps, locking, moving, requirements
+from clusterd.opcodes import disk_steps, locking, moving, requirements, travelling
 from clusterd.opcodes.fields import (
     Iallocator,
     IgnoreIpolicy,
@@ -34,7 +34,7 @@ from jobqueue.step import Step
 
 
 class InstanceMigrate(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_MIGRATE"):
-    """Move a running instance to its other node without stopping it."""
+    """Move a running instance to another node without stopping it; local disks travel with it."""
 
     instance_name: InstanceName
     mode: Annotated[Literal["live", "non-live"] | None, Meta(description="how to migrate")] = None
@@ -55,7 +55,7 @@ def locks(opcode: InstanceMigrate, view: View) -> Iterable[Lock]:
     instance = view.configuration.instance(opcode.instance_name)
     if moving.is_floating(view, instance, opcode.target_node):
         return [BIG_LOCK_SHARED, locking.instance_lock(instance.name)]
-    target = requirements.other_node(view, instance, opcode.target_node)
+    target = travelling.target_of(view, instance, opcode.target_node)
     return locking.on_instance(view, instance, target)
 
 
@@ -64,7 +64,7 @@ def sights(opcode: InstanceMigrate, view: View) -> Iterable[str]:
     instance = view.configuration.instance(opcode.instance_name)
     if moving.is_floating(view, instance, opcode.target_node):
         return [view.primary(instance).name]
-    target = requirements.other_node(view, instance, opcode.target_node)
+    target = travelling.target_of(view, instance, opcode.target_node)
     return [view.primary(instance).name, target.name]
 
 
@@ -72,7 +72,7 @@ def check(opcode: InstanceMigrate, view: View) -> None:
     """It runs, both nodes answer, and the target has room."""
     instance = view.configuration.instance(opcode.instance_name)
     requirements.not_offline(instance)
-    target = requirements.other_node(view, instance, opcode.target_node)
+    target = travelling.target_of(view, instance, opcode.target_node)
     requirements.node_online(view, view.primary(instance))
     if opcode.cleanup:
         requirements.node_online(view, target)
@@ -90,18 +90,21 @@ def check(opcode: InstanceMigrate, view: View) -> None:
     requirements.node_takes_instances(view, target)
     requirements.hypervisor_answers(view, target, instance.hypervisor)
     requirements.memory_free(view, target, instance, f"migrating instance {instance.name}")
+    travelling.check(view, instance, target)
 
 
 def plan(opcode: InstanceMigrate, view: View) -> Sequence[Step]:
     """Open the disks on both nodes, move the guest, change hands, close the source."""
     instance = view.configuration.instance(opcode.instance_name)
     source = view.primary(instance)
-    target = requirements.other_node(view, instance, opcode.target_node)
+    target = travelling.target_of(view, instance, opcode.target_node)
     if opcode.cleanup:
         return clean_up(view, instance, source, target)
     if not requirements.runs(view, instance):
         return failover(view, instance, target, timeout_s=120, ignore_consistency=False)
     live = opcode.mode != "non-live" and opcode.live is not False
+    if travelling.travels(instance):
+        return travelling.plan(view, instance, target, live=live)
     name = instance.uuid
     return [
         Say(text=f"Migrating instance {instance.name}"),
@@ -139,6 +142,8 @@ def clean_up(view: View, instance: Instance, source: Node, target: Node) -> list
             f"by hand"
         )
         raise Refused(text, "wrong_state")
+    if travelling.travels(instance):
+        return travelling.clean_up(view, instance, source, target)
     if there is not None and there.alive:
         return hand_over(instance, source, target)
     return [

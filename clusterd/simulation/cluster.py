@@ -231,6 +231,7 @@ class SimulatedCluster:
         self.hosts = {
             name: SimulatedHost(name, ground) for name in (*self.names, *blueprint.outside)
         }
+        self.room.copy_disk = self._copy_disk
         if founded is None:
             self._found()
         else:
@@ -247,6 +248,11 @@ class SimulatedCluster:
             Deferred.fromCoroutine(store.commit(some))
         for host in self.hosts.values():
             host.boot()
+
+    def _copy_disk(self, source: str, target: str, path: str) -> None:
+        """A disk travels with its guest."""
+        here, there = self.hosts[source], self.hosts[target]
+        there.shelf.write(there.device(path), here.shelf.read(here.device(path)))
 
     def _restore(self, founded: Founded) -> None:
         self.random.go_on(founded.random)

@@ -136,6 +136,25 @@ MOVING = (
         act=(InstanceMigrate(instance_name=NAME, target_node="node2"),),
     ),
     Scenario(
+        name="migrate-local",
+        given=PLAIN,
+        act=(InstanceMigrate(instance_name=NAME, target_node="node2"),),
+    ),
+    Scenario(
+        name="migrate-local-fails",
+        given=(create("file"),),
+        course=Course(end="fails"),
+        act=(InstanceMigrate(instance_name=NAME, target_node="node2"),),
+        ends=Status.ERROR,
+    ),
+    Scenario(
+        name="migrate-local-cut-late",
+        given=PLAIN,
+        course=Course(end="cut-late"),
+        act=(InstanceMigrate(instance_name=NAME, target_node="node2"),),
+        ends=Status.ERROR,
+    ),
+    Scenario(
         name="migrate-cleanup",
         given=RUNS,
         act=(InstanceMigrate(instance_name=NAME, cleanup=True),),

@@ -18,7 +18,40 @@ from storage.volume import Volume
 def arrived(instance: Instance, at: int, node_uuid: str) -> Disk:
     """The instance's disk as it will be on the node that it moves to."""
     disk, draft = numbered(instance)[at], instance.drafted[at]
-    return msgspec.structs.replace(disk, label=label_on(draft, node_uuid))
+    return msgspec.structs.replace(disk, label=label_on(draft, node_uuid), origin=None)
+
+
+def arriving(instance: Instance, node_uuid: str) -> Instance:
+    """The instance with its disks as they will be on the node that it moves to."""
+    places = range(len(instance.disks))
+    return msgspec.structs.replace(
+        instance, disks=tuple(arrived(instance, at, node_uuid) for at in places)
+    )
+
+
+class CommitTravelled(Step, frozen=True, kw_only=True, tag="disks.commit-travelled"):
+    """The instance is on ``primary`` with the disks that travelled; the old ones are still to be
+    removed from ``left``."""
+
+    seals: ClassVar[str] = "the instance belongs to its new node"
+    instance: str
+    primary: str
+    left: str
+
+    async def do(self, context: Any) -> Outcome:
+        world: World = context.world
+        found = world.configuration.instance(self.instance)
+        if found.primary_node == self.primary:
+            return NOTHING
+        writes = world.configuration.changed(
+            found,
+            world.now(),
+            primary_node=self.primary,
+            disks=arriving(found, self.primary).disks,
+            drafted=numbered(found),
+            moving_to=self.left,
+        )
+        return Outcome(writes=writes)
 
 
 class TakeCopy(OnVolume, frozen=True, kw_only=True, tag="disk.take-copy"):

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import msgspec
+
 from clusterd.errors import CallFailed, NotReady
 from clusterd.model import Instance
-from clusterd.steps.disks import waiting_for
+from clusterd.steps.disk_moves import arriving
+from clusterd.steps.disks import SYNC_PATIENCE_S, waiting_for
 from clusterd.steps.guests import OnGuest, described, linked_paths, outline, unseeded
 from clusterd.volumes import volume_on
 from clusterd.world import World
 from hypervisors.errors import GuestMissing
-from hypervisors.guest import GuestState, GuestStatus, MigrationStatus
+from hypervisors.guest import Guest, GuestState, GuestStatus, MigrationStatus
 from jobqueue.errors import NoWayBack
 from jobqueue.step import NOTHING, Outcome, Patience
 
@@ -62,6 +65,8 @@ class BeginMigration(_Migration, frozen=True, kw_only=True, tag="guest.begin-mig
     """The guest's memory is on its way to the target. Undone by aborting and cleaning up there."""
 
     live: bool = True
+    travels: bool = False
+    """Its disks are local: their contents go to the drafted ones on the target."""
 
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
@@ -74,7 +79,7 @@ class BeginMigration(_Migration, frozen=True, kw_only=True, tag="guest.begin-mig
             return NOTHING
         await check_mirrors(world, instance, self.node)
         await linked_paths(world, instance, self.node)
-        guest = await described(world, instance, self.target)
+        guest = await self._arriving(world, instance)
         token = await world.node(self.target).hypervisor(instance.hypervisor).accept(guest)
         await source.migrate(guest, self.target, token, live=self.live)
         return NOTHING
@@ -86,14 +91,31 @@ class BeginMigration(_Migration, frozen=True, kw_only=True, tag="guest.begin-mig
             return NOTHING
         await self._abort(world, instance)
         here, there = await self.where(world, instance)
+        gone = here is None and there is None and self.travels
+        if (
+            gone
+            and (await self.driver(world, instance).migration(instance.name)).state == "completed"
+        ):
+            raise NoWayBack(f"instance '{instance.name}' was on node {self.target}, and has ended")
         if there is not None and here is None:
             raise NoWayBack(f"instance '{instance.name}' has left for node {self.target}")
         target = world.node(self.target).hypervisor(instance.hypervisor)
         if there is not None and there.state is GuestState.PAUSED and _runs(here):
             await target.destroy(instance.name)
-            return NOTHING
-        await target.settle(outline(world, instance), arrived=False)
+        else:
+            await target.settle(outline(world, instance), arrived=False)
+        if self.travels:
+            await world.node(self.target).link_disks(instance.name, ())
         return NOTHING
+
+    async def _arriving(self, world: World, instance: Instance) -> Guest:
+        """The guest as it will be on the target."""
+        if not self.travels:
+            return await described(world, instance, self.target)
+        there = arriving(instance, world.configuration.node(self.target).uuid)
+        guest = await described(world, there, self.target)
+        disks = tuple(msgspec.structs.replace(disk, travels=True) for disk in guest.disks)
+        return msgspec.structs.replace(guest, disks=disks)
 
     async def _abort(self, world: World, instance: Instance) -> None:
         """No migration runs. That the guest has left is no failure: it is looked for then."""
@@ -108,10 +130,12 @@ class AwaitMigration(_Migration, frozen=True, kw_only=True, tag="guest.await-mig
     """The guest runs on the target and no longer on the source."""
 
     seals: ClassVar[str] = "the guest runs on its new node"
+    travels: bool = False
 
     @property
     def patience(self) -> Patience:
-        return Patience(for_s=MIGRATION_TIME_LIMIT_S, first_pause_s=0.3, longest_pause_s=2.0)
+        for_s = SYNC_PATIENCE_S if self.travels else MIGRATION_TIME_LIMIT_S
+        return Patience(for_s=for_s, first_pause_s=0.3, longest_pause_s=2.0)
 
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
@@ -124,7 +148,9 @@ class AwaitMigration(_Migration, frozen=True, kw_only=True, tag="guest.await-mig
             raise NotReady(_progress(status), subject=instance.name)
         here = _alive(await driver.look(instance.name))
         # a target that has died need not be waited for while the source has its guest
-        if here is None and (await self.where(world, instance))[1] is not None:
+        arrived = here is None and (await self.where(world, instance))[1] is not None
+        # with the disks its newest data have left, even if it has broken down there meanwhile
+        if arrived or (self.travels and here is None and status.state == "completed"):
             context.log(_figures(status))
             return Outcome(output=None)
         raise CallFailed(
@@ -171,11 +197,22 @@ def _runs(status: GuestStatus | None) -> bool:
 
 
 def _progress(status: MigrationStatus) -> str:
+    if status.disks_remaining_mib > 0:
+        return _disks_progress(status)
     done = status.transferred_mib
     return (
         f"memory transfer: {done:.0f} MiB sent, {status.remaining_mib:.0f} MiB left of "
         f"{status.total_mib:.0f} MiB, iteration {status.iteration}"
     )
+
+
+def _disks_progress(status: MigrationStatus) -> str:
+    done = status.disks_total_mib - status.disks_remaining_mib
+    text = f"disks: {done:.0f} of {status.disks_total_mib:.0f} MiB copied"
+    if done > 0:
+        left = int(status.elapsed_ms / 1000 * status.disks_remaining_mib / done)
+        text += f", about {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+    return text
 
 
 def _figures(status: MigrationStatus) -> str:
