@@ -28,6 +28,15 @@ class OnePeer:
     async def libvirt_socket(self, target: str) -> str:
         return self._path
 
+    async def expect_guest(self, uuid: str) -> None:
+        """Its disks do not travel."""
+
+    async def ways(self, target: str, uuid: str) -> tuple[str, str]:
+        raise NotImplementedError
+
+    async def end_ways(self, target: str, uuid: str) -> None:
+        """There are none."""
+
 
 async def depart(driver: KvmDriver, guest: Guest, token: str) -> None:
     """Never ends."""

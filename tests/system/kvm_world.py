@@ -22,7 +22,7 @@ from hypervisors.kvm import KvmDriver
 from hypervisors.plugins import HypervisorSettings, Surroundings
 from tests import waiting
 from tests.contracts.hypervisor_world import HypervisorWorld
-from tests.system.libvirt_hosts import LibvirtHost, LibvirtHosts, libvirt_hosts
+from tests.system.libvirt_hosts import LibvirtHost, LibvirtHosts, Relay, libvirt_hosts
 
 T = TypeVar("T")
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -61,6 +61,26 @@ class Relays:
 
     async def libvirt_socket(self, target: str) -> str:
         return str(self._hosts.relays[self._near, target].path)
+
+    async def expect_guest(self, uuid: str) -> None:
+        (self._base(self._near) / "ways").mkdir(exist_ok=True)
+
+    async def ways(self, target: str, uuid: str) -> tuple[str, str]:
+        (self._base(self._near) / "ways").mkdir(exist_ok=True)
+        for part in "md":
+            near, far = (
+                self._base(name) / "ways" / f"{uuid}.{part}" for name in (self._near, target)
+            )
+            self._hosts.relays[self._near, f"{target} {uuid} {part}"] = Relay(near, far)
+        return f"/run/ways/{uuid}.m", f"/run/ways/{uuid}.d"
+
+    async def end_ways(self, target: str, uuid: str) -> None:
+        for part in "md":
+            self._hosts.relays.pop((self._near, f"{target} {uuid} {part}")).close()
+
+    def _base(self, name: str) -> Path:
+        """Where a host's own /run is, seen from outside."""
+        return next(host.base for host in self._hosts.hosts if host.name == name) / "run"
 
 
 class KvmWorld(HypervisorWorld):

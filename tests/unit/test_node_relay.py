@@ -207,3 +207,29 @@ def test_a_socket_that_a_dead_daemon_left_is_replaced(tmp_path: Path) -> None:
         again.transport.loseConnection()
 
     in_cluster(tmp_path, story)
+
+
+def test_a_guest_that_travels_has_two_ways(tmp_path: Path) -> None:
+    async def story(cluster: Cluster) -> None:
+        one, two, _port = await relay(cluster)
+        uuid = "11111111-2222-4333-8444-555555555555"
+        await two.machine.peer_sockets.expect_guest(uuid)
+        waiting = two.settings.run_directory / "ways" / f"{uuid}.m"
+        factory = Factory.forProtocol(Echo)
+        Echo.gone = Deferred()
+        listening = reactor.listenUNIX(str(waiting), factory)
+        memory, disks = await one.machine.peer_sockets.ways("n2", uuid)
+        assert memory == str(one.settings.run_directory / "ways" / f"{uuid}.m")
+        client = await enter(memory)
+        client.wanted = 5
+        client.transport.write(b"hello")
+        await client.enough
+        assert bytes(client.data) == b"hello"
+        client.transport.loseConnection()
+        nobody = await enter(disks)
+        await nobody.lost
+        await one.machine.peer_sockets.end_ways("n2", uuid)
+        assert not Path(memory).exists()
+        await listening.stopListening()
+
+    in_cluster(tmp_path, story)
