@@ -135,9 +135,11 @@ class LogicalVolumes:
         name = full_name(group, origin)
         short = f"{origin}{STILL}"
         found = await self.find(name, full_name(group, short))
-        complete(found, name)
+        volume = complete(found, name)
         if full_name(group, short) not in found:
-            argv = ["lvcreate", "--yes", "--snapshot", "-l", "100%ORIGIN", "-n", short]
+            # a thin volume shares its blocks with its snapshot, any other needs room for changes
+            room = ("--setactivationskip", "n") if volume.thin_pool else ("-l", "100%ORIGIN")
+            argv = ["lvcreate", "--yes", "--snapshot", *room, "-n", short]
             for tag in tags:
                 argv += ["--addtag", tag]
             output = await self._commands.run(*argv, name, check=False)

@@ -16,6 +16,7 @@ import pytest
 
 from storage import errors
 from storage.interface import Backend
+from storage.plugin import built_in
 from storage.volume import Volume
 
 T = TypeVar("T")
@@ -260,6 +261,26 @@ class BackendContract:
             with pytest.raises(errors.NoSpace):
                 finish(world.backend.grow(msgspec.structs.replace(volume, size_mib=100 * 1024**2)))
             assert finish(world.backend.look(larger)).size_mib == 64
+
+    def test_a_still_is_taken_again_and_forgotten(self, world: StorageWorld) -> None:
+        volume = world.volume()
+        finish(world.backend.forget_still(volume))
+        if not built_in()[volume.template].stills:
+            with pytest.raises(errors.Unsupported):
+                finish(world.backend.still(volume))
+            return
+        with pytest.raises(errors.VolumeMissing):
+            finish(world.backend.still(volume))
+        finish(world.backend.ensure(volume))
+        path = finish(world.backend.attach(volume))
+        finish(world.backend.open(volume, force=world.force_to_open))
+        stills = [finish(world.backend.still(volume)) for _ in range(2)]
+        assert stills[0] == stills[1] != path
+        for _ in range(2):
+            finish(world.backend.forget_still(volume))
+        assert finish(world.backend.still(volume)) == stills[0]
+        finish(world.backend.forget(volume))
+        assert volume.name not in {stored.name for stored in finish(world.backend.list())}
 
     def test_restart_keeps_data_and_ends_attachment(self, world: StorageWorld) -> None:
         volume = made(world)
