@@ -35,7 +35,7 @@ COME_S = 120.0
 SILENCE_S = 86400.0
 """So long a side may have nothing to say: a script may first look at a whole disk. A peer that is
 gone is noticed by the relay."""
-TELL_S = 10.0
+TELL_S, LONGEST_TELL_S = 10.0, 600.0
 MIB = 1024 * 1024
 
 
@@ -341,9 +341,12 @@ class _Telling:
         self._gauge, self._clock, self._say = gauge, clock, say
         self._timer: Any = None
         self._began_s = clock.seconds()
+        self._pause_s = TELL_S
 
     def begin(self) -> None:
-        self._timer = self._clock.callLater(TELL_S, self._tell)
+        self._timer = self._clock.callLater(self._pause_s, self._tell)
+        # each is a line of the job's log, and a copy may take days
+        self._pause_s = min(2 * self._pause_s, LONGEST_TELL_S)
 
     def end(self) -> None:
         if self._timer.active():

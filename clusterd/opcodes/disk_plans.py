@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from clusterd.model import Disk, DrbdPair, Instance, Node
-from clusterd.opcodes import disk_steps
+from clusterd.opcodes import copies, disk_steps
 from clusterd.opcodes.item_changes import DiskChange
 from clusterd.steps.cluster import Say
 from clusterd.steps.disk_changes import (
@@ -78,6 +78,8 @@ def convert(
 ) -> list[Step]:
     """The disks become those of another template, in place; the instance is down."""
     steps = disk_steps.tidy(view, instance)
+    if (instance.disk_template, template) not in CONVERSIONS:
+        return [*steps, *copies.convert(view, instance, template, secondary)]
     if template == DRBD and secondary is not None:
         return [*steps, *_to_mirror(view, instance, secondary, wait=wait)]
     return [*steps, *_to_plain(view, instance)]

@@ -102,9 +102,9 @@ def close_source(instance: Instance, source: Node, target: Node) -> list[Step]:
     steps: list[Step] = []
     for index, disk in enumerate(instance.disks):
         name = instance.uuid
-        steps.append(CloseVolume(instance=name, disk=index, node=source.name, optional=True))
         if has_mirror(disk.template):
             steps += [
+                CloseVolume(instance=name, disk=index, node=source.name, optional=True),
                 UnshareVolume(instance=name, disk=index, node=source.name, optional=True),
                 UnshareVolume(instance=name, disk=index, node=target.name, optional=True),
             ]

@@ -11,10 +11,11 @@ from msgspec import Meta
 from clusterd import capacity, ipolicy
 from clusterd.hooks import HookPoint, instance_environment, master_node
 from clusterd.model import AdminState, Disk, DrbdPair, Instance, Node
-from clusterd.opcodes import disk_plans, disk_steps, locking, requirements
+from clusterd.opcodes import copies, disk_plans, disk_steps, locking, requirements
 from clusterd.opcodes.fields import (
     NAME,
     SHUTDOWN_TIMEOUT_S,
+    Compress,
     IgnoreIpolicy,
     InstanceName,
     ShutdownTimeout,
@@ -36,7 +37,7 @@ from jobqueue.lock import Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
 
-MOVABLE = ("plain",)
+MOVABLE = ("plain", "file")
 
 
 class InstanceMove(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_MOVE"):
@@ -46,9 +47,7 @@ class InstanceMove(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_MOVE"):
     target_node: Annotated[Annotated[str, Meta(pattern=NAME)], Meta(description="node to move to")]
     shutdown_timeout: ShutdownTimeout = SHUTDOWN_TIMEOUT_S
     ignore_ipolicy: IgnoreIpolicy = False
-    compress: Annotated[
-        str, Meta(description="accepted for compatibility: the mirror that copies does not")
-    ] = "none"
+    compress: Compress = "none"
     ignore_consistency: Annotated[
         bool, Meta(description="accepted for compatibility: the source must answer")
     ] = False
@@ -88,7 +87,11 @@ def check(opcode: InstanceMove, view: View) -> None:
     requirements.hypervisor_answers(view, target, instance.hypervisor)
     if instance.admin_state is AdminState.UP:
         requirements.memory_free(view, target, instance, f"moving instance {instance.name}")
-    requirements.room_for(view, target, capacity.disk_need_mib(drafts(view, instance, target)))
+    if instance.disk_template == "file":
+        copies.check(view, instance, copies.fresh(instance), [target])
+    else:
+        need = capacity.disk_need_mib(drafts(view, instance, target))
+        requirements.room_for(view, target, need)
     if not opcode.ignore_ipolicy:
         ipolicy.require(view, msgspec.structs.replace(instance, primary_node=target.uuid))
 
@@ -127,18 +130,27 @@ def plan(opcode: InstanceMove, view: View) -> Sequence[Step]:
         UnlinkDisks(instance=name, node=source.name),
     ]
     steps += [DetachVolume(instance=name, disk=at, node=source.name, was_open=up) for at in places]
-    steps.append(DraftDisks(instance=name, disks=drafts(view, instance, target)))
-    for at in places:
-        steps += _copied(name, at, source, target)
-    steps.append(CommitMoved(instance=name, primary=target.uuid, left=source.uuid))
-    if not up:  # DRBD has left them usable
-        steps += [DetachVolume(instance=name, disk=at, node=target.name) for at in places]
-    steps += disk_steps.forget_old(instance, [(source, target) for _ in places])
+    if instance.disk_template == "file":
+        steps += copies.carried(view, instance, target, compress=opcode.compress)
+    else:
+        steps += _mirrored(view, instance, target, up=up)
     if up:
         steps.append(Say(text=f"Starting instance {instance.name} on node {target.name}"))
         steps += disk_steps.activate(instance, target, None)
         steps.append(StartGuest(instance=name, node=target.name))
     return steps
+
+
+def _mirrored(view: View, instance: Instance, target: Node, *, up: bool) -> list[Step]:
+    """Logical volumes become mirrors for as long as they are copied."""
+    source, name, places = view.primary(instance), instance.uuid, range(len(instance.disks))
+    steps: list[Step] = [DraftDisks(instance=name, disks=drafts(view, instance, target))]
+    for at in places:
+        steps += _copied(name, at, source, target)
+    steps.append(CommitMoved(instance=name, primary=target.uuid, left=source.uuid))
+    if not up:  # DRBD has left them usable
+        steps += [DetachVolume(instance=name, disk=at, node=target.name) for at in places]
+    return [*steps, *disk_steps.forget_old(instance, [(source, target) for _ in places])]
 
 
 def _copied(name: str, at: int, source: Node, target: Node) -> list[Step]:

@@ -10,8 +10,8 @@ from msgspec import Meta
 
 from clusterd import capacity, ipolicy, parameters
 from clusterd.hooks import HookPoint, instance_environment, instance_nodes
-from clusterd.model import AdminState, Instance
-from clusterd.opcodes import disk_plans, item_changes, locking, requirements, seeding
+from clusterd.model import AdminState, Instance, Node
+from clusterd.opcodes import copies, disk_plans, item_changes, locking, requirements, seeding
 from clusterd.opcodes.fields import (
     Beparams,
     Force,
@@ -151,9 +151,10 @@ def _check_conversion(opcode: InstanceSetParams, view: View, instance: Instance)
         )
     if old == new:
         raise Refused(f"Instance already has the specified disk template {old}", "wrong_state")
-    if (old, new) not in disk_plans.CONVERSIONS:
+    if (old, new) not in disk_plans.CONVERSIONS and not copies.converts(old, str(new)):
         raise Refused(
-            f"This version converts plain to drbd and back, not {old} to {new}", "wrong_input"
+            f"Disks are converted among {', '.join(copies.COPIED)}, not from {old} to {new}",
+            "wrong_input",
         )
     if new not in view.configuration.cluster.enabled_disk_templates:
         raise Refused(f"Disk template '{new}' is not enabled in cluster", "wrong_input")
@@ -168,6 +169,7 @@ def _check_conversion(opcode: InstanceSetParams, view: View, instance: Instance)
     if new != "drbd":
         if opcode.remote_node:
             raise Refused(f"Disk template {new} has no secondary node", "wrong_input")
+        _check_copies(view, instance, str(new), None)
         return
     if not opcode.remote_node:
         raise Refused("A mirrored disk template needs a secondary node (option -n)", "wrong_input")
@@ -175,8 +177,19 @@ def _check_conversion(opcode: InstanceSetParams, view: View, instance: Instance)
     if secondary.uuid == instance.primary_node:
         raise Refused("The secondary node cannot be the primary node", "wrong_input")
     requirements.node_takes_instances(view, secondary)
+    if (old, new) not in disk_plans.CONVERSIONS:
+        _check_copies(view, instance, str(new), secondary)
+        return
     disks = disk_plans.mirrored(view, instance, secondary)
     requirements.room_for(view, secondary, capacity.disk_need_mib(disks))
+
+
+def _check_copies(view: View, instance: Instance, template: str, secondary: Node | None) -> None:
+    if (instance.disk_template, template) in disk_plans.CONVERSIONS:
+        return
+    nodes = [view.primary(instance), *((secondary,) if secondary is not None else ())]
+    disks = copies.as_template(view, instance, template, secondary)
+    copies.check(view, instance, disks, nodes)
 
 
 def changes(opcode: InstanceSetParams, view: View) -> dict[str, Any]:

@@ -6,11 +6,9 @@ kept equal until it has left; the old disks go last.
 
 from __future__ import annotations
 
-import msgspec
-
 from clusterd import capacity
-from clusterd.model import Disk, Instance, Node
-from clusterd.opcodes import disk_steps, requirements
+from clusterd.model import Instance, Node
+from clusterd.opcodes import copies, disk_steps, requirements
 from clusterd.steps.cluster import Say
 from clusterd.steps.disk_changes import DraftDisks
 from clusterd.steps.disk_moves import CommitTravelled
@@ -18,7 +16,7 @@ from clusterd.steps.disks import AttachVolume, EnsureVolume, OpenVolume
 from clusterd.steps.guests import UnlinkDisks
 from clusterd.steps.migration import AwaitMigration, BeginMigration, SettleGuest
 from clusterd.view import View
-from clusterd.volumes import has_mirror, is_shared, numbered
+from clusterd.volumes import has_mirror, is_shared
 from jobqueue.errors import Refused
 from jobqueue.step import Step
 
@@ -54,14 +52,7 @@ def check(view: View, instance: Instance, target: Node) -> None:
             " those first",
             "wrong_state",
         )
-    requirements.room_for(view, target, capacity.disk_need_mib(drafts(instance)))
-
-
-def drafts(instance: Instance) -> tuple[Disk, ...]:
-    """The disks on the target, but for identities."""
-    return tuple(
-        msgspec.structs.replace(disk, uuid="", label="", origin=None) for disk in numbered(instance)
-    )
+    requirements.room_for(view, target, capacity.disk_need_mib(copies.fresh(instance)))
 
 
 def plan(view: View, instance: Instance, target: Node, *, live: bool) -> list[Step]:
@@ -70,7 +61,7 @@ def plan(view: View, instance: Instance, target: Node, *, live: bool) -> list[St
     steps: list[Step] = [
         *disk_steps.tidy(view, instance),
         Say(text=f"Migrating instance {instance.name} with its disks"),
-        DraftDisks(instance=name, disks=drafts(instance), moving_to=target.uuid),
+        DraftDisks(instance=name, disks=copies.fresh(instance), moving_to=target.uuid),
         Say(text=f"* making disks on {target.name}"),
     ]
     for at in places:

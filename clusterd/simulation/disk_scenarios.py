@@ -30,7 +30,30 @@ def modify(*disks: tuple[str, int, dict[str, object]]) -> InstanceSetParams:
     return InstanceSetParams(instance_name=NAME, disks=disks)
 
 
+COPYING = (
+    Scenario(
+        name="move-file",
+        given=(create("file"),),
+        act=(InstanceMove(instance_name=NAME, target_node="node3", compress="gzip"),),
+    ),
+    Scenario(
+        name="convert-plain-to-file",
+        given=(create("plain", start=False),),
+        act=(InstanceSetParams(instance_name=NAME, disk_template="file"),),
+    ),
+    Scenario(
+        name="convert-file-to-drbd",
+        given=(create("file", start=False),),
+        act=(InstanceSetParams(instance_name=NAME, disk_template="drbd", remote_node="node2"),),
+    ),
+    Scenario(
+        name="convert-drbd-to-sharedfile",
+        given=DOWN,
+        act=(InstanceSetParams(instance_name=NAME, disk_template="sharedfile"),),
+    ),
+)
 DISKS = (
+    *COPYING,
     Scenario(
         name="grow-drbd",
         given=RUNS,

@@ -16,7 +16,7 @@ from clusterd.model import Instance
 from clusterd.steps.disk_moves import arriving
 from clusterd.steps.disks import SYNC_PATIENCE_S, waiting_for
 from clusterd.steps.guests import OnGuest, described, linked_paths, outline, unseeded
-from clusterd.volumes import volume_on
+from clusterd.volumes import has_mirror, volume_on
 from clusterd.world import World
 from hypervisors.errors import GuestMissing
 from hypervisors.guest import Guest, GuestState, GuestStatus, MigrationStatus
@@ -50,6 +50,8 @@ async def check_mirrors(world: World, instance: Instance, node: str) -> None:
     """
     host = world.configuration.node(node)
     for index, disk in enumerate(instance.disks):
+        if not has_mirror(disk.template):
+            continue
         volume = volume_on(world.view(), instance, disk, host)
         wrong = waiting_for(await world.node(node).storage(disk.template).look(volume), synced=True)
         if wrong:
@@ -135,7 +137,8 @@ class AwaitMigration(_Migration, frozen=True, kw_only=True, tag="guest.await-mig
     @property
     def patience(self) -> Patience:
         for_s = SYNC_PATIENCE_S if self.travels else MIGRATION_TIME_LIMIT_S
-        return Patience(for_s=for_s, first_pause_s=0.3, longest_pause_s=2.0)
+        # what passes between the guest's arrival and the next look is lost to the job
+        return Patience(for_s=for_s, first_pause_s=0.1, longest_pause_s=0.4)
 
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
@@ -199,19 +202,22 @@ def _runs(status: GuestStatus | None) -> bool:
 def _progress(status: MigrationStatus) -> str:
     if status.disks_remaining_mib > 0:
         return _disks_progress(status)
-    done = status.transferred_mib
+    # in tenths, as each new sentence is a line of the log and it is looked at often
+    done = 1.0 - status.remaining_mib / status.total_mib if status.total_mib else 0.0
     return (
-        f"memory transfer: {done:.0f} MiB sent, {status.remaining_mib:.0f} MiB left of "
-        f"{status.total_mib:.0f} MiB, iteration {status.iteration}"
+        f"memory transfer: {int(done * 10) * 10} % of {status.total_mib:.0f} MiB, iteration"
+        f" {status.iteration}"
     )
 
 
 def _disks_progress(status: MigrationStatus) -> str:
     done = status.disks_total_mib - status.disks_remaining_mib
-    text = f"disks: {done:.0f} of {status.disks_total_mib:.0f} MiB copied"
+    percent = int(100 * done / status.disks_total_mib)
+    text = f"disks: {percent} % of {status.disks_total_mib:.0f} MiB copied"
     if done > 0:
-        left = int(status.elapsed_ms / 1000 * status.disks_remaining_mib / done)
-        text += f", about {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+        # whole minutes: it must not change at each look
+        left = round(status.elapsed_ms / 60000 * status.disks_remaining_mib / done)
+        text += f", about {left} min left" if left else ", less than a minute left"
     return text
 
 

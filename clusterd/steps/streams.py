@@ -15,6 +15,7 @@ from clusterd.guests import os_environment
 from clusterd.model import Instance
 from clusterd.steps.disks import OnVolume
 from clusterd.steps.guests import linked_disks
+from clusterd.volumes import volume_on
 from clusterd.world import OsRun, StreamEnd, World
 from jobqueue.step import NOTHING, Outcome, Patience
 
@@ -167,6 +168,52 @@ class ImportDisk(OnVolume, frozen=True, kw_only=True, tag="import.disk"):
             place = (await backend.look(volume)).path or place
         await world.node(self.node).stop_stream(place)
         return NOTHING
+
+
+class CopyDisk(OnVolume, frozen=True, kw_only=True, tag="disk.copy"):
+    """The drafted disk of the same place has the contents of the disk. Both are open, and nobody
+    else uses them. Undone by removing the drafted one."""
+
+    breakable: ClassVar[bool] = True
+    to: str
+    """Host name of the node with the drafted disk."""
+    compress: str = "none"
+
+    @property
+    def patience(self) -> Patience:
+        return STREAM_PATIENCE
+
+    async def do(self, context: Any) -> Outcome:
+        world: World = context.world
+        instance = world.configuration.instance(self.instance)
+        backend, volume = self.wanted(world)
+        source = (await backend.look(volume)).path or ""
+        target = await self._target_path(world, instance) or ""
+        size_mib = instance.disks[self.disk].size_mib
+        ends = Ends(
+            source=self.node,
+            source_end=StreamEnd(kind="disk", place=source, size_mib=size_mib),
+            target=self.to,
+            target_end=StreamEnd(kind="disk", place=target, size_mib=size_mib),
+            compress=self.compress,
+        )
+        return await carry(context, f"disk {self.disk}", ends)
+
+    async def undo(self, context: Any) -> Outcome:
+        """No stream goes on."""
+        world: World = context.world
+        instance = world.configuration.find_instance(self.instance)
+        if instance is None or self.disk >= len(instance.drafted):
+            return NOTHING
+        path = await self._target_path(world, instance)
+        if path is not None:
+            await world.node(self.to).stop_stream(path)
+        return NOTHING
+
+    async def _target_path(self, world: World, instance: Instance) -> str | None:
+        draft = instance.drafted[self.disk]
+        volume = volume_on(world.view(), instance, draft, world.configuration.node(self.to))
+        return (await world.node(self.to).storage(draft.template).look(volume)).path
 
 
 class StillVolume(OnVolume, frozen=True, kw_only=True, tag="disk.still"):

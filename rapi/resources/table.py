@@ -56,6 +56,18 @@ def _cluster() -> Iterable[Route]:
         Submit(op="OP_CLUSTER_REDIST_CONF", body=False),
         "Distribute the configuration again",
     )
+    yield _job(
+        "PUT",
+        "/2/verify-disks",
+        Submit(op="OP_CLUSTER_VERIFY_DISKS", texts=(("group_name", "group_name"),), body=False),
+        "Activate the disks of instances that lack them",
+    )
+    yield _job(
+        "PUT",
+        "/2/repair-disk-sizes",
+        Submit(op="OP_CLUSTER_REPAIR_DISK_SIZES"),
+        "Record the sizes that disks really have",
+    )
     yield from _tags("/2", "cluster")
     path = "/2/query/{resource}"
     yield _get(path, cluster.query, "A query", "read")
@@ -320,6 +332,8 @@ _INSTANCE_JOBS = (
     ("DELETE", "export", _on("OP_BACKUP_REMOVE", body=False), "Remove exports of the instance"),
     ("PUT", "migrate", _on("OP_INSTANCE_MIGRATE"), "Move it running to its other node"),
     ("PUT", "failover", _on("OP_INSTANCE_FAILOVER"), "Stop it, start it on its other node"),
+    ("PUT", "move", _on("OP_INSTANCE_MOVE"), "Move it, stopped, with its disks to another node"),
+    ("PUT", "change-group", _on("OP_INSTANCE_CHANGE_GROUP"), "Move it to another node group"),
     ("PUT", "rename", _on("OP_INSTANCE_RENAME"), "Rename the instance"),
     ("PUT", "modify", _on("OP_INSTANCE_SET_PARAMS", extra=instances.modification), "Change it"),
 )
