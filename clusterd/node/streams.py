@@ -24,6 +24,7 @@ from clusterd.node import stream_frames as frames
 from clusterd.node.blocking import ThreadedScripts
 from clusterd.node.relay import RelaySockets
 from clusterd.node.stream_frames import Broken, FileSink, Gauge, Limited, PipeSink
+from clusterd.node.stream_progress import Telling
 from clusterd.verbs.errors import StreamBroken, StreamFailed
 from clusterd.verbs.host import Script, ScriptEnd
 from clusterd.world import Clock, StreamEnd
@@ -35,7 +36,6 @@ COME_S = 120.0
 SILENCE_S = 86400.0
 """So long a side may have nothing to say: a script may first look at a whole disk. A peer that is
 gone is noticed by the relay."""
-TELL_S, LONGEST_TELL_S = 10.0, 600.0
 MIB = 1024 * 1024
 
 
@@ -181,7 +181,7 @@ class NodeStreams:
             else await self._sockets.stream_socket(peer, token)
         )
         gauge = Gauge(end.size_mib * MIB)
-        telling = _Telling(gauge, self._clock, say)
+        telling = Telling(gauge, self._clock, say)
         telling.begin()
         try:
             return await self._threads.run(
@@ -332,43 +332,6 @@ class _Import:
             frames.receive(self._wire, PipeSink(cast(BinaryIO, pipe)))
         except BrokenPipeError:
             self.problem = "the script did not read everything"
-
-
-class _Telling:
-    """Says now and then how far a stream has come."""
-
-    def __init__(self, gauge: Gauge, clock: Clock, say: Callable[[str], None]) -> None:
-        self._gauge, self._clock, self._say = gauge, clock, say
-        self._timer: Any = None
-        self._began_s = clock.seconds()
-        self._pause_s = TELL_S
-
-    def begin(self) -> None:
-        self._timer = self._clock.callLater(self._pause_s, self._tell)
-        # each is a line of the job's log, and a copy may take days
-        self._pause_s = min(2 * self._pause_s, LONGEST_TELL_S)
-
-    def end(self) -> None:
-        if self._timer.active():
-            self._timer.cancel()
-
-    def _tell(self) -> None:
-        passed_s = self._clock.seconds() - self._began_s
-        self._say(progress(self._gauge.done_bytes, self._gauge.wanted_bytes, passed_s))
-        self.begin()
-
-
-def progress(done_bytes: int, wanted_bytes: int, passed_s: float) -> str:
-    """``120 of 1024 MiB sent, 12 MiB/s, about 0:01:15 left``"""
-    speed = done_bytes / MIB / max(passed_s, 0.001)
-    text = f"{done_bytes // MIB}"
-    if wanted_bytes:
-        text += f" of {wanted_bytes // MIB}"
-    text += f" MiB sent, {speed:.0f} MiB/s"
-    if wanted_bytes > done_bytes > 0:
-        left = int(passed_s * (wanted_bytes - done_bytes) / done_bytes)
-        text += f", about {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
-    return text
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 
 from clusterd.errors import CallFailed
 from clusterd.node import stream_frames as frames
-from clusterd.node.streams import progress
+from clusterd.node.stream_progress import progress
 from clusterd.world import OsRun, StreamEnd
 from tests.unit.tls_rig import MASTER, Cluster, RealNode, in_cluster
 from tests.waiting import pause
