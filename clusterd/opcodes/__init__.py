@@ -20,7 +20,13 @@ SHARED_MODULES = frozenset(
             "candidates",
         ),
         *("disk_plans", "disk_steps", "item_changes", "beginnings", "importing", "new_instances"),
-        *("seeding", "adoption", "copied_images", "travelling", "copies",),
+        *(
+            "seeding",
+            "adoption",
+            "copied_images",
+            "travelling",
+            "copies",
+        ),
     )
 )
 """Modules of this package that hold pieces which several opcodes share."""
