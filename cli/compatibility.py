@@ -261,6 +261,16 @@ CRYPTO = (
             Option(names=("--rapi-certificate",), metavar="FILE",
                    completes="file",
                    words="Certificate, chain and key for the remote API, in one file"),
+            *(
+                Option(names=(name,), flag=True, words="Accepted: there is nothing to renew")
+                for name in ("--new-confd-hmac-key", "--new-cluster-domain-secret",
+                             "--no-ssh-key-check")
+            ),
+            Option(names=("--cluster-domain-secret",), metavar="FILE", completes="file",
+                   words="Accepted: there is nothing to renew"),
+            Option(names=("--new-spice-certificate",), flag=True, words="Not served"),
+            Option(names=("--spice-certificate",), metavar="FILE", words="Not served"),
+            Option(names=("--spice-ca-certificate",), metavar="FILE", words="Not served"),
             FORCE_ONLY,
         ),
     ),

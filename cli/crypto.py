@@ -17,9 +17,24 @@ from clusterd import certificates
 from clusterd.durable import write_durable
 from rapi.certificate import UnusableCertificate, server_context
 
+NOT_HERE = {
+    "new_confd_hmac_key": "there is no confd, so there is no key of it",
+    "new_cluster_domain_secret": "clusters share no secret",
+    "cluster_domain_secret": "clusters share no secret",
+}
+"""Options of Ganeti's that scripts give along with others -> why they need nothing done."""
+
+REFUSED = ("new_spice_certificate", "spice_certificate", "spice_ca_certificate")
+
 
 def renew(call: Call, body: dict[str, Any]) -> int:
     """``renew-crypto``"""
+    for option in REFUSED:
+        if call.given(option):
+            raise WrongInput("This version does not serve certificates of SPICE")
+    for option, why in NOT_HERE.items():
+        if call.given(option):
+            call.session.err(f"--{option.replace('_', '-')} changes nothing: {why}")
     given = call.given("rapi_certificate")
     if given is not None and body.get("rapi_certificate", "keep") != "keep":
         raise WrongInput("Only one of --new-rapi-certificate and --rapi-certificate makes sense")

@@ -101,9 +101,10 @@ class _Together:
 
     async def add(self, job_id: int) -> None:
         """Also that one. Its journal is gone since it ended, but for what was too long."""
-        job, record = self._queue.shelf.get(job_id), self._queue.shelf.record(job_id)
+        job = self._queue.shelf.get(job_id)
         if job is None:
-            return
+            return  # somebody else has archived it meanwhile
+        record = self._queue.shelf.record(job_id)
         gone = (
             keys.numbered(keys.FINISHED, job_id),
             *(keys.line(job_id, at) for at in range(job.events)),

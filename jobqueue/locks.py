@@ -174,6 +174,15 @@ class LockTable:
             for name in sorted(locks.names())
         )
 
+    def broken(self) -> list[Held]:
+        """Locks that are held exclusively and not by one alone: there are none, ever."""
+        return [
+            self._row(level, name)
+            for level, locks in self._levels.items()
+            for name, holders in locks.holders.items()
+            if len(holders) > 1 and not all(holders.values())
+        ]
+
     def row(self, name: str) -> Held | None:
         """One lock that somebody holds or waits for, by its name with the level."""
         label, _, own = name.partition("/")

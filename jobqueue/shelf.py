@@ -78,7 +78,9 @@ class Shelf:
         """When this one of them ended, in seconds since the epoch. Looked up once a job."""
         if job_id not in self._ends:
             job = self.get(job_id)
-            self._ends[job_id] = None if job is None else job.ended
+            if job is None:
+                return None
+            self._ends[job_id] = job.ended
         return self._ends[job_id]
 
     def record(self, job_id: int) -> bytes:

@@ -197,10 +197,8 @@ class Invariants:
         self._owned()
 
     def _locks(self, table: LockTable) -> None:
-        for row in table.rows():
-            if row.mode == "exclusive" and len(row.owners) > 1:
-                self.note(f"lock {row.name} is held exclusively by jobs {row.owners}")
-
+        for row in table.broken():
+            self.note(f"lock {row.name} is held exclusively by jobs {row.owners}")
         if not self._cluster.serves:
             return
         for job in self._cluster.master.queue.unfinished():

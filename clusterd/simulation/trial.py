@@ -60,8 +60,8 @@ class Verdict(msgspec.Struct, kw_only=True):
     """Of the job; None when nobody was told of it."""
     struck: tuple[str, ...] = ()
     """The faults that came to pass, each with its node."""
-    before: Portrait = ()
     after: Portrait = ()
+    """The end, of a trial without faults."""
 
     @property
     def again(self) -> str:
@@ -93,7 +93,6 @@ class Trial:
         self.cluster.attention.members.append(self.misfortune)
         self._scenario = scenario
         self._faults = faults
-        self._before: Portrait = ()
 
     @property
     def _master_only(self) -> bool:
@@ -110,7 +109,6 @@ class Trial:
     def run(self) -> Verdict:
         """To the end."""
         self._scenario.begin(self.cluster)
-        self._before = portrait(self.cluster)
         self.misfortune.arm(self.cluster)
         self._ask()
         self._come_to_rest()
@@ -133,8 +131,7 @@ class Trial:
             commits=commits,
             status=job.status if job is not None else None,
             struck=tuple(self.misfortune.struck),
-            before=self._before,
-            after=portrait(self.cluster),
+            after=() if self._faults else portrait(self.cluster),
         )
 
     def _ask(self) -> None:

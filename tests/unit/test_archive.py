@@ -69,6 +69,21 @@ def test_it_stops_when_time_is_up_and_goes_on_later() -> None:
     assert now(play.master.queue.auto_archive(None)) == (10, 0)
 
 
+def test_two_who_archive_at_once_do_each_other_no_harm() -> None:
+    play = Play()
+    numbers = play.submit(*[[PutAll(names=("a",))] for _ in range(3)])
+    play.settle()
+    queue = play.master.queue
+
+    def other_comes_first() -> bool:
+        if len(queue) == 3:
+            assert now(queue.archive(numbers[1]))
+        return True
+
+    assert now(queue.auto_archive(None, other_comes_first)) == (2, 0)
+    assert len(queue) == 0
+
+
 @pytest.fixture
 def cluster(tmp_path: Path) -> SimulatedCluster:
     """A simulated one with a job that has ended."""

@@ -162,3 +162,16 @@ def test_a_file_that_is_no_certificate_changes_nothing(tmp_path: Path) -> None:
         both = [f"--rapi-certificate={tmp_path}/x", "--new-rapi-certificate"]
         assert "Only one of" in "".join(stage.run("cluster", "renew-crypto", *both).err)
         assert stage.responder.of("SubmitJob") == []
+
+
+def test_what_ganeti_has_beside_is_told_or_refused(tmp_path: Path) -> None:
+    with stage_in(tmp_path) as stage:
+        staged(tmp_path, stage)
+        words = ("--new-cluster-certificate", "--new-confd-hmac-key", "-f")
+        ended = stage.run("cluster", "renew-crypto", *words)
+        assert (ended.code, len(ended.err)) == (0, 1)
+        assert "--new-confd-hmac-key changes nothing" in ended.err[0]
+        assert stage.submitted()["cluster_certificate"] is True
+        ended = stage.run("cluster", "renew-crypto", "--new-spice-certificate")
+        assert ended.code == 1
+        assert "does not serve certificates of SPICE" in "".join(ended.err)
