@@ -53,6 +53,7 @@ def test_a_usual_request() -> None:
         ({"primary_ip_version": 5}, "wrong_input", "IP version 5"),
         ({"mac_prefix": "aa:00"}, "wrong_input", "MAC address prefix 'aa:00'"),
         ({"mac_prefix": "01:00:5e"}, "wrong_input", "unicast"),
+        ({"maintain_node_health": True}, "wrong_input", "does not serve powering off guests"),
         ({"candidate_pool_size": 0}, "wrong_input", "At least one master candidate"),
         ({"enabled_hypervisors": ()}, "wrong_input", "must contain at least one member"),
         ({"enabled_hypervisors": ("kvm", "bhyve")}, "wrong_input", "invalid entries: bhyve"),
