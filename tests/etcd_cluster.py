@@ -88,8 +88,11 @@ class EtcdCluster:
         process.wait()
 
     def freeze(self, member: EtcdMember) -> None:
-        """It keeps its connections and answers nothing."""
-        self.processes[member.name].send_signal(signal.SIGSTOP)
+        """It keeps its connections and answers nothing; every thread of it has stopped."""
+        process = self.processes[member.name]
+        process.send_signal(signal.SIGSTOP)
+        while not all(_stopped(task) for task in Path(f"/proc/{process.pid}/task").iterdir()):
+            time.sleep(0.001)
 
     def thaw(self, member: EtcdMember) -> None:
         """It goes on."""
@@ -129,6 +132,10 @@ class EtcdCluster:
         for process in self.processes.values():
             process.wait()
         self.processes.clear()
+
+
+def _stopped(task: Path) -> bool:
+    return (task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def _leads(status: StatusAnswer) -> bool:
