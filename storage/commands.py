@@ -2,7 +2,8 @@
 
 Decided here: no shell, a fixed environment (C locale, system directories only), each program in a
 process group of its own that is killed as a whole when its time is over, and secrets never shown
-in a message. Not decided here: what a failure means; that is the caller's.
+in a message, and that one running report serves all who ask for it. Not decided here: what a
+failure means; that is the caller's.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+
+from twisted.internet.defer import Deferred
 
 from storage.errors import CommandFailed, CommandTimedOut
 from storage.interface import USUAL, Output, Surroundings, Threads
@@ -29,6 +34,8 @@ ERROR_LINES_SHOWN = 3
 ERROR_CHARACTERS_SHOWN = 500
 REAP_TIMEOUT_S = 5.0
 """How long a killed program may take to go; one stuck in the kernel is left behind."""
+REPORTS = frozenset({"lvs", "vgs", "pvs"})
+"""Programs that only tell. Mirrors and plain volumes ask for the same, at the same time."""
 SECRET_OPTIONS = ("--shared-secret=",)
 
 
@@ -57,10 +64,16 @@ def command_failed(argv: tuple[str, ...], output: Output, *, subject: str = "") 
 
 
 class ThreadedCommands:
-    """Runs programs of this machine in threads. Holds no state beside its thread runner."""
+    """Runs programs of this machine in threads.
+
+    Invariant: a report is shared only with who asks while it runs, and only as long as nothing was
+    begun or ended since that may have changed what it tells.
+    """
 
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
+        self._changes = 0
+        self._reports: dict[tuple[str, ...], tuple[int, list[Deferred[Output]]]] = {}
 
     async def run(
         self,
@@ -71,14 +84,64 @@ class ThreadedCommands:
         around: Surroundings = USUAL,
     ) -> Output:
         """See ``storage.interface.Commands``."""
-        output = await self._threads.run(run_blocking, argv, timeout_s, stdin, around)
+        if argv[0] in REPORTS:
+            output = await self._report(argv, timeout_s)
+        else:
+            self._changes += 1
+            try:
+                output = await self._threads.run(run_blocking, argv, timeout_s, stdin, around)
+            finally:
+                self._changes += 1
         if check and output.code != 0:
             raise command_failed(argv, output)
         return output
 
+    async def _report(self, argv: tuple[str, ...], timeout_s: float) -> Output:
+        begun, listeners = self._reports.get(argv, (-1, []))
+        if begun == self._changes:
+            heard: Deferred[Output] = Deferred()
+            listeners.append(heard)
+            return await heard
+        mine = self._reports[argv] = (self._changes, [])
+        answer = Deferred.fromCoroutine(
+            self._threads.run(run_blocking, argv, timeout_s, None, USUAL)
+        )
+        try:
+            output = await answer
+        except BaseException as failure:
+            self._end(argv, mine)
+            for listener in mine[1]:
+                listener.errback(failure)
+            raise
+        self._end(argv, mine)
+        for listener in mine[1]:
+            listener.callback(output)
+        return output
+
+    def _end(self, argv: tuple[str, ...], mine: tuple[int, list[Deferred[Output]]]) -> None:
+        if self._reports.get(argv) is mine:
+            del self._reports[argv]
+
     async def read(self, path: str) -> str:
         """See ``storage.interface.Commands``."""
         return await self._threads.run(read_blocking, path)
+
+
+@lru_cache
+def _found_before(name: str) -> str:
+    place = shutil.which(name, path=ENVIRONMENT["PATH"])
+    if place is None:
+        raise FileNotFoundError(name)
+    return place
+
+
+def _found(name: str) -> str:
+    """Where the program is: looked for once, not by each process. One that is missing is looked for
+    again the next time, for packages are installed while we run."""
+    try:
+        return _found_before(name)
+    except FileNotFoundError:
+        return name
 
 
 def read_blocking(path: str) -> str:
@@ -97,6 +160,7 @@ def run_blocking(
         try:
             process = subprocess.Popen(
                 argv,
+                executable=_found(argv[0]),
                 stdin=given,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -41,6 +41,8 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
 
     interval_s: float = 5.0
     soon_s: float = 0.2
+    share: float = 1 / 3
+    """Of the time, spent with looking at most while change follows change."""
     longest_silence_s: float = 30.0
     part_timeout_s: float = 10.0
 
@@ -75,6 +77,7 @@ class Observer:
         self._next: Any = None
         self._looking = False
         self._again = False
+        self._begun = self._rested = 0.0
         self._looks = 0
         self._regarded: list[Glimpse] = []
 
@@ -145,7 +148,7 @@ class Observer:
         if self._looking:
             self._again = True
         elif self._tell is not None:
-            self._plan(self._rhythm.soon_s)
+            self._plan(self._soon())
 
     def _plan(self, delay_s: float) -> None:
         # a look that is due earlier is not put off by each further change
@@ -162,6 +165,7 @@ class Observer:
 
     def _tick(self) -> None:
         self._looking, self._again = True, False
+        self._begun = self._clock.seconds()
         Deferred.fromCoroutine(self.look()).addCallbacks(self._seen, self._blind)
 
     def _seen(self, observation: Observation) -> None:
@@ -181,8 +185,15 @@ class Observer:
 
     def _after(self) -> None:
         self._looking = False
+        now = self._clock.seconds()
+        rest_s = (now - self._begun) * (1 / self._rhythm.share - 1)
+        self._rested = now + min(rest_s, self._rhythm.interval_s)
         if self._tell is not None:
-            self._plan(self._rhythm.soon_s if self._again else self._rhythm.interval_s)
+            self._plan(self._soon() if self._again else self._rhythm.interval_s)
+
+    def _soon(self) -> float:
+        """How long to wait for a look that is wanted: a slow node has more to do than to look."""
+        return max(self._rhythm.soon_s, self._rested - self._clock.seconds())
 
     # -- what is asked -----------------------------------------------------------------------------
 

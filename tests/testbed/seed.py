@@ -61,6 +61,7 @@ def node_files(settings: Settings, number: int, keys: Keys) -> dict[str, File]:
         ),
         "etc/group": File(_with_users("/etc/group", "{0}:x:{1}:")),
         "etc/inittab": File(_share("inittab")),
+        "etc/ld.so.preload": File(f"{settings.preloaded}\n"),
         "etc/testbed/rc": File(_share("rc"), 0o755),
         "etc/testbed/node.env": File(_environment(settings, number)),
         "etc/testbed/sshd_config": File(_sshd_config()),

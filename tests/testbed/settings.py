@@ -39,6 +39,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return cls(directory=FILES / f"clusterd-testbed-{name}", namespace=f"clusterd-{name}")
 
     @property
+    def preloaded(self) -> Path:
+        """The library that every program of a node host is started with."""
+        return self.directory / "populate.so"
+
+    @property
     def host_address(self) -> str:
         """Where tests outside the node hosts are reached from inside."""
         return f"{self.net}.1"

@@ -44,6 +44,8 @@ class Testbed:
         (directory / MARKER).touch()
         shutil.copy(SHARE / "stage1", directory / "stage1")
         (directory / "stage1").chmod(0o755)
+        library = ["gcc", "-O2", "-shared", "-fPIC", "-o", str(self.settings.preloaded)]
+        run([*library, str(SHARE / "populate.c")])
         self._compile()
         self.network.ensure()
         fresh = [Node(self.settings, self.network, number) for number in range(1, count + 1)]

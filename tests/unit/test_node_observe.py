@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,24 @@ def test_a_plugin_that_hangs_is_told_of_and_not_heaped_upon(tmp_path: Path) -> N
     clock.run(20)
     assert observer.latest is not None
     assert observer.latest.guests == {"kvm": ()}
+
+
+def test_a_slow_node_looks_a_third_of_the_time_while_change_follows_change(tmp_path: Path) -> None:
+    clock, kvm = Clock(), Guests()
+    observer, told, _ = eyes(tmp_path, clock, {"kvm": kvm})
+    clock.run(1)
+    kvm.hangs, begun = [], []
+    for _ in range(4):
+        before = kvm.asked
+        while kvm.asked == before:
+            observer.soon()
+            clock.run(0.1)
+        begun.append(clock.seconds())
+        clock.run(1)
+        kvm.hangs[-1].callback(None)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(begun)]
+    assert all(3.0 <= pause < 3.5 for pause in pauses), pauses
+    assert len(told) >= 1
 
 
 def test_an_answer_is_never_older_than_its_question() -> None:

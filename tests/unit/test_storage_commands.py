@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from storage.commands import ThreadedCommands, shown
 from storage.errors import CommandFailed, CommandTimedOut
+from storage.interface import Output
 from tests.contracts.storage import InPlace, finish
 
 COMMANDS = ThreadedCommands(InPlace())
@@ -72,3 +76,69 @@ def test_time_limit_kills_what_the_program_started_too(tmp_path: Path) -> None:
 def test_system_file_is_read_and_absence_is_empty(tmp_path: Path) -> None:
     assert finish(COMMANDS.read("/proc/self/comm"))
     assert finish(COMMANDS.read(str(tmp_path / "nothing"))) == ""
+
+
+class Hands:
+    """A thread runner whose work ends when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[Any, Deferred[Any]]] = []
+
+    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        done: Deferred[Any] = Deferred()
+        self.begun.append((args[0], done))
+        return await done
+
+    def end(self, at: int, output: Output | Exception) -> None:
+        done = self.begun[at][1]
+        done.callback(output) if isinstance(output, Output) else done.errback(output)
+
+
+def said(text: str) -> Output:
+    return Output(code=0, stdout=text, stderr="")
+
+
+def test_one_report_serves_all_who_ask_while_it_runs() -> None:
+    hands = Hands()
+    commands = ThreadedCommands(hands)
+    asked = [Deferred.fromCoroutine(commands.run("lvs", "-a")) for _ in range(3)]
+    other = Deferred.fromCoroutine(commands.run("lvs", "xenvg"))
+    assert [argv for argv, _ in hands.begun] == [("lvs", "-a"), ("lvs", "xenvg")]
+    hands.end(0, said("all"))
+    assert [one.result.stdout for one in asked] == ["all"] * 3
+    assert not other.called
+    Deferred.fromCoroutine(commands.run("lvs", "-a"))
+    assert len(hands.begun) == 3
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_report_that_was_begun_before_a_change_is_not_shared(ended: bool) -> None:
+    hands = Hands()
+    commands = ThreadedCommands(hands)
+    if ended:
+        Deferred.fromCoroutine(commands.run("lvremove", "xenvg/a"))
+    early = Deferred.fromCoroutine(commands.run("lvs"))
+    if ended:
+        hands.end(0, said(""))
+    else:
+        Deferred.fromCoroutine(commands.run("lvcreate", "xenvg"))
+    late = Deferred.fromCoroutine(commands.run("lvs"))
+    reports = [at for at, (argv, _) in enumerate(hands.begun) if argv == ("lvs",)]
+    assert len(reports) == 2
+    hands.end(reports[0], said("old"))
+    hands.end(reports[1], said("new"))
+    assert (early.result.stdout, late.result.stdout) == ("old", "new")
+
+
+def test_a_report_that_fails_fails_for_all_who_asked() -> None:
+    hands = Hands()
+    commands = ThreadedCommands(hands)
+    asked = [Deferred.fromCoroutine(commands.run("vgs")) for _ in range(2)]
+    hands.end(0, CommandTimedOut("late", subject="vgs"))
+    for one in asked:
+        with pytest.raises(CommandTimedOut):
+            finish(_awaited(one))
+
+
+async def _awaited(one: Deferred[Any]) -> Any:
+    return await one
