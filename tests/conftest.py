@@ -13,3 +13,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         real = item.get_closest_marker("real") is not None
         if real and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Tests that were to stay together on a worker and would not: each worker would start the same
+    node hosts, Ceph clusters and live clusters again, silently."""
+    if not getattr(session.config.option, "loadgroup", False):
+        return
+    apart = [
+        item.nodeid
+        for item in session.items
+        if item.get_closest_marker("xdist_group") and "@" not in item.nodeid
+    ]
+    if apart:
+        raise pytest.UsageError(f"pytest-xdist does not keep {apart[0]} with its group")
