@@ -24,9 +24,11 @@ from clusterd.placement.tiers import Tiers
 from clusterd.placement.usage import Item
 
 MANY_NODES = 64
+MANY_NODES_AS_HSPACE = 256
 NODES_PER_PLACE = 16
-BATCHES = (64, 8)
 """In a group of many nodes, instances are placed by rounds of one for so many nodes."""
+BATCHES = (64, 8)
+"""So many are placed before it is asked whether every node can be emptied."""
 
 
 class Look(NamedTuple):
@@ -43,11 +45,10 @@ class Filling:
     def __init__(self, cluster: Cluster, options: CapacityOptions, keep_going: KeepGoing) -> None:
         self.mirrored = options.template == INTERNAL_MIRROR
         strict = msgspec.structs.replace(options.options, verdicts=False)
-        self.lax = lax = msgspec.structs.replace(strict, capacity_checks=False)
+        self.lax = msgspec.structs.replace(strict, capacity_checks=False)
         self.checked = strict.capacity_checks and not self.mirrored
         self.cluster, self.options, self.keep_going = cluster, options, keep_going
-        self.strict = Placer(cluster, strict)
-        self.placer = Placer(cluster, lax, self.strict.usage) if self.mirrored else self.strict
+        self.placer = Placer(cluster, self.lax if self.mirrored else strict)
         """Mirrored instances that fit leave each node evacuable anyway: not asked while filling."""
         groups = cluster.facts.groups
         self.open = [
@@ -125,12 +126,13 @@ class Filling:
         """Places that are taken in the same round: in a large group the next best pairs are those
         of other nodes anyway."""
         count = len(self.cluster.nodes.names)
-        if count < MANY_NODES or len(self.cluster.facts.groups) > 1 or len(found.nodes) < 2:
+        many = MANY_NODES_AS_HSPACE if self.options.as_hspace else MANY_NODES
+        if count < many or len(self.cluster.facts.groups) > 1 or len(found.nodes) < 2:
             return []
         return self.placer.apart(found.nodes, count // NODES_PER_PLACE - 1)
 
     def look(self, spec: Spec) -> Look:
-        """Whether one of this size fits, with every check."""
+        """Whether one of this size fits."""
         request = self.request(spec)
         return self._look(self.placer, request, item_of(self.cluster, request))
 

@@ -1,12 +1,12 @@
 """From large to small: which size is tried when no further instance of one fits.
 
-The way is ``hspace``'s: the resource that refused most placements is made smaller until fewer are
-refused for it (not until one fits: the next may be refused for another resource), and as many as
-fit are placed, and so on. If that way places nothing, each other resource alone is made smaller
-until one fits.
+The way is ``hspace``'s: what most placements are refused for is made smaller by one unit, and as
+many as fit are placed, and so on down to the smallest unit. Units that change nothing are skipped.
+If that places nothing, each other resource alone is made smaller until one fits, first where the
+way ended, then back up.
 
-``hspace`` ends there, and never tries the smallest unit of a resource. Unless its very answer is
-asked for (``as_hspace``), we go on: each size that any policy allows is tried before the end.
+``hspace`` ends there. Unless its very answer is asked for (``as_hspace``), we go on: each size that
+any policy allows is tried before the end, and so are two resources at once.
 """
 
 from __future__ import annotations
@@ -22,9 +22,6 @@ from clusterd.placement.facts import Spec
 
 UNITS = {"memory_mib": 64, "disk_mib": 256, "vcpus": 1, "spindles": 1}
 """The steps in which sizes are reduced, and the smallest sizes."""
-LOOK_AHEAD = 50
-"""Of more sizes than these, the first look is not at the middle one. What is looked for need not
-be found by another order of looks: sizes below the policy's refuse as the largest did."""
 
 
 class Room(Protocol):
@@ -43,7 +40,8 @@ class _Stop(NamedTuple):
     """A size of which no more fit."""
 
     spec: Spec
-    fields: list[str | None]
+    kinds: list[str]
+    """Of failures, the most frequent first."""
     failures: Counter[str]
     placed: int
 
@@ -68,16 +66,17 @@ class Tiers:
 
     def below(self, spec: Spec) -> Counter[str]:
         """This size, then smaller ones; answers what refused the last."""
-        room, way, limit = self.room, [], self.room.options.limit
+        room, limit = self.room, self.room.options.limit
+        way: list[_Stop] = []
         begin = len(room.placements)
         size: Spec | None = spec
         while size is not None:
             failures = room.fill(size, None if limit is None else self._left())
             if self._ended(limit, begin) or not room.keep_going():
                 return failures
-            fields = _fields(failures)
-            way.append(_Stop(size, fields, failures, len(room.placements)))
-            size = None if fields[0] is None else self._fewer_refused(size, fields[0])
+            here = _Stop(size, _kinds(failures), failures, len(room.placements))
+            end, size = self._smaller(here)
+            way += [here] if end is None else [here, here._replace(spec=end)]
             while size is None and way:
                 last = way.pop()
                 if len(room.placements) > last.placed:
@@ -98,26 +97,41 @@ class Tiers:
     def _left(self) -> int:
         return int(self.room.options.limit) - len(self.room.placements)
 
+    def _smaller(self, stop: _Stop) -> tuple[Spec | None, Spec | None]:
+        """The last smaller size that is refused as this one, and the first that is not, on the way
+        of the most frequent failure."""
+        field = self._field(stop.kinds[0])
+        sizes = _sizes(stop.spec, field)[1:] if field is not None else []
+        before = self._caused(stop.spec, stop.kinds[0])
+        at = _first(sizes, lambda one: self._caused(one, stop.kinds[0]) != before)
+        if at is None:
+            return (sizes[-1] if sizes else None), None
+        return (sizes[at - 1] if at else None), sizes[at]
+
+    def _field(self, kind: str) -> str | None:
+        """What to make smaller; hspace makes nothing smaller for N+1."""
+        if kind == "N1" and self.room.options.as_hspace:
+            return None
+        return MENDED_BY.get(kind)
+
+    def _caused(self, spec: Spec, kind: str) -> int:
+        return counted(self.room.look(spec).failures)[kind]
+
     def _fitting_any(self, stop: _Stop) -> Spec | None:
-        for field in stop.fields[1:]:
-            fitting = None if field is None else self._fitting(stop.spec, field)
+        for kind in stop.kinds:
+            fitting = self._fitting(stop.spec, kind)
             if fitting is not None:
                 return fitting
         return None
 
-    def _fewer_refused(self, spec: Spec, field: str) -> Spec | None:
-        """The first smaller size for which another count is refused for ``field``."""
-        before = _caused(self.room.look(spec).failures, field)
-        return _first(
-            _sizes(spec, field), lambda one: _caused(self.room.look(one).failures, field) != before
-        )
-
-    def _fitting(self, spec: Spec, field: str) -> Spec | None:
-        """The first smaller size that fits, while some are refused for ``field``: all sizes between
-        are refused, so the first may be sought by halving."""
-        least = self._least(field)
+    def _fitting(self, spec: Spec, kind: str) -> Spec | None:
+        """The first smaller size that fits, while some are refused for ``kind``: all sizes between
+        are refused, so the first may be sought by halving. The least is not tried, as there."""
+        field = self._field(kind)
+        if field is None:
+            return None
+        least = max(self._least(field), 2 * UNITS[field])
         sizes = [one for one in _sizes(spec, field) if getattr(one, field) >= least]
-        kind = next(kind for kind, mended in MENDED_BY.items() if mended == field)
 
         def ends(one: Spec) -> bool:
             look = self.room.look(one)
@@ -125,8 +139,8 @@ class Tiers:
 
         if not sizes or ends(sizes[0]):
             return None
-        first = _first(sizes, ends)
-        return first if first is not None and self.room.look(first).found is not None else None
+        at = _first(sizes, ends)
+        return None if at is None or self.room.look(sizes[at]).found is None else sizes[at]
 
     def _to_the_last(self, spec: Spec, failures: Counter[str]) -> Counter[str]:
         """What ``hspace`` does not try: the policies' least sizes, two of them at once."""
@@ -168,37 +182,29 @@ class Tiers:
         def fits(one: Spec) -> bool:
             return self.room.look(one).found is not None
 
-        return _first(sizes, fits) if sizes and fits(sizes[-1]) else None
+        if not sizes or not fits(sizes[-1]):
+            return None
+        at = _first(sizes, fits)
+        return None if at is None else sizes[at]
 
 
-def _fields(failures: Counter[str]) -> list[str | None]:
-    """Sizes to reduce, by the kind of failure, the most frequent first (of equals the last of
-    htools' order); None: no size helps."""
+def _kinds(failures: Counter[str]) -> list[str]:
+    """Kinds of failure, the most frequent first (of equals the last of htools' order)."""
     counts = counted(failures)
-    kinds = sorted(KINDS, key=lambda kind: (-counts[kind], -KINDS.index(kind)))
-    return list(dict.fromkeys(MENDED_BY.get(kind) for kind in kinds))
-
-
-def _caused(failures: Counter[str], field: str) -> int:
-    return sum(count for kind, count in counted(failures).items() if MENDED_BY.get(kind) == field)
+    return sorted(KINDS, key=lambda kind: (-counts[kind], -KINDS.index(kind)))
 
 
 def _sizes(spec: Spec, field: str) -> list[Spec]:
-    """The size and all smaller ones but the least."""
+    """The size and all smaller ones."""
     unit, size = UNITS[field], int(getattr(spec, field))
-    return [
-        msgspec.structs.replace(spec, **{field: value})
-        for value in range(size, 2 * unit - 1, -unit)
-    ]
+    values = [size, *range(size - unit, unit - 1, -unit)]
+    return [msgspec.structs.replace(spec, **{field: value}) for value in values]
 
 
-def _first(sizes: list[Spec], holds: Callable[[Spec], bool]) -> Spec | None:
-    """The first for which it holds; it then holds for all that follow."""
-    found: Spec | None = None
-    while sizes:
-        at = LOOK_AHEAD if len(sizes) > LOOK_AHEAD else len(sizes) // 2
-        if holds(sizes[at]):
-            found, sizes = sizes[at], sizes[:at]
-        else:
-            sizes = sizes[at + 1 :]
-    return found
+def _first(sizes: list[Spec], holds: Callable[[Spec], bool]) -> int | None:
+    """The place of the first for which it holds; it then holds for all that follow."""
+    low, high = 0, len(sizes)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(sizes[middle]) else (middle + 1, high)
+    return low if low < len(sizes) else None
