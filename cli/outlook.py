@@ -1,10 +1,12 @@
 """``gnt-cluster capacity``: how many more instances fit, also after losses or with more nodes.
 
-Decided here: what-if questions are answered on the live cluster as facts; nothing is changed.
+Decided here: words and exit codes; what a loss or an addition brings is ``placement.what_if``'s
+knowledge. Nothing is changed.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -14,10 +16,10 @@ from cli.exits import CommandError, Exit
 from cli.notation import BadText, size_mib
 from cli.output import unit
 from cli.planning import live_facts, until
-from clusterd.placement import allocate, capacity, evacuate, model
-from clusterd.placement.facts import MOVABLE, ClusterFacts, NodeFacts
-from clusterd.placement.options import CapacityOptions, Options, Request
-from clusterd.placement.results import Capacity
+from clusterd.placement import capacity, model, what_if
+from clusterd.placement.facts import ClusterFacts, NodeFacts
+from clusterd.placement.options import CapacityOptions, Change, Request
+from clusterd.placement.results import Capacity, WhatIf
 
 MAX_ADDED = 1000
 """Nodes, or instances, that one question adds."""
@@ -25,15 +27,17 @@ MAX_ADDED = 1000
 
 def run_capacity(call: Call) -> int:
     """``gnt-cluster capacity``"""
-    facts = with_nodes(live_facts(call.session), call.given("add_nodes") or 0)
-    lost = lost_nodes(facts, call)
-    cluster = model.build(facts, model.Tuning(offline=tuple(sorted(lost))))
+    facts = live_facts(call.session)
+    change = change_of(call, facts)
+    cluster = model.build(facts)
+    found = what_if.what_if(cluster, change)
     out = call.session.out
-    if lost:
-        for line in loss(cluster, lost):
+    if change.lose_nodes or change.lose_node_tags or change.lose_groups:
+        for line in loss(found):
             out(line)
-    if call.given("add"):
-        return _added(call, cluster)
+    if change.add_instances:
+        return _added(call, found, change.add_instances[0].template)
+    cluster = what_if.after(cluster, change, found)
     keep_going = until(call.session, call.given("max_time"))
     template = call.given("disk_template") or facts.policy.templates[0]
     for tiered, title in ((False, "Of the standard size"), (True, "From large to small")):
@@ -43,18 +47,31 @@ def run_capacity(call: Call) -> int:
     return Exit.SUCCESS
 
 
-def with_nodes(facts: ClusterFacts, count: int) -> ClusterFacts:
-    """The cluster with so many more nodes, empty and otherwise like the largest that is online."""
+def change_of(call: Call, facts: ClusterFacts) -> Change:
+    """What the options ask for; raises CommandError or BadRequest for what is not there."""
+    return Change(
+        lose_nodes=tuple(call.given("without_node") or ()),
+        lose_node_tags=tuple(call.given("without_rack") or ()),
+        lose_groups=tuple(call.given("without_group") or ()),
+        add_nodes=more_nodes(facts, call.given("add_nodes") or 0),
+        add_instances=_wished(call, facts) if call.given("add") else (),
+    )
+
+
+def more_nodes(facts: ClusterFacts, count: int) -> tuple[NodeFacts, ...]:
+    """So many nodes, empty and otherwise like the largest that is online."""
     if not 0 <= count <= MAX_ADDED:
         raise CommandError(f"Between 0 and {MAX_ADDED} nodes can be added, not {count}")
     online = [node for node in facts.nodes if not node.offline and node.vm_capable]
     if not count:
-        return facts
+        return ()
     if not online:
         raise CommandError("No node is online: there is none that new ones could be like")
     like = max(online, key=lambda node: (node.memory_total_mib, node.name))
-    new = tuple(_empty(like, f"new-node-{number}") for number in range(1, count + 1))
-    return msgspec.structs.replace(facts, nodes=(*facts.nodes, *new))
+    taken = {node.name for node in facts.nodes}
+    names = (f"new-node-{number}" for number in itertools.count(1))
+    free = itertools.islice((name for name in names if name not in taken), count)
+    return tuple(_empty(like, name) for name in free)
 
 
 def _empty(like: NodeFacts, name: str) -> NodeFacts:
@@ -70,46 +87,23 @@ def _empty(like: NodeFacts, name: str) -> NodeFacts:
     )
 
 
-def lost_nodes(facts: ClusterFacts, call: Call) -> set[str]:
-    """The nodes that the options take away; raises CommandError for what is not there."""
-    names = {node.name for node in facts.nodes}
-    lost: set[str] = set()
-    for name in call.given("without_node") or ():
-        if name not in names:
-            raise CommandError(f"Node '{name}' not known")
-        lost.add(name)
-    for tag in call.given("without_rack") or ():
-        tagged = {node.name for node in facts.nodes if tag in node.tags}
-        if not tagged:
-            raise CommandError(f"No node has the tag '{tag}'")
-        lost |= tagged
-    for name in call.given("without_group") or ():
-        groups = [group.uuid for group in facts.groups if name in (group.name, group.uuid)]
-        if not groups:
-            raise CommandError(f"Group '{name}' not known")
-        lost |= {node.name for node in facts.nodes if node.group == groups[0]}
-    return lost
-
-
-def loss(cluster: model.Cluster, lost: set[str]) -> list[str]:
+def loss(found: WhatIf) -> list[str]:
     """What restarts where, in order, what cannot, and what runs on without its mirror."""
-    here = [one for one in cluster.facts.instances if one.primary in lost]
-    running = [one for one in here if one.status == "running"]
-    movable = [one for one in running if one.template in MOVABLE]
-    bound = [one for one in running if one.template not in MOVABLE]
-    gone = [one for one in movable if one.secondary in lost]
-    asked = [one.name for one in movable if one.secondary not in lost]
-    found = evacuate.evacuate(cluster, asked, "primary-only", Options(ignore_soft_errors=True))
-    placed = {name: nodes for name, _group, nodes in found.placed}
-    lines = [f"Without {', '.join(sorted(lost))}:"]
-    lines += [f"  {name} restarts on {placed[name][0]}" for name in asked if name in placed]
-    lines += [f"  {name} cannot restart: {why}" for name, why in found.failed]
-    lines += [f"  {one.name} is lost: both its nodes are" for one in gone]
-    lines += [f"  {one.name} is lost: its disks are on {one.primary} alone" for one in bound]
-    bare = [one.name for one in cluster.facts.instances
-            if one.secondary in lost and one.primary not in lost]  # fmt: skip
-    if bare:
-        lines.append(f"  {len(bare)} instances run on without their mirror: {', '.join(bare)}")
+    lines = [f"Without {', '.join(found.lost_nodes)}:"]
+    for one in found.restarts:
+        beyond = "; ".join(each.text for each in one.ignored)
+        lines.append(
+            f"  {one.instance} restarts on {one.node}" + (f" (although {beyond})" if beyond else "")
+        )
+    lines += [f"  {one.instance} is lost: {one.why}" for one in found.lost]
+    if found.degraded:
+        lines.append(
+            f"  {len(found.degraded)} instances run on without their mirror:"
+            f" {', '.join(found.degraded)}"
+        )
+    new = [node for node in found.n1_failing_after if node not in found.n1_failing_before]
+    if new:
+        lines.append(f"  could then not take over for another: {', '.join(new)}")
     return lines
 
 
@@ -134,26 +128,32 @@ def flavour(text: str) -> tuple[int, dict[str, Any]]:
     return int(count), found
 
 
-def _added(call: Call, cluster: model.Cluster) -> int:
+def _wished(call: Call, facts: ClusterFacts) -> tuple[Request, ...]:
     count, wish = call.given("add")
-    template = wish["template"] or call.given("disk_template") or cluster.facts.policy.templates[0]
+    template = wish["template"] or call.given("disk_template") or facts.policy.templates[0]
     sizes = () if template == "diskless" else (wish["disk"],)
-    requests = [
+    taken = {one.name for one in facts.instances}
+    names = (f"new-{number}" for number in itertools.count(1))
+    free = itertools.islice((name for name in names if name not in taken), count)
+    return tuple(
         Request(
-            name=f"new-{number}",
+            name=name,
             memory_mib=wish["memory"],
             vcpus=wish["vcpus"],
             disk_sizes_mib=sizes,
             template=template,
         )
-        for number in range(1, count + 1)
-    ]
-    found = allocate.multi_allocate(cluster, requests).allocations
-    fitting = [one for one in found if one.nodes]
+        for name in free
+    )
+
+
+def _added(call: Call, found: WhatIf, template: str) -> int:
+    fitting = [one for one in found.allocations if one.nodes]
+    count = len(found.allocations)
     call.session.out(f"{len(fitting)} of {count} instances fit ({template}):")
     for one in fitting:
         call.session.out(f"  {one.name} on {', '.join(one.nodes)}")
-    first = next((one for one in found if not one.nodes), None)
+    first = next((one for one in found.allocations if not one.nodes), None)
     if first is not None:
         call.session.out(f"  the next does not: {first.info}")
         return Exit.FAILURE

@@ -242,6 +242,7 @@ class Lost(msgspec.Struct, frozen=True):
 class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
     """What a change would bring."""
 
+    lost_nodes: tuple[str, ...]
     restarts: tuple[Restart, ...]
     lost: tuple[Lost, ...]
     degraded: tuple[str, ...]

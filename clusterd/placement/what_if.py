@@ -7,12 +7,15 @@ memory and disk bind; the other limits that are overstepped are told.
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
+from msgspec.structs import replace
 
 from clusterd.placement import suit
 from clusterd.placement.allocate import place
 from clusterd.placement.errors import BadRequest
-from clusterd.placement.model import NOWHERE, Cluster, without
+from clusterd.placement.model import NOWHERE, Cluster, build, without
 from clusterd.placement.options import Change
 from clusterd.placement.placer import Placer
 from clusterd.placement.requests import knows, require_possible
@@ -44,6 +47,7 @@ def what_if(cluster: Cluster, change: Change) -> WhatIf:
     placer = Placer(changed, change.options, usage)
     allocations = tuple(place(placer, request) for request in change.add_instances)
     return WhatIf(
+        lost_nodes=tuple(sorted(lost)),
         restarts=tuple(restarts),
         lost=tuple(gone),
         degraded=tuple(degraded),
@@ -55,15 +59,41 @@ def what_if(cluster: Cluster, change: Change) -> WhatIf:
     )
 
 
+def after(cluster: Cluster, change: Change, found: WhatIf) -> Cluster:
+    """The cluster as it stands when all that can restart has done so: ``found`` is the answer about
+    ``change``; what was to be added is not in it."""
+    target = {one.instance: one.node for one in found.restarts}
+    gone = {one.instance for one in found.lost}
+    taken: Counter[str] = Counter()
+    instances = []
+    for row, one in enumerate(cluster.facts.instances):
+        node = target.get(one.name)
+        if node is None:
+            stopped = one.name in gone
+            instances.append(replace(one, status="ERROR_nodeoffline") if stopped else one)
+            continue
+        taken[node] += int(cluster.instances.memory_used[row])
+        mirror = one.primary if one.secondary else ""
+        instances.append(replace(one, primary=node, secondary=mirror))
+    changed = without(cluster, found.lost_nodes, change.add_nodes)
+    nodes = tuple(
+        replace(one, memory_free_mib=max(one.memory_free_mib - taken[one.name], 0))
+        for one in changed.facts.nodes
+    )
+    facts = replace(changed.facts, nodes=nodes, instances=tuple(instances))
+    return build(facts, changed.tuning)
+
+
 def _lost_nodes(cluster: Cluster, change: Change) -> frozenset[str]:
     groups = {cluster.group_number(name) for name in change.lose_groups}
     for name in change.lose_nodes:
         cluster.node(name)
-    tagged = [
-        node.name for node in cluster.facts.nodes if set(node.tags) & set(change.lose_node_tags)
-    ]
-    if change.lose_node_tags and not tagged:
-        raise BadRequest(f"No node has the tag {' or '.join(change.lose_node_tags)}")
+    tagged: list[str] = []
+    for tag in change.lose_node_tags:
+        mine = [node.name for node in cluster.facts.nodes if tag in node.tags]
+        if not mine:
+            raise BadRequest(f"No node has the tag {tag}")
+        tagged += mine
     inside = [
         name
         for row, name in enumerate(cluster.nodes.names)
