@@ -86,7 +86,9 @@ def quoted(value: str) -> str:
 
 
 def _share(part: float, whole: float) -> str:
-    return f"{part / whole if whole else 0.0:.8f}"
+    if whole:
+        return f"{part / whole:.8f}"
+    return "Infinity" if part else "NaN"
 
 
 def spec_lines(prefix: str, spec: Spec, template: str) -> Iterator[str]:
@@ -233,7 +235,9 @@ def _options(asked: argparse.Namespace, cluster: Cluster, usage: Usage) -> Capac
             for group, part in zip(groups, parts, strict=True)
             if failing_globally(part, accept)
         )
-        closed |= set(stuck)
+        # where that would leave none, they are filled all the same
+        if len(stuck) < len(groups):
+            closed |= set(stuck)
     left = [one for one in groups if one.alloc_policy != "unallocable" and one.uuid not in closed]
     if ill and not (apart and left):
         return None
@@ -260,6 +264,8 @@ def _nothing(usage: Usage) -> Capacity:
 
 
 def _run(asked: argparse.Namespace) -> int:
+    if asked.spindle_use is not None and asked.spindle_use < 0:
+        raise BadRequest("Invalid value of the spindle-use (expected >= 0)")
     cluster = cluster_of(asked)
     policy = cluster.facts.policy
     template = asked.disk_template or policy.templates[0]

@@ -25,12 +25,11 @@ KIND_OF: Mapping[str, str] = {
 }
 MENDED_BY = {
     "Mem": "memory_mib",
-    "N1": "memory_mib",
     "Disk": "disk_mib",
     "CPU": "vcpus",
     "Spindles": "spindles",
 }
-"""Kind -> the size of an instance that helps when it is smaller."""
+"""Kind -> the size of an instance that helps when it is smaller; for N+1 htools tries none."""
 
 
 def counted(failures: Mapping[str, int]) -> dict[str, int]:

@@ -137,7 +137,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Classes x classes: from, to."""
     tuning: Tuning
     base_load: Utilisation
-    """Of an instance that nothing is known of."""
+    """Of a new instance, also where the load of those that are there is ignored (as in htools)."""
     node_number: dict[str, int]
     instance_number: dict[str, int]
 
@@ -194,7 +194,7 @@ def build(facts: ClusterFacts, tuning: Tuning | None = None) -> Cluster:
         location_labels=labels,
         migration_allowed=allowed,
         tuning=tuning,
-        base_load=IDLE if tuning.ignore_utilisation else Utilisation(),
+        base_load=Utilisation(),
         node_number={name: row for row, name in enumerate(nodes.names)},
         instance_number={one.name: row for row, one in enumerate(facts.instances)},
     )

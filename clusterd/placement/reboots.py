@@ -15,7 +15,7 @@ import numpy as np
 from clusterd.placement.evacuate import evacuate
 from clusterd.placement.facts import INTERNAL_MIRROR, SHARED
 from clusterd.placement.model import NOWHERE, Cluster
-from clusterd.placement.options import RebootOptions
+from clusterd.placement.options import Options, RebootOptions
 from clusterd.placement.results import Evacuation, Move, RebootPlan
 
 Graph = dict[int, set[int]]
@@ -166,17 +166,19 @@ def _emptied(
 
 
 def _leave(cluster: Cluster, batch: list[int], options: RebootOptions) -> Evacuation:
-    """What is on shared storage, or with full evacuation what is mirrored as well."""
+    """What is on shared storage, or with full evacuation what is mirrored as well; to nodes that
+    stay up."""
     names = {cluster.nodes.names[row] for row in batch}
+    others = Options(restrict_to=tuple(one for one in cluster.nodes.names if one not in names))
     facts = cluster.facts.instances
     shared = [
         one.name for one in facts if one.primary in names and one.template in (*SHARED, "diskless")
     ]
     if not options.full_evacuation:
-        return evacuate(cluster, shared, "primary-only")
+        return evacuate(cluster, shared, "primary-only", others)
     mirrored = [
         one.name
         for one in facts
         if one.template == INTERNAL_MIRROR and {one.primary, one.secondary} & names
     ]
-    return evacuate(cluster, [*shared, *mirrored], "all")
+    return evacuate(cluster, [*shared, *mirrored], "all", others)

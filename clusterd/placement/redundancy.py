@@ -2,7 +2,7 @@
 
 Mirrored instances restart on their secondary, which needs the memory of all that it would take
 over at once: a comparison of two matrices. Instances on shared storage, and those that would be
-made anew on local storage, restart where most memory is free, largest first. Soft limits do not
+made anew on local storage, restart wherever there is room, largest first. Soft limits do not
 count in an emergency.
 """
 
@@ -93,13 +93,23 @@ class Redundancy:
             if place == home and not item.secondary.any():
                 sizes.append(_size(item))
         free[home] = 0.0
-        for memory, room in sorted(sizes, reverse=True):
-            target = int(np.where(disk > room, free, 0.0).argmax())
-            if free[target] <= memory or (room and disk[target] <= room):
-                return False
-            free[target] -= memory
-            disk[target] -= room
-        return True
+        sizes.sort(reverse=True)
+        return any(_packed(sizes, free.copy(), disk.copy(), tight) for tight in (False, True))
+
+
+def _packed(sizes: list[tuple[float, float]], free: Numbers, disk: Numbers, tight: bool) -> bool:
+    """Whether all go somewhere, the largest first: where most memory is free, or (``tight``) where
+    least is left. Neither finds every way, but each finds some that the other does not."""
+    for memory, room in sizes:
+        fits = (free > memory) & (disk > room) if room else free > memory
+        if not fits.any():
+            return False
+        place = (
+            np.where(fits, free, np.inf).argmin() if tight else np.where(fits, free, -1).argmax()
+        )
+        free[place] -= memory
+        disk[place] -= room
+    return True
 
 
 def _size(item: Item) -> tuple[float, float]:

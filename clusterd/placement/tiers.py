@@ -44,6 +44,8 @@ class _Stop(NamedTuple):
     """Of failures, the most frequent first."""
     failures: Counter[str]
     placed: int
+    left: int | None
+    """Of the limit, below this size."""
 
 
 class Tiers:
@@ -66,53 +68,56 @@ class Tiers:
 
     def below(self, spec: Spec) -> Counter[str]:
         """This size, then smaller ones; answers what refused the last."""
-        room, limit = self.room, self.room.options.limit
-        way: list[_Stop] = []
-        begin = len(room.placements)
+        room, way = self.room, list[_Stop]()
+        left = None if room.options.limit is None else self._left()
         size: Spec | None = spec
         while size is not None:
-            failures = room.fill(size, None if limit is None else self._left())
-            if self._ended(limit, begin) or not room.keep_going():
+            failures = room.fill(size, left)
+            if not room.keep_going():
                 return failures
-            here = _Stop(size, _kinds(failures), failures, len(room.placements))
-            end, size = self._smaller(here)
-            way += [here] if end is None else [here, here._replace(spec=end)]
+            placed = len(room.placements)
+            size, left = self._next(way, _Stop(size, _kinds(failures), failures, placed, left))
             while size is None and way:
                 last = way.pop()
                 if len(room.placements) > last.placed:
                     return failures
-                failures = last.failures
+                failures, left = last.failures, last.left
                 size = self._fitting_any(last)
         return failures
 
-    def _ended(self, limit: int | None, begin: int) -> bool:
-        """Whether a limit leaves nothing to do. A limited hspace ends with the first size of which
-        any fits."""
-        if limit is None:
-            return False
-        if self.room.options.as_hspace:
-            return len(self.room.placements) > begin
-        return self._left() == 0
+    def _next(self, way: list[_Stop], here: _Stop) -> tuple[Spec | None, int | None]:
+        """The next smaller size that is not refused as this one, and its limit. ``way`` is given
+        the sizes to come back to: this one, and the last of those that are refused as it is."""
+        left = here.left
+        if left is not None:
+            # a limited hspace takes all that it placed so far off what is left, with each unit
+            taken = here.placed if self.room.options.as_hspace else 0
+            if left <= taken or not (self.room.options.as_hspace or self._left()):
+                return None, None
+            left = left - taken if self.room.options.as_hspace else self._left()
+        way.append(here._replace(left=left))
+        sizes, at = self._smaller(here)
+        units = len(sizes) if at is None else at
+        if left is not None and self.room.options.as_hspace and here.placed:
+            most = (left - 1) // here.placed
+            if most < units:
+                units, at = most, None
+            left -= units * here.placed
+        if units:
+            way.append(here._replace(spec=sizes[units - 1], left=left))
+        return (None if at is None else sizes[at]), left
+
+    def _smaller(self, stop: _Stop) -> tuple[list[Spec], int | None]:
+        """The smaller sizes on the way of the most frequent failure, and the place of the first
+        that is not refused as this one."""
+        field = MENDED_BY.get(stop.kinds[0])
+        sizes = _sizes(stop.spec, field)[1:] if field is not None else []
+        before = self._caused(stop.spec, stop.kinds[0])
+        changed = _first(sizes, lambda one: self._caused(one, stop.kinds[0]) != before)
+        return sizes, changed
 
     def _left(self) -> int:
         return int(self.room.options.limit) - len(self.room.placements)
-
-    def _smaller(self, stop: _Stop) -> tuple[Spec | None, Spec | None]:
-        """The last smaller size that is refused as this one, and the first that is not, on the way
-        of the most frequent failure."""
-        field = self._field(stop.kinds[0])
-        sizes = _sizes(stop.spec, field)[1:] if field is not None else []
-        before = self._caused(stop.spec, stop.kinds[0])
-        at = _first(sizes, lambda one: self._caused(one, stop.kinds[0]) != before)
-        if at is None:
-            return (sizes[-1] if sizes else None), None
-        return (sizes[at - 1] if at else None), sizes[at]
-
-    def _field(self, kind: str) -> str | None:
-        """What to make smaller; hspace makes nothing smaller for N+1."""
-        if kind == "N1" and self.room.options.as_hspace:
-            return None
-        return MENDED_BY.get(kind)
 
     def _caused(self, spec: Spec, kind: str) -> int:
         return counted(self.room.look(spec).failures)[kind]
@@ -127,7 +132,7 @@ class Tiers:
     def _fitting(self, spec: Spec, kind: str) -> Spec | None:
         """The first smaller size that fits, while some are refused for ``kind``: all sizes between
         are refused, so the first may be sought by halving. The least is not tried, as there."""
-        field = self._field(kind)
+        field = MENDED_BY.get(kind)
         if field is None:
             return None
         least = max(self._least(field), 2 * UNITS[field])

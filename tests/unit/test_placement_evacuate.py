@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -15,7 +13,7 @@ from clusterd.placement.errors import BadRequest
 from clusterd.placement.evacuate import change_group, evacuate, relocate
 from clusterd.placement.facts import GroupFacts, Spec
 from clusterd.placement.options import CapacityOptions, EvacuationMode, Options
-from clusterd.placement.results import Evacuation
+from clusterd.placement.results import Evacuation, Fitted
 from tests.bench.clusters import generate
 from tests.unit.placement_clusters import any_cluster
 
@@ -100,8 +98,21 @@ def test_another_group_takes_over() -> None:
 
 
 HSPACE_STANDARD = 624
-HSPACE_TIERED_MIB = 352832
-"""The memory of all its 17 instances."""
+HSPACE_TIERED = (
+    "32768,994048,8,12=1 32768,983808,8,12=1 32768,953088,8,12=2 32768,932608,8,12=1"
+    " 32768,922368,8,12=1 32768,881408,8,12=1 31680,881408,8,12=1 30144,871168,8,12=1"
+    " 30144,840448,8,12=1 7104,20480,8,12=1 7104,10240,8,12=1 6656,1024,8,12=1 4544,1024,8,12=1"
+    " 2560,1024,8,12=1 2048,1024,8,12=1 1472,1024,8,12=1"
+)
+"""What it prints as HTS_TSPEC: memory, disk, CPUs, spindles, count."""
+
+
+def told(fitted: tuple[Fitted, ...]) -> str:
+    return " ".join(
+        f"{one.spec.memory_mib},{one.spec.disk_mib},{one.spec.vcpus},{one.spec.spindles}"
+        f"={one.count}"
+        for one in fitted
+    )
 
 
 def test_as_much_fits_as_hspace_3_0_2_says() -> None:
@@ -111,14 +122,30 @@ def test_as_much_fits_as_hspace_3_0_2_says() -> None:
     assert standard.before.instances == 200
     assert standard.after.instances == 200 + HSPACE_STANDARD
     assert standard.after.memory_free < standard.before.memory_free
-    tiered = capacity(cluster, CapacityOptions(tiered=True))
-    placed_mib = sum(one.spec.memory_mib * one.count for one in tiered.fitted)
-    assert placed_mib >= 0.9 * HSPACE_TIERED_MIB, "it takes other steps between sizes"
-    sizes = [(one.spec.memory_mib, one.spec.disk_mib, one.spec.vcpus) for one in tiered.fitted]
-    assert all(
-        all(low <= high for low, high in zip(later, one, strict=True))
-        for one, later in itertools.pairwise(sizes)
-    ), "sizes only shrink"
+    same = capacity(cluster, CapacityOptions(tiered=True, as_hspace=True))
+    assert told(same.fitted) == HSPACE_TIERED
+    further = capacity(cluster, CapacityOptions(tiered=True))
+    assert told(further.fitted).startswith(HSPACE_TIERED), "the same sizes, and then more"
+    assert further.count >= same.count
+
+
+def test_sizes_between_ranges_groups_and_limits() -> None:
+    """Each range of the policy is begun with; a closed group gets nothing; a limit is kept."""
+    facts = generate(20, 200, "even")
+    small = Spec(memory_mib=512, vcpus=1, disk_mib=2048, disks=16, nics=8, spindles=12)
+    low, high = facts.policy.ranges[0]
+    policy = msgspec.structs.replace(facts.policy, ranges=((low, small), (low, high)))
+    groups = tuple(msgspec.structs.replace(one, policy=policy) for one in facts.groups)
+    facts = msgspec.structs.replace(facts, groups=groups, policy=policy)
+    cluster = model.build(facts)
+    options = CapacityOptions(tiered=True, limit=30)
+    assert capacity(cluster, options).fitted[0].spec.memory_mib > small.memory_mib
+    same = capacity(cluster, msgspec.structs.replace(options, as_hspace=True))
+    assert same.fitted == (Fitted(small, 30),), "hspace begins with the first range"
+    closed = msgspec.structs.replace(options, closed_groups=("group-uuid",))
+    assert capacity(cluster, closed).count == 0
+    greedy = msgspec.structs.replace(options, spindle_use=100)
+    assert capacity(cluster, greedy).failures == {"exclusive": 20 * 19}
 
 
 def test_capacity_ends_where_asked() -> None:
