@@ -23,6 +23,7 @@ FULL_S = 4.0
 """How long the disk stays full, with a master, and with none that could start."""
 
 FULL_AT_LAST_S = 60.0
+LONG_WORDS = 10_000
 MEMBER_BACK_S = 30.0
 SIGHT_S = 20.0
 """So long after a take-over all nodes have been seen again."""
@@ -160,10 +161,12 @@ def until(true: Callable[[], bool], for_s: float) -> bool:
 def _refused(house: House, load: Load) -> str:
     """What is said to who asks for a job; what the store's files have room for is still taken."""
     deadline = time.monotonic() + FULL_AT_LAST_S
+    # a long word of its own, so that pages that were freed are soon used up
+    reason = [["proof", "full " * LONG_WORDS, 0]]
     while time.monotonic() < deadline:
         load.round(more=True)
         try:
-            house.door.submit_job([{"OP_ID": "OP_TEST_DELAY", "duration": 0.0}])
+            house.door.submit_job([{"OP_ID": "OP_TEST_DELAY", "duration": 0.0, "reason": reason}])
         except RequestFailed as error:
             return str(error)
     return "it still takes jobs"
