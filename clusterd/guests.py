@@ -58,6 +58,7 @@ def _disk(disk: Disk, index: int, path: str, status: VolumeStatus | None) -> Gue
         kind="file" if in_files(disk.template) else "block",
         access=disk.mode,
         format=status.format if status is not None else "raw",
+        size_mib=disk.size_mib if status is not None and status.format != "raw" else 0,
         source=None if source is None else NetworkDisk(**msgspec.structs.asdict(source)),
     )
 

@@ -34,6 +34,8 @@ class GuestDisk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     kind: Literal["block", "file"] = "block"
     access: Literal["rw", "ro"] = "rw"
     format: Literal["raw", "qcow2"] = "raw"
+    size_mib: int = 0
+    """Of a file that is not raw, whose length says nothing of what the guest sees; 0: unknown."""
     source: NetworkDisk | None = None
     """Where the disk really is, if not at ``path``, which is only its name then."""
     travels: bool = False

@@ -58,7 +58,8 @@ class Driver(abc.ABC):
     @abc.abstractmethod
     async def reshape(self, guest: Guest) -> None:
         """The running guest has the disks and network cards of ``guest`` and no others, and its
-        disks the size of their devices. What is so already is left alone.
+        disks the size of their devices, or the one that is said of them, if that is larger. What is
+        so already is left alone.
 
         Raises GuestMissing when it does not run here, DeviceMissing, BadParameter where its kind of
         device cannot come or go while it runs, StillAttached while the guest has been asked to let

@@ -11,12 +11,13 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from typing import Any
 
-from hypervisors.domain_xml import disk_xml, nic_xml
+from hypervisors.domain_xml import SERIAL_LENGTH, disk_xml, nic_xml
 from hypervisors.errors import BadParameter, StillAttached
 from hypervisors.guest import Guest
 from hypervisors.kvm_parameters import KvmParameters
 
 PLUGGABLE = ("virtio", "scsi")
+MIB = 1024 * 1024
 CAPACITY, PHYSICAL = 0, 2
 """Places in libvirt's figures of a block device, in bytes."""
 
@@ -39,6 +40,10 @@ def reshape(library: Any, domain: Any, guest: Guest, parameters: KvmParameters) 
         _check_pluggable(guest, want_disks[key])
         domain.attachDeviceFlags(ET.tostring(want_disks[key], encoding="unicode"), live)
     _fit_nics(domain, have_nics, want_nics, live)
+    sizes = {disk.uuid[:SERIAL_LENGTH]: disk.size_mib * MIB for disk in guest.disks}
+    for place, serial in sorted(set(want_disks) & set(have_disks)):
+        if sizes.get(serial, 0) > domain.blockInfo(place)[CAPACITY]:
+            domain.blockResize(place, sizes[serial], 1)  # in bytes
     _fit_sizes(
         domain,
         sorted(key[0] for key in set(want_disks) & set(have_disks) if _is_raw(want_disks[key])),

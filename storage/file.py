@@ -103,8 +103,8 @@ class FileBackend(Unmirrored, Unstilled):
         await self._blocking(volume, files.forget_file, path)
 
     async def grow(self, volume: Volume) -> None:
-        """See ``Backend``. The file stays sparse. A qcow2 file that is in use cannot grow beside
-        its guest: Unsupported."""
+        """See ``Backend``. The file stays sparse. A qcow2 file that is in use is made larger by
+        its guest's process, before: Unsupported."""
         path = self._path(volume)
         if checked_parameters(volume, FileParameters).format == "raw":
             await self._blocking(volume, files.grow_file, path, volume.size_mib)
@@ -113,8 +113,8 @@ class FileBackend(Unmirrored, Unstilled):
         found = await self._blocking(volume, files.seen_size_of, path, "qcow2")
         if found < volume.size_mib * MIB and await self._blocking(volume, files.locked, path):
             raise Unsupported(
-                f"{path} is in use, and a qcow2 file grows only while nothing uses it: shut its"
-                " instance down first",
+                f"{path} is in use, and only its guest's process can make a qcow2 file larger then:"
+                " shut its instance down first",
                 subject=volume.name,
             )
         await self._qcow.resize(path, volume.size_mib)

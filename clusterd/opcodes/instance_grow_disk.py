@@ -66,14 +66,6 @@ def check(opcode: InstanceGrowDisk, view: View) -> None:
     disk = instance.disks[index]
     if not can_grow(disk.template):
         raise Refused(f"Disk template {disk.template} does not support growing", "wrong_input")
-    group = view.primary(instance).group
-    format = params_of(view, disk.template, disk.params, group).get("format", "raw")
-    if format != "raw" and requirements.runs(view, instance):
-        raise Refused(
-            f"Disk {index} of instance '{instance.name}' is a {format} file, which grows only while"
-            " nothing uses it: shut the instance down first",
-            "wrong_state",
-        )
     pool = room_pool(disk.template, disk.pool, disk.params)
     more = {(disk.template, pool): wanted - disk.size_mib}
     for node in view.nodes_of(instance):
@@ -98,6 +90,12 @@ def plan(opcode: InstanceGrowDisk, view: View) -> Sequence[Step]:
         steps += disk_steps.activate(instance, primary, secondary)
     if mirrored:
         steps.append(AwaitMirror(instance=name, disk=index, node=primary.name))
+    group = primary.group
+    format = params_of(view, disk.template, disk.params, group).get("format", "raw")
+    if format != "raw" and requirements.runs(view, instance):
+        # QEMU alone may change such a file while a guest uses it; what it has done is found below
+        grown = {disk.uuid: wanted}
+        steps.append(ReshapeGuest(instance=name, node=primary.name, sizes=grown))
     steps += [
         GrowVolume(instance=name, disk=index, node=node.name, size_mib=wanted)
         for node in _last_primary(primary, secondary, mirrored=mirrored)

@@ -72,7 +72,7 @@ def plan(opcode: InstanceSnapshotAdd, view: View) -> Sequence[Step]:
     steps: list[Step] = [DrawSnapshot(**on)]
     if freezes:
         steps.append(Say(text="* freezing the guest's file systems"))
-        steps.append(FreezeGuest(instance=instance.uuid, node=primary))
+        steps.append(FreezeGuest(**on, node=primary))
     for index, _disk in enumerate(instance.disks):
         steps.append(AttachVolume(instance=instance.uuid, disk=index, node=primary, keep=True))
         steps.append(SnapshotVolume(**on, disk=index, node=primary))

@@ -35,6 +35,13 @@ FIELDS = (
     Field("ctime", "CTime", "timestamp", "When it was taken", plain(lambda r: r.snapshot.ctime)),
     Field("size", "Size", "unit", "Size of its disks in MiB", plain(_size_mib)),
     Field(
+        "frozen",
+        "Frozen",
+        "bool",
+        "The guest's file systems were frozen when it was taken",
+        plain(lambda r: r.snapshot.frozen),
+    ),
+    Field(
         "children",
         "Children",
         "other",

@@ -10,6 +10,7 @@ from clusterd.opcodes.image_remove import ImageRemove
 from clusterd.opcodes.image_set_params import ImageSetParams
 from clusterd.opcodes.instance_create import InstanceCreate
 from clusterd.opcodes.instance_flatten import InstanceFlatten
+from clusterd.opcodes.instance_grow_disk import InstanceGrowDisk
 from clusterd.opcodes.instance_migrate import InstanceMigrate
 from clusterd.opcodes.instance_set_params import InstanceSetParams
 from clusterd.opcodes.instance_shutdown import InstanceShutdown
@@ -82,6 +83,13 @@ IMAGES = (
         given=(image("file", diskparams={"format": "qcow2"}),),
         act=(from_image("file", pnode="node2"), ImageRemove(image_name=IMAGE)),
         ends=Status.ERROR,
+    ),
+    Scenario(
+        name="grow-in-use-in-files",
+        given=(
+            create("sharedfile", disks=({"size": DISK_MIB, "format": "qcow2"},), no_install=True),
+        ),
+        act=(InstanceGrowDisk(instance_name=NAME, disk=0, amount=512),),
     ),
     Scenario(
         name="create-seeded",

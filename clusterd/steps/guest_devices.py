@@ -21,6 +21,8 @@ class ReshapeGuest(OnGuest, frozen=True, kw_only=True, tag="guest.reshape"):
 
     without: tuple[str, ...] = ()
     """Disks (uuid) that it is to let go of. Undone by giving them back."""
+    sizes: dict[str, int] = {}
+    """Disks (uuid) that are to be so many MiB, where only the guest that uses one can do that."""
     optional: bool = False
 
     @property
@@ -49,7 +51,11 @@ class ReshapeGuest(OnGuest, frozen=True, kw_only=True, tag="guest.reshape"):
         if instance is None:
             return
         guest = await described(world, instance, self.node)
-        kept = tuple(disk for disk in guest.disks if disk.uuid not in without)
+        kept = tuple(
+            msgspec.structs.replace(disk, size_mib=self.sizes.get(disk.uuid, disk.size_mib))
+            for disk in guest.disks
+            if disk.uuid not in without
+        )
         try:
             await self.driver(world, instance).reshape(msgspec.structs.replace(guest, disks=kept))
         except CallFailed as error:

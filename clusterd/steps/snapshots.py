@@ -78,7 +78,6 @@ class CommitSnapshot(OnSnapshot, frozen=True, kw_only=True, tag="snapshot.commit
     """The snapshot is finished."""
 
     seals: ClassVar[str] = "the snapshot exists"
-    frozen: bool = False
 
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
@@ -165,16 +164,25 @@ class FlattenVolume(OnVolume, frozen=True, kw_only=True, tag="disk.flatten"):
 
 
 class FreezeGuest(OnGuest, frozen=True, kw_only=True, tag="guest.freeze"):
-    """The guest's file systems are frozen if its agent answers. Undone by thawing them."""
+    """The guest's file systems are frozen if its agent answers, and the snapshot that is being made
+    says whether they are. Undone by thawing them."""
+
+    snapshot: str = ""
 
     async def do(self, context: Any) -> Outcome:
-        instance = self.wanted(context.world)
-        frozen = await self.driver(context.world, instance).freeze(instance.name)
+        world: World = context.world
+        instance = self.wanted(world)
+        frozen = await self.driver(world, instance).freeze(instance.name)
         if not frozen:
             context.log(
                 "   the guest's agent does not answer: file systems are as after a power failure"
             )
-        return Outcome(output=frozen)
+        told = tuple(
+            msgspec.structs.replace(one, frozen=frozen) if one.name == self.snapshot else one
+            for one in instance.snapshots
+        )
+        writes = world.configuration.changed(instance, world.now(), snapshots=told)
+        return Outcome(output=frozen, writes=writes)
 
     async def undo(self, context: Any) -> Outcome:
         instance = self.find(context.world)

@@ -19,6 +19,8 @@ class Life:
         drive(pair.here.ask_to_stop(name))
         drive(pair.here.destroy(name))
         drive(pair.here.abort_migration(name))
+        assert drive(pair.here.freeze(name)) is False
+        drive(pair.here.thaw(name))
         assert drive(pair.here.migration(name)).state == "none"
         assert drive(pair.here.list()) == ()
 

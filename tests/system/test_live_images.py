@@ -53,6 +53,9 @@ def test_a_guest_begins_as_an_image_that_its_node_has_to_get(cluster: Cluster) -
     console = cluster.wait_ticks("n2", NAME, 2)
     assert f"SEED disk=/dev/vdb name={NAME} id=" in console
     assert "keys=1 user-data=#cloud-config" in console
+    cluster.gnt("gnt-instance", "grow-disk", NAME, "0", "32m")
+    seen = cluster.node("n2").run(f"virsh -c qemu:///system domblkinfo {NAME} vda").stdout
+    assert str(96 * 2**20) in seen
     told = cluster.gnt("gnt-image", "info", IMAGE)
     assert "default: n2.tb" in told
     found = cluster.node("n2").run(f"qemu-img info -U {DIRECTORY}/{NAME}/*.disk0").stdout

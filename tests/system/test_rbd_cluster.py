@@ -30,7 +30,7 @@ def test_clone_of_an_image_runs_moves_and_survives_its_node(cluster: CephCluster
     assert "golden" in cluster.gnt("image", "list")
     cluster.gnt(
         "instance", "add", "-t", "rbd", "--image", "golden", "-n", "n2.test",
-        "-B", "memory=128", "--disk", "0:size=1G",
+        "-B", "memory=128", "--disk", "0:size=1G", "-H", "kvm:use_guest_agent=true",
         "--ssh-key", SSH_KEY, "--user-data", str(user_data),
         "web1.test",
     )  # fmt: skip
@@ -38,7 +38,12 @@ def test_clone_of_an_image_runs_moves_and_survives_its_node(cluster: CephCluster
     assert SEEDED in cluster.console(2, "web1.test")
     with pytest.raises(AssertionError, match=r"web1\.test"):
         cluster.gnt("image", "remove", "golden")
-    cluster.gnt("instance", "snapshot", "add", "web1.test", "before")
+    said = cluster.gnt("instance", "snapshot", "add", "web1.test", "before")
+    assert "does not answer" not in said
+    assert "FROZEN" in cluster.console(2, "web1.test")
+    frozen = cluster.gnt("instance", "snapshot", "list", "--no-headers", "-o", "frozen")
+    assert frozen.split() == ["Y"]
+    cluster.wait_ticks(2, "web1.test", len(cluster.ticks(2, "web1.test")) + 2)
     assert "before" in cluster.gnt("instance", "snapshot", "list", "web1.test")
     # the console goes on where the guest was started: a description names its files
     for target in ("n1.test", "n2.test"):

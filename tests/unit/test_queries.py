@@ -31,7 +31,7 @@ COUNTS = {
     "lock": 6,
     "image": 17,
     "network": 19,
-    "snapshot": 7,
+    "snapshot": 8,
     "node": 46,
     "os": 11,
 }

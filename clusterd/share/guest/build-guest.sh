@@ -23,7 +23,8 @@ trap 'rm -rf "$work"' EXIT
 
 MODULES="virtio_pci virtio_blk virtio_net virtio_balloon button evdev"
 SEED_MODULES="isofs"  # loaded only where a seed disk is found
-APPLETS="sh mount insmod cat dd tr sleep hostname ip acpid poweroff mkdir printf"
+AGENT_MODULES="virtio_console"  # only where there is such a device
+APPLETS="sh mount insmod cat dd tr sleep hostname ip acpid poweroff mkdir printf rm"
 GRUB_MODULES="biosdisk linux16"  # linux16: the 32-bit loader spends 1.5 s on video modes
 # tsc and timer words: an emulated processor needs no calibration and no checking of its timers.
 CMDLINE="console=ttyS0,115200 quiet loglevel=3 panic=-1 mitigations=off nokaslr no_timer_check \
@@ -59,8 +60,10 @@ for applet in $APPLETS; do ln -s busybox "$root/bin/$applet"; done
 [ -d "$work/$kernel/lib/modules" ] && modules=$work/$kernel || modules=$work/$kernel/usr
 release=$(basename "$modules"/lib/modules/*)
 PATH=$PATH:/usr/sbin:/sbin depmod -b "$modules" "$release"
-for module in $MODULES $SEED_MODULES; do
-  case " $SEED_MODULES " in *" $module "*) order=seed ;; *) order=order ;; esac
+for module in $MODULES $SEED_MODULES $AGENT_MODULES; do
+  order=order
+  case " $SEED_MODULES " in *" $module "*) order=seed ;; esac
+  case " $AGENT_MODULES " in *" $module "*) order=agent ;; esac
   line=$(grep -E "(^|/)$module\.ko:" "$modules/lib/modules/$release/modules.dep") || continue
   needs=$(echo "${line#*:}" | tr ' ' '\n' | sed '/^$/d' | tac)
   for file in $needs "${line%%:*}"; do
