@@ -95,7 +95,6 @@ class House(Host):
         roots = [self.root, *(self._other(at) for at in range(1, NODES))]
         words = [
             sys.executable,
-            *(["-m", "cProfile", "-o", "/tmp/n.prof"] if os.environ.get("NP") else []),
             "-m",
             "tests.bench.pretended_nodes",
             *map(str, roots),

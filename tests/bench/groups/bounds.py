@@ -23,7 +23,7 @@ from clusterd.opcodes.instance_set_params import InstanceSetParams
 from clusterd.opcodes.test_delay import TestDelay
 from clusterd.simulation.cluster import SimulatedCluster
 from clusterd.simulation.founded import Blueprint, Founded
-from clusterd.simulation.hosts import OS_NAME
+from clusterd.simulation.pretended_site import OS_NAME
 from jobqueue import keys
 from jobqueue.filters import Rule, new_rule
 from jobqueue.job import Status

@@ -1,4 +1,4 @@
-"""What operators wait for on shared storage: clones of images, a failover, live migrations.
+"""What operators wait for: clones of images, a failover, live migrations, a mirrored instance.
 
 A real cluster on two libvirt hosts with Ceph, guests run by QEMU without a hypervisor's help. All
 figures begin with the operator's command and so contain its own start.
@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Iterable
 
+from tests.bench.drbd_add import added
 from tests.bench.figures import Figure, from_samples
 from tests.system.ceph_cluster import CephCluster
 from tests.system.ceph_hosts import ceph_hosts
@@ -22,7 +23,8 @@ IMAGE_MIB = 4096
 
 
 def measure() -> Iterable[Figure]:
-    """The figures that need Ceph."""
+    """Without and with Ceph."""
+    yield from added()
     with ceph_hosts() as hosts:
         cluster = CephCluster(hosts)
         cluster.found()
