@@ -101,6 +101,11 @@ IMAGES = (
         act=(InstanceMigrate(instance_name=NAME, target_node="node2"),),
     ),
     Scenario(
+        name="migrate-seeded-with-disks",
+        given=(create("file", cloud_init=True),),
+        act=(InstanceMigrate(instance_name=NAME, target_node="node2"),),
+    ),
+    Scenario(
         name="modify-seed",
         given=(create("sharedfile", cloud_init=True),),
         act=(InstanceSetParams(instance_name=NAME, user_data="#cloud-config\n"),),

@@ -108,6 +108,7 @@ class BeginMigration(_Migration, frozen=True, kw_only=True, tag="guest.begin-mig
             await target.settle(outline(world, instance), arrived=False)
         if self.travels:
             await world.node(self.target).link_disks(instance.name, ())
+        await unseeded(world, instance, self.target)
         return NOTHING
 
     async def _arriving(self, world: World, instance: Instance) -> Guest:
@@ -116,7 +117,10 @@ class BeginMigration(_Migration, frozen=True, kw_only=True, tag="guest.begin-mig
             return await described(world, instance, self.target)
         there = arriving(instance, world.configuration.node(self.target).uuid)
         guest = await described(world, there, self.target)
-        disks = tuple(msgspec.structs.replace(disk, travels=True) for disk in guest.disks)
+        own = {disk.uuid for disk in there.disks}  # a seed is made there
+        disks = tuple(
+            msgspec.structs.replace(disk, travels=disk.uuid in own) for disk in guest.disks
+        )
         return msgspec.structs.replace(guest, disks=disks)
 
     async def _abort(self, world: World, instance: Instance) -> None:
