@@ -93,7 +93,7 @@ def test_the_power_of_the_master_is_cut_while_jobs_run(cluster: Cluster) -> None
     accepted = said.stdout.split()[1]
     next_ = two if on(two, "gnt-cluster", "getmaster").strip() == "n2.tb" else three
     deadline = time.monotonic() + PATIENCE_S
-    while "running" in (found := statuses(next_)).values():
+    while {"running", "queued", "waiting"} & set((found := statuses(next_)).values()):
         assert time.monotonic() < deadline, found
         time.sleep(0.5)
     assert found == {**before, **dict.fromkeys([*numbers, accepted], "success")}
