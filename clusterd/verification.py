@@ -312,6 +312,13 @@ def disks_healthy(view: View, nodes: list[Node], _answers: Answers) -> Iterator[
                     if seen.link is Link.STANDALONE:
                         text += f"{ALONE} {instance.name}'"
                     yield Finding("EINSTANCEFAULTYDISK", "instance", instance.name, text)
+                elif seen.sync_stalled:
+                    done = f" at {seen.sync_percent:.0f} %" if seen.sync_percent else ""
+                    text = (
+                        f"disk/{index} on {node.name}: its synchronisation stands still{done}; look"
+                        " at the network between the nodes and at their disks"
+                    )
+                    yield Finding("EINSTANCEFAULTYDISK", "instance", instance.name, text)
                 elif seen.degraded:
                     text = f"disk/{index} on {node.name} is degraded ({seen.link})"
                     yield Finding(

@@ -254,7 +254,7 @@ class Executor:
 
         for conflict in range(MAX_CONFLICTS):
             outcome = await self._trying.until_done(
-                step.patience,
+                step.patience if word == "do" else step.undo_patience,
                 lambda: self._acting.once(attempt, may_end),
                 lambda text: self._queue.say(job, index, f"   waiting: {text}", "progress"),
                 final=(Deposed,),

@@ -77,8 +77,13 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def patience(self) -> Patience:
-        """How long to repeat ``do`` and ``undo`` while they raise retryable errors."""
+        """How long to repeat ``do`` while it raises retryable errors."""
         return Patience()
+
+    @property
+    def undo_patience(self) -> Patience:
+        """The same for ``undo``; when it is over the job is stuck."""
+        return self.patience
 
     @property
     def tolerated(self) -> bool:

@@ -275,6 +275,7 @@ class DrbdBackend(StilledByLvm, Unsnapped):
             two_primaries_allowed=found.two_primaries,
             sync_percent=state.sync_percent,
             sync_seconds_left=state.sync_seconds_left,
+            sync_stalled=state.stalled,
         )
 
     async def list(self) -> tuple[Stored, ...]:

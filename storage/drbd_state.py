@@ -21,6 +21,8 @@ _MINOR = re.compile(
     r" ds:(?P<ds>\w+)/(?P<peer_ds>\w+))?"
 )
 _PERCENT = re.compile(r"sync'ed:\s*([\d.]+)%")
+_STALLED = "(stalled)"
+"""DRBD's word when nothing was synchronised for three minutes."""
 _FINISH = re.compile(r"finish: (\d+):(\d+):(\d+)")
 
 LINKS = {
@@ -63,6 +65,8 @@ class Minor(msgspec.Struct, frozen=True, kw_only=True):
     peer_disk: str = "DUnknown"
     sync_percent: float | None = None
     sync_seconds_left: int | None = None
+    stalled: bool = False
+    """A synchronisation that was begun does not go on, or was paused."""
 
     @property
     def link(self) -> Link:
@@ -129,6 +133,7 @@ def parse_minors(text: str) -> dict[int, Minor]:
             peer_disk=match["peer_ds"] or "DUnknown",
             sync_percent=float(percent[1]) if percent else None,
             sync_seconds_left=_seconds(finish) if finish else None,
+            stalled=_STALLED in block or match["cs"].startswith("PausedSync"),
         )
     return found
 

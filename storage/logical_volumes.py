@@ -145,8 +145,9 @@ class LogicalVolumes:
             output = await self._commands.run(*argv, name, check=False)
             if output.code != 0:
                 raise refusal((*argv, name), output, name)
-        else:
-            await self.activate(full_name(group, short))
+        elif not found[full_name(group, short)].active:
+            # a snapshot is activated with its origin, about which LVM asks
+            await self._commands.run("lvchange", "--yes", "-ay", full_name(group, short))
         return device_path(group, short)
 
     async def forget_still(self, group: str, origin: str, owner: str) -> None:

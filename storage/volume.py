@@ -173,6 +173,8 @@ class VolumeStatus(msgspec.Struct, frozen=True, kw_only=True):
     two_primaries_allowed: bool = False
     sync_percent: float | None = None
     sync_seconds_left: int | None = None
+    sync_stalled: bool = False
+    """It was begun and does not go on: nothing was copied for minutes, or it was paused."""
 
     @property
     def degraded(self) -> bool:

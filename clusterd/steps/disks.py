@@ -17,6 +17,11 @@ from jobqueue.step import NOTHING, Outcome, Patience, Step
 from storage.interface import Backend
 from storage.volume import Health, Link, Volume, VolumeStatus
 
+UNDO_PATIENCE_S = 900.0
+STALLED = (
+    "but it stands still: look at the network between the nodes and at their disks; canceling the"
+    " job is possible"
+)
 SYNC_PATIENCE_S = 7 * 24 * 3600.0
 """A full synchronisation of a large disk takes days; the job can be canceled meanwhile."""
 
@@ -34,6 +39,18 @@ class OnVolume(Step, frozen=True, kw_only=True):
     """``disk`` counts the disks that the job drafted, not those that the instance has."""
     was: Disk | None = None
     """The disk itself, where the instance no longer has it."""
+
+    @property
+    def undo_patience(self) -> Patience:
+        """A node that is away comes back, or is marked offline: until then the job waits and says
+        so, rather than be stuck."""
+        usual = self.patience
+        return Patience(
+            for_s=max(usual.for_s, UNDO_PATIENCE_S),
+            of_any=usual.of_any,
+            first_pause_s=usual.first_pause_s,
+            longest_pause_s=max(usual.longest_pause_s, 15.0),
+        )
 
     def target(self, world: World) -> tuple[Backend, Volume] | None:
         """The backend and the volume, or None when the instance or the disk is gone."""
@@ -271,9 +288,30 @@ class AwaitMirror(OnVolume, frozen=True, kw_only=True, tag="disk.await-mirror"):
         if status.link is Link.STANDALONE:
             await backend.reconnect(volume)
         reason = waiting_for(status, synced=self.synced)
+        if reason and status.link is Link.CONNECTING:
+            reason += await self._peer_back(context)
         if reason:
             raise NotReady(f"disk/{self.disk} on {self.node}: {reason}", subject=volume.uuid)
         return NOTHING
+
+    async def _peer_back(self, context: Any) -> str:
+        """The other copy is usable again where its node was started anew; else why not."""
+        world: World = context.world
+        found = self.find(world)
+        pair = found[1].drbd if found is not None else None
+        if found is None or pair is None:
+            return ""
+        own = world.configuration.node(self.node).uuid
+        peer = world.configuration.node(pair.nodes[pair.nodes[0] == own])
+        if not world.view().reachable(peer):
+            return f", node {peer.name} does not answer"
+        backend = world.node(peer.name).storage(found[1].template)
+        volume = volume_on(world.view(), *found, peer)
+        seen = await backend.look(volume)
+        if seen.present and seen.path is None:
+            context.log(f"   disk/{self.disk} is not in use on {peer.name} any more: attaching it")
+            await backend.attach(volume)
+        return ""
 
 
 def waiting_for(status: VolumeStatus, *, synced: bool) -> str:
@@ -285,17 +323,24 @@ def waiting_for(status: VolumeStatus, *, synced: bool) -> str:
     if not synced:
         return ""
     if status.link is Link.SYNCING or status.health is Health.SYNC:
-        done = f"{status.sync_percent:.0f} %" if status.sync_percent is not None else "some"
-        left = status.sync_seconds_left
-        eta = (
-            ""
-            if left is None
-            else f", about {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
-        )
-        return f"synchronising, {done} done{eta}"
+        return _synchronising(status)
     if Health.OK in (status.health, status.peer_health) and status.degraded:
         return "the peer's copy is not up to date"
     return ""
+
+
+def _synchronising(status: VolumeStatus) -> str:
+    """How far it is. In whole minutes where it takes long: each new sentence is a line of a log."""
+    done = f"{status.sync_percent:.0f} %" if status.sync_percent is not None else "some"
+    text = f"synchronising, {done} done"
+    if status.sync_stalled:
+        return f"{text}, {STALLED}"
+    left = status.sync_seconds_left
+    if left is None:
+        return text
+    if left >= 2 * 60:
+        left = round(left / 60) * 60
+    return f"{text}, about {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
 
 
 class CheckMirror(OnVolume, frozen=True, kw_only=True, tag="disk.check"):

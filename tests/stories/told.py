@@ -8,6 +8,7 @@ from typing import Any
 from clusterd.opcodes.cluster_set_params import ClusterSetParams
 from clusterd.opcodes.instance_flatten import InstanceFlatten
 from clusterd.opcodes.instance_migrate import InstanceMigrate
+from clusterd.opcodes.instance_replace_disks import InstanceReplaceDisks
 from clusterd.opcodes.instance_snapshot_add import InstanceSnapshotAdd
 from clusterd.opcodes.instance_snapshot_clone import InstanceSnapshotClone
 from clusterd.opcodes.instance_snapshot_remove import InstanceSnapshotRemove
@@ -183,6 +184,44 @@ def a_node_dies_for_good_during_a_migration(operator: Operator) -> None:
     operator.expect_success(operator.stops("web1"))
 
 
+def a_node_is_away_while_a_copy_is_made_anew(operator: Operator) -> None:
+    """Minutes later it is back: the job has waited for it, and nobody need unwind anything."""
+    operator.expect_success(operator.creates("web1", on="node1:node2"))
+    replace = InstanceReplaceDisks(instance_name="web1", mode="replace_on_secondary")
+    number = operator.begins(replace)
+    operator.cluster.clock.run(2.0)
+    operator.cluster.hosts["node2"].power_off()
+    operator.cluster.clock.run(300.0)
+    operator.cluster.hosts["node2"].boot()
+    operator.waits_for_jobs()
+    job = operator.cluster.job(number) if number is not None else None
+    ended = job is not None and job.status in (Status.SUCCESS, Status.ERROR)
+    operator.expect(ended, "the job has ended by itself")
+    operator.waits(REPAIRED_S)
+    operator.expect_running("web1", "node1")
+    operator.expect(not operator.invariants.degraded(), "the mirror is whole")
+
+
+def a_guest_travels_with_its_disk(operator: Operator) -> None:
+    """Its target loses power on the way: it stays. The next time it arrives with all it wrote."""
+    operator.expect_success(operator.creates("db1", on="node1"))
+    operator.cluster.room.plan_migration("db1", Course(polls=100))
+    number = operator.begins(InstanceMigrate(instance_name="db1", target_node="node2"))
+    operator.cluster.clock.run(5.0)
+    operator.cluster.hosts["node2"].power_off()
+    operator.cluster.clock.run(60.0)
+    operator.cluster.hosts["node2"].boot()
+    operator.waits_for_jobs()
+    job = operator.cluster.job(number) if number is not None else None
+    operator.expect(job is not None and job.status is Status.ERROR, "the migration has failed")
+    operator.expect_running("db1", "node1")
+    operator.cluster.room.plan_migration("db1", Course())
+    moved = operator.does(InstanceMigrate(instance_name="db1", target_node="node2"))
+    operator.expect_success(moved)
+    operator.expect_running("db1", "node2")
+    operator.expect(not operator.cluster.hosts["node1"].shelf.own, "nothing is left on node1")
+
+
 def the_master_keeps_it_even(operator: Operator) -> None:
     """A lopsided cluster rests in quiet hours, balances itself after them, and then rests."""
     for number in range(4):
@@ -235,6 +274,8 @@ STORIES: dict[str, Story] = {
         a_hypervisor_dies,
         a_guest_is_deaf,
         a_node_dies_for_good_during_a_migration,
+        a_node_is_away_while_a_copy_is_made_anew,
+        a_guest_travels_with_its_disk,
         the_master_keeps_it_even,
     )
 }

@@ -130,6 +130,17 @@ def test_minors_of_the_kernel() -> None:
     assert parse_minors("") == {}
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("want: 0 K/sec", "want: 0 K/sec (stalled)"), ("cs:SyncTarget", "cs:PausedSyncT")],
+)
+def test_a_synchronisation_that_stands_still(old: str, new: str) -> None:
+    assert not parse_minors(PROC)[12].stalled
+    minor = parse_minors(PROC.replace(old, new))[12]
+    assert minor.stalled
+    assert (minor.link, minor.sync_percent) == (Link.SYNCING, 12.5)
+
+
 def test_resource_as_shown() -> None:
     wanted = msgspec.structs.replace(FOUND, two_primaries=True)
     assert parse_resource(SHOW) == wanted
