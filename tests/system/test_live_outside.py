@@ -34,11 +34,17 @@ def cluster(live_cluster: Cluster) -> Iterator[Cluster]:
     for node in live_cluster.testbed.nodes():
         node.run(f"mkdir -p /srv/ganeti/extstorage {STORE}")
         node.run(f"ln -sfn {PROVIDERS / 'loopfiles'} /srv/ganeti/extstorage/loopfiles")
-    live_cluster.gnt("gnt-cluster", "modify", f"--enabled-disk-templates={before},ext,blockdev")
+    allow(live_cluster, f"{before},ext,blockdev")
     yield live_cluster
-    live_cluster.gnt("gnt-cluster", "modify", f"--enabled-disk-templates={before}")
+    allow(live_cluster, before)
     for node in live_cluster.testbed.nodes():
         node.run(f"rm -rf /srv/ganeti/extstorage/loopfiles {STORE}")
+
+
+def allow(cluster: Cluster, templates: str) -> None:
+    """Disks may be of these templates."""
+    options = [f"--{name}-disk-templates={templates}" for name in ("enabled", "ipolicy")]
+    cluster.gnt("gnt-cluster", "modify", *options)
 
 
 def counts(cluster: Cluster, name: str) -> None:
@@ -81,7 +87,7 @@ def test_a_guest_on_an_adopted_logical_volume(cluster: Cluster) -> None:
     assert "There is no 'nothing' in 'xenvg' to adopt" in said
     cluster.gnt(*add, "--disk", "0:adopt=old-data", "old1")
     counts(cluster, "old1")
-    assert cluster.fields("instance", "old1", "disk.sizes") == ["64M"]
+    assert cluster.fields("instance", "old1", "disk.sizes") == ["64"]
     (name,) = node.run("lvs --noheadings -o lv_name xenvg").stdout.split()
     assert name.endswith(".disk0")
     remove(cluster, "old1")

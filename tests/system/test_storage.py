@@ -22,6 +22,7 @@ from tests.system.real_storage import (
     RealPair,
     RealWorld,
     SshCommands,
+    held_open,
     mirror_volumes,
     plain_volume,
     prepare,
@@ -281,3 +282,56 @@ def test_disks_in_a_thin_pool(hosts: Testbed) -> None:
         finish(world.backend.forget(volume))
         assert world.get(clone) == "fresh"
         assert volume.name not in world.node.run("lvs --noheadings").stdout
+
+
+def test_adopted_volumes_get_their_owner_and_are_given_back_as_nobodys(hosts: Testbed) -> None:
+    node = hosts.nodes()[0]
+    prepare(node)
+    backend = PlainBackend(SshCommands(node), (GROUP,))
+    node.run(["lvcreate", "-q", "-y", "-Wn", "-L", "8m", "--addtag", "site", "-n", "old", GROUP])
+    node.run(f"echo kept | dd of=/dev/{GROUP}/old conv=fsync status=none")
+    volume = plain_volume(8)
+    before = msgspec.structs.replace(volume, name="old", owner="", label="")
+    tags = f"lvs --noheadings -o lv_name,lv_tags {GROUP}"
+    with held_open(node, f"/dev/{GROUP}/old"), pytest.raises(errors.VolumeBusy):
+        finish(backend.adopt(volume, "old"))
+    for _ in range(2):
+        finish(backend.adopt(volume, "old"))
+        finish(backend.ensure(volume))
+    owned = node.run(tags).stdout.split()
+    assert owned[0] == volume.name
+    assert sorted(owned[1].split(",")) == [
+        f"clusterd.owner+{volume.owner}",
+        f"originstname+{volume.label}",
+        "site",
+    ]
+    for _ in range(2):
+        finish(backend.adopt(before, volume.name))
+    assert node.run(tags).stdout.split() == ["old", "site"]
+    assert node.run(f"head -c 4 /dev/{GROUP}/old").stdout == "kept"
+    finish(backend.adopt(volume, "old"))
+    finish(backend.forget(volume))
+    assert node.run(tags).stdout == ""
+    with pytest.raises(errors.VolumeMissing):
+        finish(backend.adopt(volume, "old"))
+
+
+def test_stripes_lie_on_several_disks(hosts: Testbed) -> None:
+    node = hosts.nodes()[0]
+    prepare(node)
+    node.run("truncate -s 64M /var/tmp/second")
+    second = node.run("losetup -f --show /var/tmp/second").stdout.strip()
+    node.run(["vgextend", "-q", "-y", GROUP, second])
+    backend = PlainBackend(SshCommands(node), (GROUP,))
+    volume = msgspec.structs.replace(plain_volume(12), params={"stripes": 2})
+    try:
+        for _ in range(2):
+            finish(backend.ensure(volume))
+        told = node.run(f"lvs --noheadings -o stripes,lv_size --units m {GROUP}/{volume.name}")
+        assert told.stdout.split() == ["2", "16.00m"]
+        finish(backend.grow(msgspec.structs.replace(volume, size_mib=24)))
+        finish(backend.ensure(msgspec.structs.replace(volume, size_mib=24)))
+    finally:
+        finish(backend.forget(volume))
+        node.run(["vgreduce", "-q", GROUP, second])
+        node.run(f"losetup -d {second}; rm /var/tmp/second")
