@@ -18,12 +18,12 @@ from twisted.internet.defer import Deferred
 from clusterd.calls.wire import Call, Reply
 from clusterd.calls.wire import Fault as Refusal
 from clusterd.simulation.cluster import SimulatedCluster
-from clusterd.simulation.disk_trouble import Trouble as DiskTrouble
 from clusterd.simulation.scenario import NAME
 from hypervisors.machine_room import Course
 from jobqueue.errors import StoreAway, StoreFull
 from jobqueue.store.interface import Transaction
 from jobqueue.store.memory import Died
+from storage.memory_faults import Trouble as DiskTrouble
 
 Act = Callable[[SimulatedCluster, str], None]
 
@@ -239,6 +239,7 @@ KINDS: dict[str, Kind] = {
     "later-answers": Kind(strike=_answer_late(5 * LATE_S), heal=_answer_late(0.0), lasts_s=60.0),
     "clock-ahead": Kind(strike=_skew(3600.0), heal=_skew(0.0), lasts_s=120.0),
     "clock-behind": Kind(strike=_skew(-3600.0), heal=_skew(0.0), lasts_s=120.0),
+    "disk-full": Kind(strike=_disks("full"), heal=_disks(""), lasts_s=60.0),
     "disk-slow": Kind(strike=_disks("slow"), heal=_disks(""), lasts_s=60.0),
     "disk-stale": Kind(strike=_disks("stale"), heal=_disks(""), lasts_s=30.0),
     "disk-broken": Kind(strike=_disks("broken"), heal=_disks(""), lasts_s=50.0, may_stick=True),

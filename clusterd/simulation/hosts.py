@@ -26,7 +26,7 @@ from clusterd.node.observe import Rhythm
 from clusterd.node.service import NodeService
 from clusterd.simulation.attention import AttendedNode, Attention
 from clusterd.simulation.clock import Clock, ProcessClock
-from clusterd.simulation.disk_trouble import Disks, troubled
+from clusterd.simulation.disk_trouble import troubled
 from clusterd.simulation.founded import FoundedHost, lodgers, moved_in, shelved, stored
 from clusterd.simulation.network import Network
 from clusterd.simulation.pretended_site import PretendedCommands, PretendedScripts
@@ -44,6 +44,7 @@ from storage.diskless import DisklessBackend
 from storage.external_providers import find_all as find_providers
 from storage.interface import Backend
 from storage.memory import memory_backend
+from storage.memory_faults import Disks
 from storage.shelf import Shelf, Wire
 from storage.volume import Template
 
