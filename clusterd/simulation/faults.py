@@ -239,7 +239,6 @@ KINDS: dict[str, Kind] = {
     "later-answers": Kind(strike=_answer_late(5 * LATE_S), heal=_answer_late(0.0), lasts_s=60.0),
     "clock-ahead": Kind(strike=_skew(3600.0), heal=_skew(0.0), lasts_s=120.0),
     "clock-behind": Kind(strike=_skew(-3600.0), heal=_skew(0.0), lasts_s=120.0),
-    "disk-full": Kind(strike=_disks("full"), heal=_disks(""), lasts_s=60.0),
     "disk-slow": Kind(strike=_disks("slow"), heal=_disks(""), lasts_s=60.0),
     "disk-stale": Kind(strike=_disks("stale"), heal=_disks(""), lasts_s=30.0),
     "disk-broken": Kind(strike=_disks("broken"), heal=_disks(""), lasts_s=50.0, may_stick=True),
