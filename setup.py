@@ -21,7 +21,7 @@ GNT_COMMANDS = (
     "storage",
 )
 
-HTOOLS = ("hail", "hbal", "hcheck", "hinfo", "hroller", "hspace")
+HTOOLS = ("hail", "hbal", "hcheck", "hinfo", "hroller", "hscan", "hspace")
 """The names of Ganeti's tools for placement."""
 
 setup(

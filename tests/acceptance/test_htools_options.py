@@ -180,3 +180,16 @@ def test_wrong_words_are_refused(words: tuple[str, ...], told: str) -> None:
     assert done.returncode != 0
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_hscan_tells_of_a_cluster_that_does_not_answer(tmp_path: Path) -> None:
+    words = ("-d", str(tmp_path), "http://127.0.0.1:1")
+    mine, real = ours("hscan", *words), theirs("hscan", *words)
+    assert mine.returncode == real.returncode == 2
+    assert lines(mine)[0] == lines(real)[0], "the line above"
+    assert (
+        lines(mine)[1]
+        == lines(real)[1]
+        == ("Error for http://127.0.0.1:1: failed to load data. Details:")
+    )
+    assert list(tmp_path.iterdir()) == []

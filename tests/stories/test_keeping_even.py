@@ -46,7 +46,7 @@ class AtTheFirstRound(NoTrouble):
             raise self._what("at the first round")
 
 
-def lopsided(directory: Path, trouble: AtTheFirstRound) -> SimulatedCluster:
+def lopsided(directory: Path, trouble: NoTrouble) -> SimulatedCluster:
     """Four mirrored instances on two of three nodes."""
     cluster = SimulatedCluster(directory, trouble=trouble)
     cluster.wait_for_nodes()
@@ -94,3 +94,21 @@ def test_a_round_is_neither_lost_nor_repeated(
     moved = [move["instance"] for one in rounds for move in one["moves"]]
     assert len(moved) == len(set(moved))
     assert not invariants.broken
+
+
+def test_at_rest_it_takes_more_to_begin_than_to_go_on(tmp_path: Path) -> None:
+    """The same unevenness leaves a cluster at rest by one threshold and wakes it by a lower one."""
+    cluster = lopsided(tmp_path, NoTrouble())
+    cluster.run(ClusterSetParams(balancing=RULES | {"begin_gain": 1000.0, "end_gain": 0.0}))
+    cluster.clock.run(300.0)
+    settle(cluster)
+    told = cluster.master.balancer.told()
+    assert told["rounds"] == []
+    assert "1000 is needed to begin" in told["state"]
+    cluster.run(ClusterSetParams(balancing={"begin_gain": 0.2}))
+    cluster.clock.run(300.0)
+    settle(cluster)
+    first = cluster.master.balancer.told()["rounds"]
+    assert first
+    assert first[0]["score_planned"] <= first[0]["score_before"] - 0.2
+    assert all(key in first[0] for key in ("began", "reason", "moves", "jobs", "group"))

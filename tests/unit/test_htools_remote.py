@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
-from cli.htools import remote
+from cli.htools import hscan, remote
+from clusterd.placement import model
 from clusterd.placement.errors import BadRequest
+from clusterd.placement.score import total
 from clusterd.placement.validity import require_valid
+from tests.unit.placement_clusters import any_cluster
 from tests.unit.rapi_house import RapiHouse
 
 
@@ -47,3 +50,15 @@ def test_where_an_api_is(address: str, url: str) -> None:
 def test_an_api_that_is_not_there() -> None:
     with pytest.raises(BadRequest, match=r"Cannot read http://127\.0\.0\.1:1/2/info"):
         remote.facts("http://127.0.0.1:1")
+
+
+def test_a_scanned_cluster_is_a_line_and_a_file() -> None:
+    facts = any_cluster(3)
+    told = hscan.line("c1", 6, facts)
+    assert told.startswith("c1     ")
+    name, nodes, instances, *rest = told.split()
+    assert (name, nodes, instances) == ("c1", str(len(facts.nodes)), str(len(facts.instances)))
+    assert len(rest) == 7
+    assert rest[-1] == f"{total(model.build(facts)):.8f}"
+    assert len(hscan.head(6).split()) == 10
+    assert hscan.file_of("/tmp/x", "https://c1:5080").name == "https:__c1:5080.data"
