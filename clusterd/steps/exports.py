@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, ClassVar
 
 from clusterd import export_file
+from clusterd.errors import CallFailed
 from clusterd.world import World
 from jobqueue.step import NOTHING, Outcome, Patience, Step
 
@@ -20,6 +22,11 @@ class OnExport(Step, frozen=True, kw_only=True):
     def identity(self, context: Any) -> str:
         """Whose the unfinished export is."""
         return f"{context.world.configuration.cluster.uuid}/{context.job_id}"
+
+    async def show(self, world: World) -> None:
+        """Who asks after this job sees what it did."""
+        with contextlib.suppress(CallFailed):
+            await world.node(self.node).observe()
 
 
 class BeginExport(OnExport, frozen=True, kw_only=True, tag="export.begin"):
@@ -45,6 +52,7 @@ class CommitExport(OnExport, frozen=True, kw_only=True, tag="export.commit"):
         identity = self.identity(context)
         text = export_file.written(world.view(), instance, now=world.now(), identity=identity)
         await world.node(self.node).commit_export(self.name, identity, text)
+        await self.show(world)
         return NOTHING
 
 
@@ -64,4 +72,5 @@ class RemoveExport(OnExport, frozen=True, kw_only=True, tag="export.remove"):
 
     async def do(self, context: Any) -> Outcome:
         await context.world.node(self.node).forget_export(self.name, "")
+        await self.show(context.world)
         return NOTHING
