@@ -319,6 +319,8 @@ def test_adopted_volumes_get_their_owner_and_are_given_back_as_nobodys(hosts: Te
 def test_stripes_lie_on_several_disks(hosts: Testbed) -> None:
     node = hosts.nodes()[0]
     prepare(node)
+    settings = "/etc/lvm/lvmlocal.conf"
+    node.run(f'sed -i.kept \'s#"r|#"a|^/dev/loop|", &#\' {settings}')
     node.run("truncate -s 64M /var/tmp/second")
     second = node.run("losetup -f --show /var/tmp/second").stdout.strip()
     node.run(["vgextend", "-q", "-y", GROUP, second])
@@ -334,4 +336,4 @@ def test_stripes_lie_on_several_disks(hosts: Testbed) -> None:
     finally:
         finish(backend.forget(volume))
         node.run(["vgreduce", "-q", GROUP, second])
-        node.run(f"losetup -d {second}; rm /var/tmp/second")
+        node.run(f"losetup -d {second}; rm /var/tmp/second; mv {settings}.kept {settings}")
