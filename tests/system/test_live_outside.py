@@ -1,5 +1,5 @@
 """Instances on disks that something outside keeps, by the commands of an operator: an ext-storage
-provider, adopted logical volumes and devices; and one without disks, on a kernel given to it."""
+provider, adopted logical volumes and devices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.demo import guest
 from tests.demo.cluster import Cluster
-from tests.demo.image import BUILD, PLACE
+from tests.demo.image import PLACE
 from tests.system.outside_worlds import PROVIDERS
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("live cluster")]
@@ -17,8 +17,7 @@ pytestmark = [pytest.mark.real, pytest.mark.xdist_group("live cluster")]
 NODE, HOST = "n1", "n1.tb"
 STORE = "/srv/volumes"
 DEVICE = "/dev/disk/by-id/lun-1"
-SECTOR, MIB = 512, 1024 * 1024
-GZIP = b"\x1f\x8b\x08"
+MIB = 1024 * 1024
 USUAL = (
     *("-n", HOST, "-o", "demo-guest", "-B", "memory=96", "--no-nics"),
     *("--no-name-check", "--no-ip-check", "--ignore-ipolicy"),
@@ -109,24 +108,3 @@ def test_a_guest_on_an_adopted_device(cluster: Cluster) -> None:
     counter = f"dd if={DEVICE} bs=4096 skip=129 count=1 status=none | tr -d '\\000'"
     assert node.run(counter).stdout.startswith("TICK")
     node.run(f"losetup -d $(readlink {DEVICE}); rm {DEVICE} {STORE}/lun")
-
-
-def test_a_guest_without_disks_on_a_kernel_given_to_it(cluster: Cluster) -> None:
-    image = (BUILD / "guest.img").read_bytes()
-    begin = 2048 * SECTOR
-    second = next(at for at in range(begin + MIB, len(image), MIB) if image.startswith(GZIP, at))
-    parts = {"kernel": image[begin:second], "initrd": image[second:]}
-    for name, part in parts.items():
-        (BUILD / name).write_bytes(part)
-        cluster.node(NODE).run(f"cp {BUILD / name} /var/lib/clusterd/guest/{name}")
-    options = ",".join(
-        f"{key}_path=/var/lib/clusterd/guest/{name}"
-        for key, name in (("kernel", "kernel"), ("initrd", "initrd"))
-    )
-    cluster.gnt(
-        *("gnt-instance", "add", "-t", "diskless", *USUAL, "--no-install"),
-        *("-H", f"kvm:{options},root_path=,kernel_args=name=bare", "bare1"),
-    )
-    counts(cluster, "bare1")
-    assert "name=bare" in cluster.console(NODE, "bare1")
-    remove(cluster, "bare1")
