@@ -117,9 +117,8 @@ class DrbdBackend(StilledByLvm, Unsnapped):
     async def forget(self, volume: Volume) -> None:
         """See ``Backend``."""
         await self.detach(volume)
-        await self.forget_still(volume)
-        names = data_name(volume), meta_name(mirror_of(volume))
-        await self._lvm.remove_of(volume.owner, *names)
+        data, meta = data_name(volume), meta_name(mirror_of(volume))
+        await self._lvm.remove_of(volume.owner, data, meta, stilled=True)
 
     async def grow(self, volume: Volume) -> None:
         """See ``Backend``. The metadata are large enough for any size."""

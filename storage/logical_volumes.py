@@ -59,6 +59,11 @@ def device_path(group: str, name: str) -> str:
     return f"/dev/{group}/{name}"
 
 
+def still_of(name: str) -> str:
+    """What the still of this logical volume is called."""
+    return f"{name}{STILL}"
+
+
 class LogicalVolumes:
     """LVM on one node. Holds no state."""
 
@@ -152,7 +157,7 @@ class LogicalVolumes:
 
     async def forget_still(self, group: str, origin: str, owner: str) -> None:
         """There is no such snapshot. Raises VolumeBusy."""
-        await self.remove_of(owner, full_name(group, f"{origin}{STILL}"))
+        await self.remove_of(owner, still_of(full_name(group, origin)))
 
     async def extend(self, found: LogicalVolume, size_mib: int) -> None:
         """``found`` has at least this size. Raises NoSpace."""
@@ -213,8 +218,11 @@ class LogicalVolumes:
             return
         raise refusal(argv, output, names[0])
 
-    async def remove_of(self, owner: str, *names: str) -> None:
-        """As ``remove``, but what is marked as another's, or not at all, is left alone."""
+    async def remove_of(self, owner: str, *names: str, stilled: bool = False) -> None:
+        """As ``remove``, but what is marked as another's, or not at all, is left alone. With
+        ``stilled`` the still of the first, too."""
+        if stilled:
+            names = (still_of(names[0]), *names)
         try:
             found = await self.find(*names)
         except PoolMissing:

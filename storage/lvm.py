@@ -94,11 +94,12 @@ class PlainBackend(StilledByLvm, Unmirrored):
 
     async def forget(self, volume: Volume) -> None:
         """See ``Backend``."""
-        await self.forget_still(volume)
         if _thin_pool(volume):
+            await self.forget_still(volume)
             await self._thin.forget(volume)
             return
-        await self._lvm.remove_of(volume.owner, full_name(volume.pool, volume.name))
+        name = full_name(volume.pool, volume.name)
+        await self._lvm.remove_of(volume.owner, name, stilled=True)
 
     async def grow(self, volume: Volume) -> None:
         """See ``Backend``."""
