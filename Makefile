@@ -45,7 +45,7 @@ layers: setup
 
 # unit, contract, story, simulation and meta tests
 test-fast: setup
-	$(PYTEST) -n 4 -m 'not real'
+	$(PYTEST) -n 4 --dist loadgroup -m 'not real'
 
 # acceptance and system tests on real node hosts; two modules at a time, the long ones first
 test-real: setup

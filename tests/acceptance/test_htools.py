@@ -14,6 +14,8 @@ from clusterd.placement import text_format
 from tests.acceptance import htools_data
 from tests.acceptance.htools_runs import SHAPES, answered, lines, ours, theirs
 
+pytestmark = pytest.mark.real
+
 
 @pytest.fixture(params=SHAPES, ids=lambda shape: "-".join(map(str, shape)))
 def data(request: pytest.FixtureRequest, tmp_path: Path) -> str:

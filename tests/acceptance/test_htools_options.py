@@ -12,6 +12,8 @@ import pytest
 from tests.acceptance import htools_data
 from tests.acceptance.htools_runs import SHAPES, answered, lines, ours, theirs
 
+pytestmark = pytest.mark.real
+
 
 @pytest.fixture(params=SHAPES[:2], ids=lambda shape: "-".join(map(str, shape)))
 def data(request: pytest.FixtureRequest, tmp_path: Path) -> str:

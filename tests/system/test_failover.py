@@ -91,8 +91,13 @@ def test_the_power_of_the_master_is_cut_while_jobs_run(cluster: Cluster) -> None
     taken_s = time.monotonic() - begun
     print(f"master_recovery_s={taken_s:.1f}")
     accepted = said.stdout.split()[1]
-    next_ = two if on(two, "gnt-cluster", "getmaster").strip() == "n2.tb" else three
     deadline = time.monotonic() + PATIENCE_S
+    known = {"n2.tb": two, "n3.tb": three}
+    while (said := two.run("gnt-cluster getmaster", check=False)).stdout.strip() not in known:
+        # it had not yet heard of the new master
+        assert time.monotonic() < deadline, said
+        time.sleep(0.5)
+    next_ = known[said.stdout.strip()]
     while {"running", "queued", "waiting"} & set((found := statuses(next_)).values()):
         assert time.monotonic() < deadline, found
         time.sleep(0.5)

@@ -65,8 +65,8 @@ def test_it_moves_to_another_node_with_its_disk(cluster: Cluster) -> None:
     assert not guest.gap([tick for tick in guest.ticks(whole) if tick >= before])
     assert len(guest.boots(whole)) == 1
     cluster.gnt("gnt-instance", "shutdown", "--timeout=0", FIRST)
+    offset = len(cluster.console("n3", FIRST))
     cluster.gnt("gnt-instance", "startup", FIRST)
-    cluster.wait_ticks("n3", FIRST, 6)
-    again = guest.boots(cluster.console("n3", FIRST))[-1]
+    (again,) = guest.boots(cluster.wait_ticks("n3", FIRST, 3, offset=offset))
     assert again.number == 2
     assert again.last >= before

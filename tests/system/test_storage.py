@@ -292,7 +292,8 @@ def test_adopted_volumes_get_their_owner_and_are_given_back_as_nobodys(hosts: Te
     node.run(f"echo kept | dd of=/dev/{GROUP}/old conv=fsync status=none")
     volume = plain_volume(8)
     before = msgspec.structs.replace(volume, name="old", owner="", label="")
-    tags = f"lvs --noheadings -o lv_name,lv_tags {GROUP}"
+    only = f"-S 'lv_name=old || lv_name={volume.name}'"
+    tags = f"lvs --noheadings -o lv_name,lv_tags {only} {GROUP}"
     with held_open(node, f"/dev/{GROUP}/old"), pytest.raises(errors.VolumeBusy):
         finish(backend.adopt(volume, "old"))
     for _ in range(2):

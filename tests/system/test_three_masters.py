@@ -117,5 +117,8 @@ def test_a_larger_pool_of_candidates_is_filled(hosts: list[Host]) -> None:
     one.run("gnt-cluster", "modify", "--candidate-pool-size=11")
     rows = one.run("gnt-node", "list", "--no-headers", "--separator=|", "-o", "name,role")
     assert f"{three.name}|C" in rows.split()
-    assert len(one.members()) == 3
+    deadline = time.monotonic() + PATIENCE_S
+    while len(one.members()) < 3:
+        assert time.monotonic() < deadline, one.members()
+        time.sleep(0.2)
     assert three.run("gnt-cluster", "getmaster").strip() == one.name

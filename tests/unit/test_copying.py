@@ -35,6 +35,7 @@ async def filled(store: Store) -> list[tuple[str, bytes]]:
     return await state_of(store)
 
 
+@pytest.mark.real
 def test_a_state_moves_from_a_file_to_etcd_and_back_unchanged(tmp_path: Path) -> None:
     async def body(file: SqliteStore) -> None:
         before = await filled(file)

@@ -15,6 +15,8 @@ from tests.contracts.store import keys_of, put
 from tests.etcd_cluster import EtcdCluster, etcd_cluster
 from tests.waiting import pause, run
 
+pytestmark = pytest.mark.real
+
 WRITERS = 8
 KILLS = 3
 CLUSTER: list[EtcdCluster] = []

@@ -26,6 +26,8 @@ from tests.contracts.store import keys_of, put
 from tests.etcd_cluster import EtcdCluster, etcd_cluster
 from tests.waiting import pause, reactor, run
 
+pytestmark = pytest.mark.real
+
 SHORT = Patience(member_s=1.0, all_s=2.0, pause_s=0.02)
 PATIENT = Patience(member_s=3.0, all_s=10.0)
 NAMES = itertools.count()

@@ -16,6 +16,8 @@ from tests.contracts import store as store_laws
 from tests.etcd_cluster import EtcdCluster, etcd_cluster
 from tests.waiting import pause, run
 
+pytestmark = pytest.mark.real
+
 CLUSTER: list[EtcdCluster] = []
 NAMES = itertools.count()
 

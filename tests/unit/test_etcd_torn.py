@@ -6,9 +6,13 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import pytest
+
 from tests.contracts.store import keys_of, put
 from tests.etcd_cluster import etcd_cluster
 from tests.waiting import run
+
+pytestmark = pytest.mark.real
 
 SECTOR_BYTES = 512
 COUNT = 40

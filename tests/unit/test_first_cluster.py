@@ -130,6 +130,7 @@ def test_a_killed_master_comes_back_and_only_here(host: Host) -> None:
     assert said == f"clusterd-master cannot start: the master is {NODE}, this is n9.example.com\n"
 
 
+@pytest.mark.real
 def test_a_cluster_on_etcd_from_nothing_and_back(host: Host) -> None:
     host.init("--store=etcd")
     assert host.run("gnt-cluster", "getmaster") == f"{NODE}\n"

@@ -17,6 +17,8 @@ from clusterd.moving import ASIDE, MARKER
 from clusterd.settings import DAEMONS, Settings
 from tests.unit.test_first_cluster import NODE, PROGRAMS, Host
 
+pytestmark = pytest.mark.real
+
 PATIENCE_S = 30.0
 
 
