@@ -51,7 +51,7 @@ mount --bind {base}/log /var/log/libvirt
 mount --bind {base}/cache /var/cache/libvirt
 mount --bind {base}/run /run
 ip link set lo up
-ip link add br0 type bridge forward_delay 0
+ip link add br0 address 52:54:00:99:00:1{number} type bridge forward_delay 0
 ip addr add 10.99.0.1{number}/24 dev br0
 ip link set br0 up
 touch /run/ready
