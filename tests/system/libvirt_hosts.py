@@ -39,8 +39,8 @@ cgroup_controllers = []
 seccomp_sandbox = 0
 stdio_handler = "file"
 """
-# A bridge without an address of its own may take that of a guest's tap; the tap of the same guest on
-# the other host has the same one during a migration, and the hosts would not hear each other.
+# A bridge without an address of its own may take that of a guest's tap. The tap of the same guest
+# on the other host has it too during a migration, and the hosts would not hear each other.
 INIT = """\
 mount --make-rprivate /
 hostname n{number}.test
