@@ -49,7 +49,7 @@ test-fast: setup
 
 # acceptance and system tests on real node hosts; two modules at a time, the long ones first
 test-real: setup
-	$(PYTEST) -n 2 --dist loadgroup --no-loadscope-reorder --durations=25 -m real
+	$(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder --durations=25 -m real
 
 format: setup
 	$(PYTHON) -m ruff format .

@@ -324,8 +324,18 @@ def waiting_for(status: VolumeStatus, *, synced: bool) -> str:
         return ""
     if status.link is Link.SYNCING or status.health is Health.SYNC:
         return _synchronising(status)
-    if Health.OK in (status.health, status.peer_health) and status.degraded:
-        return "the peer's copy is not up to date"
+    return _incomplete(status)
+
+
+def _incomplete(status: VolumeStatus) -> str:
+    """Which connected copy lacks data. Before its synchronisation begins, a new one is connected
+    and incomplete for a moment; two that never had any are left to whoever opens one."""
+    copies = (status.health, status.peer_health)
+    if Health.UNKNOWN in copies:
+        return "it is not known yet which copy is up to date"
+    if Health.OK in copies and copies != (Health.OK, Health.OK):
+        whose = "the peer's" if status.health is Health.OK else "this node's"
+        return f"{whose} copy is not up to date"
     return ""
 
 
