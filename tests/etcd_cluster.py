@@ -24,6 +24,7 @@ from jobqueue.store.etcd_gateway import Patience
 from jobqueue.store.etcd_member import QUOTA_BYTES, EtcdMember, Timing
 from jobqueue.store.etcd_wire import StatusAnswer
 from tests.ports import free_port
+from tests.testbed.processes import has_stopped
 from tests.waiting import pause, reactor, run
 
 QUICK = Timing(heartbeat_ms=50, election_ms=500)
@@ -91,7 +92,7 @@ class EtcdCluster:
         """It keeps its connections and answers nothing; every thread of it has stopped."""
         process = self.processes[member.name]
         process.send_signal(signal.SIGSTOP)
-        while not all(_stopped(task) for task in Path(f"/proc/{process.pid}/task").iterdir()):
+        while not has_stopped(process.pid):
             time.sleep(0.001)
 
     def thaw(self, member: EtcdMember) -> None:
@@ -132,10 +133,6 @@ class EtcdCluster:
         for process in self.processes.values():
             process.wait()
         self.processes.clear()
-
-
-def _stopped(task: Path) -> bool:
-    return (task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def _leads(status: StatusAnswer) -> bool:

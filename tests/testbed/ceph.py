@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.testbed.processes import kill_group, recorded, send_group, spawn
+from tests.testbed.processes import Leader, freeze_group, kill_group, recorded, send_group, spawn
 from tests.testbed.settings import FILES
 from tests.testbed.shell import Completed, TestbedError, run
 
@@ -159,11 +159,11 @@ class Ceph:
 
     def freeze(self, name: str) -> None:
         """The daemon ``mon.a``, ``osd.0`` or ``mgr.x`` answers nothing more."""
-        self._send(name, signal.SIGSTOP)
+        freeze_group(self._leader(name))
 
     def thaw(self, name: str) -> None:
         """It goes on."""
-        self._send(name, signal.SIGCONT)
+        send_group(self._leader(name), signal.SIGCONT)
 
     def kill(self, name: str) -> None:
         """It is gone; its data stay."""
@@ -174,11 +174,11 @@ class Ceph:
     def _pid_file(self, name: str) -> Path:
         return self.directory / "run" / f"{name}.pid"
 
-    def _send(self, name: str, number: signal.Signals) -> None:
+    def _leader(self, name: str) -> Leader:
         leader = recorded(self._pid_file(name))
         if leader is None:
             raise TestbedError(f"{name} does not run; see {self.directory}/log")
-        send_group(leader, number)
+        return leader
 
     def _write_configuration(self, store: str) -> None:
         text = CONFIGURATION.format(

@@ -190,11 +190,11 @@ class Node:
 
     def freeze(self) -> None:
         """Stop the machine without powering it off: it answers nothing and remembers all."""
-        self._send(signal.SIGSTOP)
+        processes.freeze_group(self._leader())
 
     def thaw(self) -> None:
         """Let a frozen machine go on."""
-        self._send(signal.SIGCONT)
+        processes.send_group(self._leader(), signal.SIGCONT)
 
     def unplug(self) -> None:
         """Pull the network cable."""
@@ -204,11 +204,11 @@ class Node:
         """Put the network cable back."""
         self._network.link(self.number, up=True)
 
-    def _send(self, number: signal.Signals) -> None:
+    def _leader(self) -> processes.Leader:
         leader = processes.recorded(self._pid_file)
         if leader is None:
             raise TestbedError(f"{self.name} is off")
-        processes.send_group(leader, number)
+        return leader
 
     def _disconnect(self) -> None:
         if self._control.exists():

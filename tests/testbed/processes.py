@@ -16,6 +16,8 @@ import msgspec
 from tests.testbed.shell import TestbedError, run
 
 DEATH_S = 10.0
+STANDING = "TtZX"
+"""States of a thread that does not run: stopped, held by its tracer, dead."""
 
 
 class Leader(msgspec.Struct, frozen=True):
@@ -96,6 +98,27 @@ def send_group(leader: Leader, number: signal.Signals) -> None:
         os.killpg(leader.pid, number)
     except ProcessLookupError:
         return
+
+
+def freeze_group(leader: Leader) -> None:
+    """No thread of the group runs any more: until the kernel has told each of them, the others go
+    on, for long enough to answer on a busy machine. Raises TestbedError."""
+    send_group(leader, signal.SIGSTOP)
+    deadline = time.monotonic() + DEATH_S
+    while running := [pid for pid in group_members(leader.pid) if not has_stopped(pid)]:
+        if time.monotonic() > deadline:
+            raise TestbedError(f"processes {running} of group {leader.pid} do not stop")
+        time.sleep(0.001)
+
+
+def has_stopped(pid: int) -> bool:
+    """Whether every thread of ``pid`` stands still; one that has gone does."""
+    try:
+        threads = [int(entry) for entry in os.listdir(f"/proc/{pid}/task")]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    seen = [stat(thread) for thread in threads]
+    return all(found is None or found.state in STANDING for found in seen)
 
 
 def kill_group(leader: Leader) -> None:
