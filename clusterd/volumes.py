@@ -325,4 +325,5 @@ def _mirror(view: View, disk: Disk, node: Node, index: int) -> Mirror | None:
         meta_pool=disk.meta_pool or disk.pool,
         meta_name=f"{label_on(disk, node.uuid)}.disk{index}_meta",
         meta_size_mib=overhead_mib(disk.template),
+        side=1 if mine else 0,
     )

@@ -1,7 +1,8 @@
-"""Template ``drbd``: a mirror of two nodes by DRBD 8.4 on two logical volumes each.
+"""Template ``drbd``: a mirror of two nodes by DRBD 8.4 or 9 on two logical volumes each.
 
 Data and metadata are ``<uuid>.diskN_data`` and ``_meta`` as in Ganeti. Decisions are in
-``drbd_plan``; this module looks, asks there, and runs what it is told.
+``drbd_plan``, what the loaded version takes and tells behind ``drbd_kernel``; this module looks,
+asks there, and runs what it is told.
 """
 
 from __future__ import annotations
@@ -9,21 +10,16 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from storage.commands import command_failed
 from storage.drbd_errors import not_attached, refusal_of
+from storage.drbd_kernel import Kernel, find_kernel, load_kernel
 from storage.drbd_options import DrbdParameters, described, mirror_of
 from storage.drbd_plan import (
     Argv,
-    bring_up,
-    change_sharing,
-    clean_metadata,
-    connect,
-    create_metadata,
     data_name,
     device,
     exchange,
-    meta_command,
     meta_name,
+    must_change_sharing,
     needs_generation,
     occupant,
     refuse_open,
@@ -31,22 +27,8 @@ from storage.drbd_plan import (
     refuse_swap,
     resource_name,
 )
-from storage.drbd_state import (
-    Generation,
-    Minor,
-    Resource,
-    parse_generation,
-    parse_minors,
-    parse_resource,
-    role_of,
-)
-from storage.errors import (
-    BadParameter,
-    NotUpToDate,
-    PoolMissing,
-    VolumeBusy,
-    VolumeMissing,
-)
+from storage.drbd_state import Minor, Resource, role_of
+from storage.errors import NotUpToDate, PoolMissing, VolumeBusy, VolumeMissing
 from storage.interface import Backend, Commands, Threads
 from storage.logical_volumes import LogicalVolumes, checked_own, checked_size, complete, device_path
 from storage.lvm_report import size_fits, tags_for
@@ -66,9 +48,6 @@ from storage.volume import (
 
 META_SIZE_MIB = 128
 NAME_SHAPE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.disk\d+_(data|meta)")
-PROC = "/proc/drbd"
-LOAD = ("modprobe", "drbd", "usermode_helper=/bin/true", "minor_count=128")
-SUPPORTED_VERSION = "version: 8.4"
 
 
 class DrbdBackend(StilledByLvm, Unsnapped):
@@ -111,7 +90,7 @@ class DrbdBackend(StilledByLvm, Unsnapped):
                 stripes=parameters.data_stripes if name == data else parameters.meta_stripes,
                 wipe=parameters.wipe and name == data,
             )
-        await self._run(volume, (create_metadata(mirror),))
+        await self._create_metadata(volume, mirror)
         await self._lvm.finish(*missing, activate=True)
 
     async def forget(self, volume: Volume) -> None:
@@ -140,7 +119,7 @@ class DrbdBackend(StilledByLvm, Unsnapped):
                 stripes=parameters.meta_stripes,
                 wipe=False,
             )
-            await self._run(volume, (create_metadata(mirror),))
+            await self._create_metadata(volume, mirror)
             await self._lvm.finish(meta, activate=True)
         await self._lvm.rename(volume.pool, name, volume.name, tags)
 
@@ -149,8 +128,8 @@ class DrbdBackend(StilledByLvm, Unsnapped):
     async def attach(self, volume: Volume, *, clean: bool = False) -> str:
         """See ``Backend``. ``clean`` has an effect on metadata that were never used only."""
         mirror, parameters = described(volume)
-        await self._load()
-        found = await self._resource(volume)
+        kernel = await load_kernel(self._commands)
+        found = await self._resource(kernel, volume)
         if found is None or found.data is None:
             data, meta = data_name(volume), meta_name(mirror)
             stored = await self._lvm.find(data, meta)
@@ -158,16 +137,17 @@ class DrbdBackend(StilledByLvm, Unsnapped):
             if not all(lv.active for lv in volumes):
                 await self._lvm.activate(data, meta)
             if clean:
-                await self._start_clean(volume, mirror)
-        await self._run(volume, bring_up(volume, mirror, parameters, found))
+                await self._start_clean(kernel, volume, mirror)
+        await self._run(volume, kernel.plan.bring_up(volume, mirror, parameters, found))
         return device(mirror)
 
     async def detach(self, volume: Volume) -> None:
         """See ``Backend``. The logical volumes stay active; they are in nobody's way."""
-        if not await self._commands.read(PROC):
+        kernel = await find_kernel(self._commands)
+        if kernel is None:
             return
         try:
-            found = await self._resource(volume)
+            found = await self._resource(kernel, volume)
         except VolumeBusy:
             return  # the minor serves another volume, so this one is not attached
         name = found.name if found else resource_name(mirror_of(volume))
@@ -175,36 +155,38 @@ class DrbdBackend(StilledByLvm, Unsnapped):
 
     async def open(self, volume: Volume, *, force: bool = False) -> None:
         """See ``Backend``. A lonely copy is opened by ``force`` only: its peer may be newer."""
-        found, state = await self._attached(volume)
+        kernel, found, state = await self._attached(volume)
         if state.role == "Primary":
             return
-        minor = str(mirror_of(volume).minor)
-        generation = None
+        mirror, generation = mirror_of(volume), None
         if needs_generation(state, force=force):
-            generation = await self._generation("drbdsetup", "get-gi", minor)
+            generation = await kernel.live_generation(mirror)
         refusal = refuse_open(volume, state, found, generation, force=force)
         if refusal is not None:
             raise refusal
-        overwrite = ("--force",) if state.disk == "Inconsistent" else ()
-        await self._run(volume, (("drbdsetup", "primary", minor, *overwrite),))
+        overwrite = state.disk == "Inconsistent"
+        await self._run(volume, (kernel.plan.primary(mirror, found, overwrite=overwrite),))
 
     async def close(self, volume: Volume) -> None:
         """See ``Backend``."""
-        _, state = await self._found(volume)
-        if state.role == "Primary":
-            await self._run(volume, (("drbdsetup", "secondary", str(mirror_of(volume).minor)),))
+        kernel, found, state = await self._found(volume)
+        if kernel is not None and found is not None and state.role == "Primary":
+            await self._run(volume, (kernel.plan.secondary(mirror_of(volume), found),))
 
     async def share(self, volume: Volume, *, allowed: bool) -> None:
-        """See ``Backend``. Raises NotUpToDate without a connection, BadParameter by protocol."""
-        _, parameters = described(volume)
-        found, state = await self._found(volume)
-        commands = change_sharing(volume, parameters.protocol, state, found, allowed=allowed)
-        await self._run(volume, commands)
+        """See ``Backend``. Raises NotUpToDate without a connection. The window has protocol C."""
+        mirror, parameters = described(volume)
+        kernel, found, state = await self._found(volume)
+        change = must_change_sharing(volume, state, found, allowed=allowed)
+        if kernel is None or found is None or not change:
+            return
+        allow = kernel.plan.allow_two_primaries
+        await self._run(volume, (allow(mirror, found, parameters.protocol, allowed=allowed),))
 
     async def reconnect(self, volume: Volume, *, discard_local: bool = False) -> None:
         """See ``Backend``. Raises VolumeBusy when a primary is to give up its changes."""
         mirror, parameters = described(volume)
-        found, state = await self._attached(volume)
+        kernel, found, state = await self._attached(volume)
         if state.link in (Link.CONNECTED, Link.SYNCING):
             return
         if discard_local and state.role == "Primary":
@@ -212,11 +194,12 @@ class DrbdBackend(StilledByLvm, Unsnapped):
                 f"{volume.name}: it is open here; close it before giving up its changes",
                 subject=volume.name,
             )
+        connect = kernel.plan.connect
         await self._run(volume, connect(mirror, parameters, found, discard_local=discard_local))
 
     async def resize(self, volume: Volume) -> None:
         """See ``Backend``."""
-        found, state = await self._attached(volume)
+        _, found, state = await self._attached(volume)
         if found.size_mib is not None and found.size_mib >= volume.size_mib:
             return
         if state.link not in (Link.CONNECTED, Link.SYNCING):
@@ -231,9 +214,12 @@ class DrbdBackend(StilledByLvm, Unsnapped):
     async def swap(self, volume: Volume, old: Volume) -> None:
         """See ``Backend``."""
         mirror, parameters = described(volume)
-        state = parse_minors(await self._commands.read(PROC)).get(mirror.minor)
-        found = await self._shown(volume) if state is not None else None
-        if found is None or state is None or found.bare:
+        kernel = await find_kernel(self._commands)
+        state = await kernel.state(mirror) if kernel is not None else None
+        if kernel is None or state is None:
+            raise not_attached(volume)
+        found = await kernel.shown(mirror)
+        if found is None or found.bare:
             raise not_attached(volume)
         if found.data == device_path(volume.pool, volume.name):
             return
@@ -244,7 +230,7 @@ class DrbdBackend(StilledByLvm, Unsnapped):
         for name in (data_name(volume), meta_name(mirror)):
             complete(stored, name)
         await self._lvm.activate(data_name(volume), meta_name(mirror))
-        await self._run(volume, exchange(volume, mirror, parameters, found))
+        await self._run(volume, exchange(kernel.plan, volume, mirror, parameters, found))
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -253,9 +239,9 @@ class DrbdBackend(StilledByLvm, Unsnapped):
         return await fill_at(self, self._commands, volume, path, format)
 
     async def look(self, volume: Volume) -> VolumeStatus:
-        """See ``Backend``. One command; the states are read from ``/proc/drbd``."""
+        """See ``Backend``. One command with DRBD 8.4, two with 9."""
         try:
-            found, state = await self._found(volume)
+            _, found, state = await self._found(volume)
         except VolumeBusy:
             found, state = None, Minor()
         if found is None or found.bare:
@@ -311,65 +297,49 @@ class DrbdBackend(StilledByLvm, Unsnapped):
         size_mib = volume.size_mib if size_fits(found, volume.size_mib) else found.size_mib
         return VolumeStatus(uuid=volume.uuid, present=True, size_mib=size_mib)
 
-    async def _found(self, volume: Volume) -> tuple[Resource | None, Minor]:
-        """What is configured under the volume's minor, and its state. Raises VolumeBusy."""
-        state = parse_minors(await self._commands.read(PROC)).get(mirror_of(volume).minor)
-        if state is None:
-            return None, Minor()
-        return await self._resource(volume), state
+    async def _found(self, volume: Volume) -> tuple[Kernel | None, Resource | None, Minor]:
+        """The DRBD that runs, what is configured under the volume's minor, and its state. Raises
+        VolumeBusy."""
+        kernel = await find_kernel(self._commands)
+        state = await kernel.state(mirror_of(volume)) if kernel is not None else None
+        if kernel is None or state is None:
+            return kernel, None, Minor()
+        return kernel, await self._resource(kernel, volume), state
 
-    async def _attached(self, volume: Volume) -> tuple[Resource, Minor]:
+    async def _attached(self, volume: Volume) -> tuple[Kernel, Resource, Minor]:
         """As ``_found``; raises VolumeMissing when the volume is not attached."""
-        found, state = await self._found(volume)
-        if found is None or found.bare:
+        kernel, found, state = await self._found(volume)
+        if kernel is None or found is None or found.bare:
             raise not_attached(volume)
-        return found, state
+        return kernel, found, state
 
     async def _check_whole(self, volume: Volume) -> None:
-        refusal = refuse_still(volume, (await self._attached(volume))[1])
+        _, _, state = await self._attached(volume)
+        refusal = refuse_still(volume, state)
         if refusal is not None:
             raise refusal
 
-    async def _resource(self, volume: Volume) -> Resource | None:
+    async def _resource(self, kernel: Kernel, volume: Volume) -> Resource | None:
         """What is configured under the volume's minor. Raises VolumeBusy if it is another's."""
-        found = await self._shown(volume)
+        found = await kernel.shown(mirror_of(volume))
         refusal = occupant(volume, found)
         if refusal is not None:
             raise refusal
         return found
 
-    async def _shown(self, volume: Volume) -> Resource | None:
-        """What is configured under the volume's minor, whosever it is."""
-        argv = ("drbdsetup", "show", str(mirror_of(volume).minor))
-        output = await self._commands.run(*argv, check=False)
-        if output.code != 0 and "minor not allocated" not in output.stderr:
-            raise command_failed(argv, output, subject=volume.name)
-        return parse_resource(output.stdout) if output.code == 0 else None
-
-    async def _generation(self, *argv: str) -> Generation | None:
-        output = await self._commands.run(*argv, check=False)
-        return parse_generation(output.stdout) if output.code == 0 else None
-
     # -- acting ----------------------------------------------------------------------------------
 
-    async def _load(self) -> None:
-        """DRBD 8.4 is in the kernel. Raises BadParameter for another version."""
-        text = await self._commands.read(PROC)
-        if not text:
-            await self._commands.run(*LOAD)
-            text = await self._commands.read(PROC)
-        if not text.startswith(SUPPORTED_VERSION):
-            version = text.partition("\n")[0] or "no version"
-            raise BadParameter(f"DRBD 8.4 is needed, this kernel has {version}", subject="drbd")
+    async def _create_metadata(self, volume: Volume, mirror: Mirror) -> None:
+        """Metadata of the version that is loaded: the other's could not be attached."""
+        kernel = await load_kernel(self._commands)
+        await self._run(volume, (kernel.plan.create_metadata(mirror),))
 
-    async def _start_clean(self, volume: Volume, mirror: Mirror) -> None:
+    async def _start_clean(self, kernel: Kernel, volume: Volume, mirror: Mirror) -> None:
         """Metadata that never were used say that the copy is good. Used ones stay as they are."""
-        generation = await self._generation(*meta_command(mirror, "get-gi"))
+        generation = await kernel.stored_generation(mirror)
         if generation is not None and generation.fresh:
-            await self._commands.run(
-                *meta_command(mirror, "restore-md", "/proc/self/fd/0"),
-                stdin=clean_metadata(volume, mirror),
-            )
+            argv, text = kernel.plan.start_clean(volume, mirror)
+            await self._commands.run(*argv, stdin=text)
 
     async def _run(self, volume: Volume, commands: tuple[Argv, ...]) -> None:
         for argv in commands:

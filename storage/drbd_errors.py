@@ -15,6 +15,11 @@ _REFUSALS: tuple[tuple[str, type[StorageError], str], ...] = (
     ("(-10) State change was refused", VolumeBusy, "the peer refused the change; try again"),
     ("is configured!", VolumeBusy, "its minor is in use by another; detach that first"),
     ("(-18) In transient state", VolumeBusy, "its state is changing; try again"),
+    ("(-7) Refusing to be Primary", NotUpToDate, "the peer is not known to be outdated"),
+    ("(-19) Concurrent state changes", VolumeBusy, "its state is changing; try again"),
+    ("(-22) Peer may not become primary", VolumeBusy, "the peer's device is open there"),
+    ("(-23) Timeout in operation", VolumeBusy, "the peer did not answer the change; try again"),
+    ("(161) Minor or volume exists", VolumeBusy, "its minor is in use by another"),
 )
 
 

@@ -1,8 +1,9 @@
-"""Disk parameters of template ``drbd`` and the options for DRBD 8.4 that they stand for. Pure.
+"""Disk parameters of template ``drbd`` and the options of drbdsetup that they stand for. Pure.
 
 Names and defaults are Ganeti's. Beside them stand this project's own decisions: a dead peer is
 noticed within 5 s (DRBD's defaults take 11 s, during which writes stall), connections are tried
-every 3 s, and a disk that fails is given up while the peer's copy serves on.
+every 3 s, and a disk that fails is given up while the peer's copy serves on. A static rate also
+turns DRBD's own controller off, which would not obey it.
 """
 
 from __future__ import annotations
@@ -53,6 +54,12 @@ class DrbdParameters(
     wipe: bool = False
     """Fill new data volumes with zeros, so that nothing of their former owner can be read."""
 
+    def __post_init__(self) -> None:
+        if self.dynamic_resync and self.c_plan_ahead == 0:
+            raise ValueError(
+                "c-plan-ahead=0 turns the dynamic controller off; set dynamic-resync=False instead"
+            )
+
 
 CONNECTION = {
     "cram-hmac-alg": "md5",
@@ -71,8 +78,45 @@ CONNECTION = {
 _BARRIERS = {"b": "disk-barrier", "f": "disk-flushes", "d": "disk-drain"}
 
 
+_PER_PEER = ("resync-rate", "c-")
+"""What the names of those options begin with that DRBD 9 keeps for each peer, not with the disk."""
+_OF_CONNECTION = frozenset({"fencing"})
+"""Options of the disk in DRBD 8.4 that belong to the connection in 9."""
+
+
 def disk_options(parameters: DrbdParameters, size_mib: int) -> tuple[str, ...]:
-    """Options for ``drbdsetup attach``. Raises BadParameter."""
+    """Options for ``drbdsetup attach`` of DRBD 8.4. Raises BadParameter."""
+    return _spelled(_of_disk(parameters, size_mib))
+
+
+def backing_options(parameters: DrbdParameters, size_mib: int) -> tuple[str, ...]:
+    """Options for ``drbdsetup attach`` of DRBD 9. Raises BadParameter."""
+    options = _of_disk(parameters, size_mib)
+    return _spelled({name: text for name, text in options.items() if _stays_with_disk(name)})
+
+
+def peer_options(parameters: DrbdParameters) -> tuple[str, ...]:
+    """Options for ``drbdsetup peer-device-options`` of DRBD 9. Raises BadParameter."""
+    options = _of_disk(parameters, 0)
+    return _spelled({name: text for name, text in options.items() if name.startswith(_PER_PEER)})
+
+
+def net_options(parameters: DrbdParameters, mirror: Mirror) -> tuple[str, ...]:
+    """Options for ``drbdsetup connect`` of DRBD 8.4. Raises BadParameter."""
+    return _spelled(_of_net(parameters, mirror))
+
+
+def connection_options(parameters: DrbdParameters, mirror: Mirror) -> tuple[str, ...]:
+    """Options for ``drbdsetup new-peer`` of DRBD 9, which wants a name too. Raises BadParameter."""
+    moved = {name: text for name, text in _of_disk(parameters, 0).items() if name in _OF_CONNECTION}
+    return _spelled({"_name": mirror.peer_name, **moved, **_of_net(parameters, mirror)})
+
+
+def _stays_with_disk(name: str) -> bool:
+    return not name.startswith(_PER_PEER) and name not in _OF_CONNECTION
+
+
+def _of_disk(parameters: DrbdParameters, size_mib: int) -> dict[str, str]:
     options = {"size": f"{size_mib}M", "on-io-error": "detach"}
     if parameters.dynamic_resync:
         options |= {
@@ -87,18 +131,12 @@ def disk_options(parameters: DrbdParameters, size_mib: int) -> tuple[str, ...]:
     options |= {_BARRIERS[letter]: "no" for letter in parameters.disk_barriers if letter != "n"}
     if parameters.meta_barriers:
         options["md-flushes"] = "no"
-    return _spelled(options | _custom("disk-custom", parameters.disk_custom))
+    return options | _custom("disk-custom", parameters.disk_custom)
 
 
-def net_options(
-    parameters: DrbdParameters, mirror: Mirror, *, two_primaries: bool = False
-) -> tuple[str, ...]:
-    """Options for ``drbdsetup connect``. Raises BadParameter."""
+def _of_net(parameters: DrbdParameters, mirror: Mirror) -> dict[str, str]:
     options = {"protocol": parameters.protocol, **CONNECTION, "shared-secret": mirror.secret}
-    options |= _custom("net-custom", parameters.net_custom)
-    if two_primaries:
-        options["allow-two-primaries"] = "yes"
-    return _spelled(options)
+    return options | _custom("net-custom", parameters.net_custom)
 
 
 def endpoints(mirror: Mirror) -> tuple[str, str]:

@@ -1,20 +1,19 @@
-"""What to do with a DRBD device, decided from values. Pure: answers commands, runs none.
+"""What may be done with a DRBD device of either version, decided from values. Pure.
 
-The device of minor N is ``/dev/drbdN`` in a resource ``resourceN``, Ganeti's name. A device that
-some other name already holds is taken as it is found.
+The device of minor N is ``/dev/drbdN`` in a resource ``resourceN``, Ganeti's name. How a version is
+told stands in ``drbd_plan_eight`` and ``drbd_plan_nine``, which are both a ``Plan``.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
+from typing import Protocol
 
 import msgspec
 
-from storage.drbd_options import DrbdParameters, disk_options, endpoints, net_options
-from storage.drbd_state import JUST_CREATED, SECTORS_PER_MIB, Generation, Minor, Resource
+from storage.drbd_options import DrbdParameters
+from storage.drbd_state import JUST_CREATED, Generation, Minor, Resource
 from storage.errors import (
-    BadParameter,
     NotUpToDate,
     SecondPrimary,
     SplitBrain,
@@ -22,15 +21,54 @@ from storage.errors import (
     VolumeBusy,
 )
 from storage.logical_volumes import device_path, full_name
-from storage.lvm_report import MIB
 from storage.volume import Health, Link, Mirror, Volume
 
 Argv = tuple[str, ...]
 
-BITMAP_BYTES_PER_BIT = 4096
-BITMAP_WORD_BITS = 64
-CONSISTENT_UP_TO_DATE_AL_CLEAN = 0x91
-"""Flags of metadata whose data are good and whose activity log is empty."""
+
+class Plan(Protocol):
+    """The commands of one version of DRBD. Nothing is run."""
+
+    def create_metadata(self, mirror: Mirror) -> Argv:
+        """Makes metadata in a volume that nobody uses yet, also while the minor serves the data
+        that these are to replace."""
+
+    def stored_generation(self, mirror: Mirror) -> Argv:
+        """Tells the generation of data that are not attached."""
+
+    def live_generation(self, mirror: Mirror) -> Argv:
+        """Tells the generation of attached data."""
+
+    def start_clean(self, volume: Volume, mirror: Mirror) -> tuple[Argv, str | None]:
+        """Makes metadata that were never used say that the copy is good; with what it reads."""
+
+    def bring_up(
+        self, volume: Volume, mirror: Mirror, parameters: DrbdParameters, found: Resource | None
+    ) -> tuple[Argv, ...]:
+        """What is still missing until the device is attached and connects."""
+
+    def connect(
+        self,
+        mirror: Mirror,
+        parameters: DrbdParameters,
+        found: Resource | None,
+        *,
+        discard_local: bool = False,
+    ) -> tuple[Argv, ...]:
+        """Makes it connect to the right peer; nothing when it does already. ``discard_local``
+        always makes a new connection, as only that can give up local changes."""
+
+    def allow_two_primaries(
+        self, mirror: Mirror, found: Resource, protocol: str, *, allowed: bool
+    ) -> Argv:
+        """Opens or closes the window in which both sides may be primary; ``protocol`` is the usual
+        one."""
+
+    def primary(self, mirror: Mirror, found: Resource, *, overwrite: bool) -> Argv:
+        """Opens it here; ``overwrite`` takes data that never were synchronised for good ones."""
+
+    def secondary(self, mirror: Mirror, found: Resource) -> Argv:
+        """Closes it here."""
 
 
 def device(mirror: Mirror) -> str:
@@ -53,19 +91,6 @@ def meta_name(mirror: Mirror) -> str:
     return full_name(mirror.meta_pool, mirror.meta_name)
 
 
-def meta_command(mirror: Mirror, *words: str) -> Argv:
-    """A drbdmeta command on the metadata of a device that is not attached."""
-    path = device_path(mirror.meta_pool, mirror.meta_name)
-    return ("drbdmeta", "--force", str(mirror.minor), "v08", path, "flex-external", *words)
-
-
-def create_metadata(mirror: Mirror) -> Argv:
-    """The command that makes metadata in a volume that nobody uses yet; ``-``: also while the minor
-    serves the data that these are to replace."""
-    path = device_path(mirror.meta_pool, mirror.meta_name)
-    return ("drbdmeta", "--force", "-", "v08", path, "flex-external", "create-md")
-
-
 def occupant(volume: Volume, found: Resource | None) -> StorageError | None:
     """Why the minor cannot be used for ``volume``: another disk is attached to it."""
     if found is None or found.data in (None, device_path(volume.pool, volume.name)):
@@ -76,37 +101,8 @@ def occupant(volume: Volume, found: Resource | None) -> StorageError | None:
     )
 
 
-def bring_up(
-    volume: Volume, mirror: Mirror, parameters: DrbdParameters, found: Resource | None
-) -> tuple[Argv, ...]:
-    """The commands that are still missing until the device is attached and connects."""
-    name = found.name if found else resource_name(mirror)
-    minor = str(mirror.minor)
-    commands: list[Argv] = []
-    if found is None:
-        commands += [
-            ("drbdsetup", "new-resource", name),
-            ("drbdsetup", "new-minor", name, minor, "0"),
-        ]
-    if found is None or found.data is None:
-        # A detach leaves the activity log unapplied too, so this cannot wait for a refusal.
-        commands += [
-            meta_command(mirror, "apply-al"),
-            (
-                "drbdsetup",
-                "attach",
-                minor,
-                device_path(volume.pool, volume.name),
-                device_path(mirror.meta_pool, mirror.meta_name),
-                "flexible",
-                *disk_options(parameters, volume.size_mib),
-            ),
-        ]
-    return (*commands, *connect(mirror, parameters, found))
-
-
 def exchange(
-    volume: Volume, mirror: Mirror, parameters: DrbdParameters, found: Resource
+    plan: Plan, volume: Volume, mirror: Mirror, parameters: DrbdParameters, found: Resource
 ) -> tuple[Argv, ...]:
     """The commands that give the attached device these local data instead of those it has.
 
@@ -116,33 +112,7 @@ def exchange(
     detach = ("drbdsetup", "detach", str(mirror.minor))
     bare = msgspec.structs.replace(found, data=None)
     leave = (freeze, detach) if found.data is not None else (freeze,)
-    return (*leave, *bring_up(volume, mirror, parameters, bare))
-
-
-def connect(
-    mirror: Mirror,
-    parameters: DrbdParameters,
-    found: Resource | None,
-    *,
-    two_primaries: bool = False,
-    discard_local: bool = False,
-) -> tuple[Argv, ...]:
-    """The commands that make it connect to the right peer; none when it does already.
-
-    ``discard_local`` always makes a new connection, as only that can give up local changes.
-    """
-    local, peer = endpoints(mirror)
-    name = found.name if found else resource_name(mirror)
-    commands: list[Argv] = []
-    if found is not None and found.peer is not None and found.local is not None:
-        right = (found.local, found.peer, found.secret) == (local, peer, mirror.secret)
-        if right and not discard_local:
-            return ()
-        commands.append(("drbdsetup", "disconnect", found.local, found.peer))
-    options = net_options(parameters, mirror, two_primaries=two_primaries)
-    discard = ("--discard-my-data=yes",) if discard_local else ()
-    commands.append(("drbdsetup", "connect", name, local, peer, *options, *discard))
-    return tuple(commands)
+    return (*leave, *plan.bring_up(volume, mirror, parameters, bare))
 
 
 def needs_generation(state: Minor, *, force: bool) -> bool:
@@ -218,31 +188,34 @@ def refuse_still(volume: Volume, state: Minor) -> StorageError | None:
     )
 
 
-def change_sharing(
-    volume: Volume, protocol: str, state: Minor, found: Resource | None, *, allowed: bool
-) -> tuple[Argv, ...]:
-    """The commands that let two sides be primary, or no longer; none when it is so already.
+def must_change_sharing(
+    volume: Volume, state: Minor, found: Resource | None, *, allowed: bool
+) -> bool:
+    """Whether two sides are yet to be let be primary, or no longer.
 
     A connected peer takes the change over. Without a connection it is refused: two sides that
     differ in this when they meet would refuse each other.
     """
     if found is None or found.bare:
-        return ()
+        return False
     if allowed and state.link not in (Link.CONNECTED, Link.SYNCING):
         raise NotUpToDate(
             f"{volume.name}: the peer is not connected, so two cannot write it; wait for it",
             subject=volume.name,
         )
     if found.two_primaries is allowed or found.local is None or found.peer is None:
-        return ()
-    if allowed and protocol != "C":
-        raise BadParameter(
-            f"{volume.name}: two primaries need protocol C, not {protocol}", subject=volume.name
-        )
+        return False
     if not allowed and state.role == state.peer_role == "Primary":
         raise VolumeBusy(f"{volume.name}: both sides are primary; close one", subject=volume.name)
+    return True
+
+
+def window_options(protocol: str, allowed: bool) -> tuple[str, ...]:
+    """The options that let two sides be primary, which needs protocol C while it lasts."""
     option = f"--allow-two-primaries={'yes' if allowed else 'no'}"
-    return (("drbdsetup", "net-options", found.local, found.peer, option),)
+    if protocol == "C":
+        return (option,)
+    return (f"--protocol={'C' if allowed else protocol}", option)
 
 
 def clean_generation(volume: Volume, mirror: Mirror) -> int:
@@ -255,29 +228,3 @@ def clean_generation(volume: Volume, mirror: Mirror) -> int:
     identity = "\n".join([volume.uuid, mirror.secret, str(sides)])
     number = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big") & ~1
     return number if number > JUST_CREATED else number + JUST_CREATED + 2
-
-
-def clean_metadata(volume: Volume, mirror: Mirror) -> str:
-    """Metadata, as ``drbdmeta restore-md`` takes it, of a copy that lacks nothing.
-
-    The bitmap is written too: were only the generation set, DRBD would mark all blocks as out of
-    sync when it first sees the size, and copy them after the next reconnection.
-    """
-    bits = math.ceil(volume.size_mib * MIB / BITMAP_BYTES_PER_BIT)
-    words = math.ceil(bits / BITMAP_WORD_BITS)
-    none = f"0x{0:016X}"
-    return "\n".join(
-        [
-            'version "v08";',
-            f"uuid {{ 0x{clean_generation(volume, mirror):016X}; {none}; {none}; {none};",
-            f"    flags 0x{CONSISTENT_UP_TO_DATE_AL_CLEAN:08X}; }}",
-            f"la-size-sect {volume.size_mib * SECTORS_PER_MIB};",
-            f"bm-byte-per-bit {BITMAP_BYTES_PER_BIT};",
-            f"device-uuid {none};",
-            "la-peer-max-bio-size 0;",
-            "al-stripes 1;",
-            "al-stripe-size-4k 8;",
-            f"bm {{ {words} times {none}; }}",
-            "",
-        ]
-    )

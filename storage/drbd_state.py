@@ -1,7 +1,7 @@
-"""What DRBD 8.4 says of itself, as values. Pure: no commands here.
+"""What DRBD says of itself, as values, and how 8.4 says it. Pure: no commands here.
 
-Three sources: ``/proc/drbd`` (states, costs no process), ``drbdsetup show`` (what is configured)
-and ``drbdsetup get-gi`` or ``drbdmeta get-gi`` (the generations of the local data).
+Three sources in 8.4: ``/proc/drbd`` (states, costs no process), ``drbdsetup show`` (what is
+configured) and ``drbdsetup get-gi`` or ``drbdmeta get-gi`` (the generations of the local data).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ LINKS = {
     "ProtocolError": Link.CONNECTING,
     "TearDown": Link.CONNECTING,
     "WFConnection": Link.CONNECTING,
+    "Connecting": Link.CONNECTING,
     "WFReportParams": Link.CONNECTING,
     "Connected": Link.CONNECTED,
     "VerifyS": Link.CONNECTED,
@@ -52,11 +53,11 @@ LINKS = {
     "Ahead": Link.SYNCING,
     "Behind": Link.SYNCING,
 }
-"""Every connection state of DRBD 8.4; one that is not here counts as connecting."""
+"""Every connection state of DRBD 8.4, and the one that 9 renamed; others count as connecting."""
 
 
 class Minor(msgspec.Struct, frozen=True, kw_only=True):
-    """One device as ``/proc/drbd`` shows it."""
+    """One device in DRBD 8.4's words; ``state`` is that of the connection."""
 
     state: str = "Unconfigured"
     role: str = "Unknown"
@@ -85,7 +86,7 @@ class Minor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
-    """One device's configuration as ``drbdsetup show MINOR`` prints it. None: not configured."""
+    """One device's configuration as ``drbdsetup show`` prints it. None: not configured."""
 
     name: str
     data: str | None = None
@@ -96,6 +97,12 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     peer: str | None = None
     secret: str = ""
     two_primaries: bool = False
+    minor: int | None = None
+    """Told by DRBD 9 only, where a resource may still be without."""
+    peer_id: int | None = None
+    """What DRBD 9 calls the peer. It is known longer than it is connected to."""
+    parted: bool = False
+    """DRBD 9 knows the peer and does not try to connect."""
 
     @property
     def bare(self) -> bool:
@@ -158,11 +165,11 @@ def parse_resource(text: str) -> Resource | None:
     size = re.fullmatch(r"(\d+)s", values.get("size", ""))
     return Resource(
         name=name[1],
-        data=_path(values.get("disk")),
-        meta=_path(values.get("meta-disk")),
+        data=path_of(values.get("disk")),
+        meta=path_of(values.get("meta-disk")),
         size_mib=int(size[1]) // SECTORS_PER_MIB if size else None,
-        local=_endpoint(values.get("_this_host address")),
-        peer=_endpoint(values.get("_remote_host address")),
+        local=endpoint_of(values.get("_this_host address")),
+        peer=endpoint_of(values.get("_remote_host address")),
         secret=values.get("shared-secret", ""),
         two_primaries=values.get("allow-two-primaries") == "yes",
     )
@@ -192,11 +199,13 @@ def health_of(disk: str, link: Link) -> Health:
     return Health.FAULTY
 
 
-def _path(text: str | None) -> str | None:
+def path_of(text: str | None) -> str | None:
+    """The path of a disk, or None where there is none."""
     return text if text and text != "none" else None
 
 
-def _endpoint(text: str | None) -> str | None:
+def endpoint_of(text: str | None) -> str | None:
+    """``ipv4 ADDRESS:PORT`` as drbdsetup takes it."""
     return ":".join(text.split(None, 1)) if text else None
 
 

@@ -42,6 +42,9 @@ class Mirror(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     meta_pool: str
     meta_name: str
     meta_size_mib: int = 128
+    side: Literal[0, 1] = 0
+    """Which of the two this node is as long as the pair lasts, whoever is primary and whoever the
+    peer becomes. DRBD 9 writes it into the metadata."""
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

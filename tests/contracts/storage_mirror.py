@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import ClassVar
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -69,9 +70,15 @@ class MirrorWorld(abc.ABC):
 class Mirrored:
     """One mirror of a world, with the words that the stories below are told in."""
 
-    def __init__(self, world: MirrorWorld, *, slow: bool = False) -> None:
+    def __init__(self, world: MirrorWorld, *, slow: bool = False, protocol: str = "C") -> None:
         self.world = world
         self.volumes = world.pair(slow=slow)
+        if protocol != "C":
+            one, other = (
+                msgspec.structs.replace(volume, params={**volume.params, "protocol": protocol})
+                for volume in self.volumes
+            )
+            self.volumes = one, other
 
     def on(self, node: int) -> tuple[Backend, Volume]:
         return self.world.backends[node], self.volumes[node]
@@ -197,7 +204,7 @@ class MirrorContract:
         assert (disk.look(0).role, disk.look(0).peer_role) == (Role.SECONDARY, Role.PRIMARY)
 
     def test_two_primaries_in_the_window_of_a_migration(self, world: MirrorWorld) -> None:
-        disk = Mirrored(world)
+        disk = Mirrored(world, protocol="A")
         disk.up(clean=True)
         disk.until_link(Link.CONNECTED, Link.CONNECTED)
         disk.verb("open", 0)

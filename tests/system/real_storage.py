@@ -199,6 +199,7 @@ def mirror_volumes(nodes: list[Node], size_mib: int = 32, **params: object) -> l
             peer_minor=number % 100 + 100 * nodes.index(peer),
             meta_pool=GROUP,
             meta_name=f"{uuid}.disk0_meta",
+            side=0 if local is nodes[0] else 1,
         )
         volumes.append(
             Volume(

@@ -12,14 +12,12 @@ from hypothesis import strategies as st
 from storage import errors
 from storage.drbd_options import DrbdParameters, disk_options, endpoints, net_options
 from storage.drbd_plan import (
-    bring_up,
-    change_sharing,
     clean_generation,
-    clean_metadata,
-    connect,
+    must_change_sharing,
     occupant,
     refuse_open,
 )
+from storage.drbd_plan_eight import allow_two_primaries, bring_up, clean_metadata, connect
 from storage.drbd_state import (
     LINKS,
     Generation,
@@ -251,20 +249,30 @@ def test_no_state_at_all_opens_beside_a_primary_or_on_bad_data() -> None:
 
 def test_sharing_is_changed_once_and_needs_a_peer() -> None:
     connected = Minor(state="Connected", role="Primary", peer_role="Secondary")
-    (command,) = change_sharing(VOLUME, "C", connected, FOUND, allowed=True)
-    assert command[1:] == ("net-options", FOUND.local, FOUND.peer, "--allow-two-primaries=yes")
+    assert must_change_sharing(VOLUME, connected, FOUND, allowed=True)
     shared = msgspec.structs.replace(FOUND, two_primaries=True)
-    assert change_sharing(VOLUME, "C", connected, shared, allowed=True) == ()
-    assert change_sharing(VOLUME, "C", connected, None, allowed=True) == ()
-    with pytest.raises(errors.BadParameter, match="protocol C"):
-        change_sharing(VOLUME, "A", connected, FOUND, allowed=True)
+    assert not must_change_sharing(VOLUME, connected, shared, allowed=True)
+    assert not must_change_sharing(VOLUME, connected, None, allowed=True)
     with pytest.raises(errors.NotUpToDate):
-        change_sharing(VOLUME, "C", Minor(state="WFConnection"), FOUND, allowed=True)
+        must_change_sharing(VOLUME, Minor(state="WFConnection"), FOUND, allowed=True)
     both = Minor(state="Connected", role="Primary", peer_role="Primary")
     with pytest.raises(errors.VolumeBusy):
-        change_sharing(VOLUME, "C", both, shared, allowed=False)
-    (command,) = change_sharing(VOLUME, "C", Minor(state="WFConnection"), shared, allowed=False)
-    assert command[-1] == "--allow-two-primaries=no"
+        must_change_sharing(VOLUME, both, shared, allowed=False)
+    assert must_change_sharing(VOLUME, Minor(state="WFConnection"), shared, allowed=False)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "allowed", "options"),
+    [
+        ("C", True, ("--allow-two-primaries=yes",)),
+        ("C", False, ("--allow-two-primaries=no",)),
+        ("A", True, ("--protocol=C", "--allow-two-primaries=yes")),
+        ("A", False, ("--protocol=A", "--allow-two-primaries=no")),
+    ],
+)
+def test_the_window_has_protocol_c(protocol: str, allowed: bool, options: tuple[str, ...]) -> None:
+    command = allow_two_primaries(MIRROR, FOUND, protocol, allowed=allowed)
+    assert command == ("drbdsetup", "net-options", FOUND.local, FOUND.peer, *options)
 
 
 def other_side(mirror: Mirror) -> Mirror:
@@ -276,6 +284,7 @@ def other_side(mirror: Mirror) -> Mirror:
         peer_name=mirror.local_name,
         peer_address=mirror.local_address,
         peer_minor=mirror.minor,
+        side=0 if mirror.side else 1,
     )
 
 
