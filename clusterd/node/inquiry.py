@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from clusterd.calls.wire import TimedOut, within
 from clusterd.world import Clock
@@ -49,25 +49,24 @@ class Inquiry:
 
     def _one(self, name: str, question: Question) -> Seen | Deferred[Seen]:
         """What it answers at once, or a promise that is kept in time and never fails."""
+        heard: Deferred[Any] = Deferred()
         running = self._asked.get(name)
         if running is None:
-            answer = Deferred.fromCoroutine(_asked(question))
-            if answer.called:
-                return self._at_once(answer)
-        heard: Deferred[Any] = Deferred()
-        if running is None:
-            self._hear(answer, name, question, [heard])
+            # most parts answer without waiting: then neither a clock nor a promise is needed
+            asking = _asked(question)
+            try:
+                waited_for = asking.send(None)
+            except StopIteration as answered:
+                return Seen(value=answered.value)
+            except Exception as error:  # noqa: BLE001 - whatever a part raises is a problem of its own
+                return self._problem(error)
+            self._hear(Deferred.fromCoroutine(_rest(asking, waited_for)), name, question, [heard])
         else:
             running.next.append(heard)
         bounded = within(heard, self._timeout_s, self._clock)
-        return bounded.addCallbacks(lambda value: Seen(value=value), self._problem)
-
-    def _at_once(self, answer: Deferred[Any]) -> Seen:
-        """Most parts answer without waiting: then neither a clock nor a promise is needed."""
-        found: list[Seen] = []
-        seen = answer.addCallbacks(lambda value: Seen(value=value), self._problem)
-        seen.addCallback(found.append)
-        return found[0]
+        return bounded.addCallbacks(
+            lambda value: Seen(value=value), lambda failure: self._problem(failure.value)
+        )
 
     def _begin(self, name: str, question: Question, listeners: list[Deferred[Any]]) -> None:
         self._hear(Deferred.fromCoroutine(_asked(question)), name, question, listeners)
@@ -91,8 +90,7 @@ class Inquiry:
             if not heard.called:
                 heard.callback(result)
 
-    def _problem(self, failure: Failure) -> Seen:
-        error = failure.value
+    def _problem(self, error: BaseException) -> Seen:
         if isinstance(error, TimedOut):
             return Seen(problem=f"does not answer within {self._timeout_s:g} s")
         return Seen(problem=getattr(error, "message", "") or f"{type(error).__name__}: {error}")
@@ -100,3 +98,19 @@ class Inquiry:
 
 async def _asked(question: Question) -> Any:
     return await question()
+
+
+@types.coroutine
+def _rest(asking: Coroutine[Any, Any, Any], waited_for: Any) -> Generator[Any, Any, Any]:
+    """What a coroutine answers that was begun and now waits for ``waited_for``."""
+    while True:
+        try:
+            try:
+                passed = yield waited_for
+            # the coroutine itself decides what of this it bears, its own end included
+            except BaseException as error:  # noqa: BLE001
+                waited_for = asking.throw(error)
+            else:
+                waited_for = asking.send(passed)
+        except StopIteration as answered:
+            return answered.value
