@@ -13,11 +13,12 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
+from clusterd.simulation.branching import crash_everywhere
 from clusterd.simulation.faults import KINDS, Fault, parse
 from clusterd.simulation.scenarios import SCENARIOS
 from clusterd.simulation.trial import Verdict, attempt, reference
@@ -80,13 +81,18 @@ class Tally(msgspec.Struct, kw_only=True):
             print(verdict.again, *verdict.wrong, sep="\n    ", flush=True)
 
 
-def everything(seed: int) -> Iterator[Case]:
+def played(cases: Iterable[Case]) -> Iterator[Verdict]:
+    """A trial each."""
+    return (attempt(name, faults) for name, faults in cases)
+
+
+def everything(seed: int) -> Iterator[Verdict]:
     """All crashes, all single faults, then random ones without end."""
     for name in SCENARIOS:
-        yield from crashes(name)
+        yield from crash_everywhere(name)
     for name in SCENARIOS:
-        yield from single_faults(name)
-    yield from at_random(seed)
+        yield from played(single_faults(name))
+    yield from played(at_random(seed))
 
 
 def at_random(seed: int) -> Iterator[Case]:
@@ -108,18 +114,18 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _cases(wanted: argparse.Namespace) -> Iterator[Case]:
+def _verdicts(wanted: argparse.Namespace) -> Iterator[Verdict]:
     if wanted.crash is not None:
-        yield wanted.scenario, (Fault("crash", wanted.crash, wanted.after),)
+        yield attempt(wanted.scenario, (Fault("crash", wanted.crash, wanted.after),))
     elif wanted.faults is not None:
-        yield wanted.scenario, tuple(parse(text) for text in wanted.faults.split(","))
+        yield attempt(wanted.scenario, tuple(parse(text) for text in wanted.faults.split(",")))
     elif wanted.seconds is None and wanted.seed is not None:
-        yield drawn(wanted.seed)
+        yield attempt(*drawn(wanted.seed))
     elif wanted.scenario is not None:
-        yield from crashes(wanted.scenario)
-        yield from single_faults(wanted.scenario)
+        yield from crash_everywhere(wanted.scenario)
+        yield from played(single_faults(wanted.scenario))
     elif wanted.random:
-        yield from at_random(wanted.seed or 0)
+        yield from played(at_random(wanted.seed or 0))
     else:
         yield from everything(wanted.seed or 0)
 
@@ -132,10 +138,10 @@ def main(argv: Sequence[str], seconds: Any) -> int:
         return 2
     begun = seconds()
     tally = Tally()
-    for name, faults in _cases(wanted):
+    for verdict in _verdicts(wanted):
+        tally.take(verdict)
         if wanted.seconds is not None and seconds() - begun > wanted.seconds:
             break
-        tally.take(attempt(name, faults))
     print(
         f"{len(SCENARIOS)} scenarios, {tally.trials} trials, {tally.moments} moments passed, "
         f"{tally.failures} failures, {seconds() - begun:.0f} s"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -258,6 +258,17 @@ KINDS: dict[str, Kind] = {
 """All kinds by name."""
 
 
+class Crossroads(Protocol):
+    """Whoever wants to try what would be if the master died at a commit. It must leave everything
+    as it found it."""
+
+    def before_commit(self, at: int, transaction: Transaction) -> None:
+        """The ``at``-th commit is about to be written."""
+
+    def after_commit(self, at: int, transaction: Transaction, revision: int) -> None:
+        """It was written and the master does not know yet."""
+
+
 class Misfortune:
     """Counts moments from ``arm`` on and lets faults strike. It pays attention to all calls and is
     the trouble of the master's store. Invariant: each fault strikes at most once."""
@@ -266,7 +277,9 @@ class Misfortune:
         self.calls = 0
         self.commits = 0
         self.struck: list[str] = []
-        self._faults = faults
+        self.faults = faults
+        """What is to strike."""
+        self.crossroads: Crossroads | None = None
         self._cluster: SimulatedCluster | None = None
         self._full_until = 0.0
         self._unhealed: list[tuple[Kind, str]] = []
@@ -308,16 +321,20 @@ class Misfortune:
             return
         if self._cluster.clock.seconds() < self._full_until:
             raise StoreFull("pretended to be full")
+        if self.crossroads is not None:
+            self.crossroads.before_commit(self.commits, transaction)
         self._strike("commits", self.commits, False, self._cluster.names[0])
 
     def after_commit(self, transaction: Transaction, revision: int) -> None:
         """See ``Trouble``."""
         if self._cluster is not None:
+            if self.crossroads is not None:
+                self.crossroads.after_commit(self.commits, transaction, revision)
             self.commits += 1
             self._strike("commits", self.commits - 1, True, self._cluster.names[0])
 
     def _strike(self, counts: str, moment: int, after: bool, node: str) -> None:
-        for fault in self._faults:
+        for fault in self.faults:
             kind = KINDS[fault.kind]
             due = (kind.counts, fault.at, fault.after) == (counts, moment, after)
             if due and not any(text.startswith(f"{fault} ") for text in self.struck):

@@ -13,15 +13,24 @@ RESTART_S = 1.0
 
 def settle(cluster: SimulatedCluster) -> None:
     """Until quiet; a dead master is started again, what runs for ever is canceled."""
-    if _until_quiet(cluster, PATIENCE_S):
+    _settle(cluster, cluster.clock.seconds())
+
+
+def go_on_settling(cluster: SimulatedCluster, since: float) -> None:
+    """The same where it began at ``since`` and the master has just died."""
+    cluster.clock.run(RESTART_S)
+    _settle(cluster, since)
+
+
+def _settle(cluster: SimulatedCluster, since: float) -> None:
+    if _until_quiet(cluster, since + PATIENCE_S):
         return
     if cluster.serves:
         cancel_all(cluster)
-    _until_quiet(cluster, PATIENCE_S)
+    _until_quiet(cluster, cluster.clock.seconds() + PATIENCE_S)
 
 
-def _until_quiet(cluster: SimulatedCluster, for_s: float) -> bool:
-    deadline = cluster.clock.seconds() + for_s
+def _until_quiet(cluster: SimulatedCluster, deadline: float) -> bool:
     while cluster.clock.seconds() < deadline:
         if _master_may_start(cluster):
             cluster.start_master()

@@ -11,10 +11,7 @@ all the time, and
 from __future__ import annotations
 
 import functools
-import gc
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -32,15 +29,18 @@ from clusterd.simulation.cluster import STEPS, SimulatedCluster
 from clusterd.simulation.complaints import Complaints
 from clusterd.simulation.faults import KINDS, Fault, Misfortune
 from clusterd.simulation.founded import Founded
+from clusterd.simulation.grounds import buried, place
 from clusterd.simulation.invariants import Invariants
 from clusterd.simulation.portrait import Portrait, difference, portrait
-from clusterd.simulation.rest import settle
+from clusterd.simulation.rest import go_on_settling, settle
 from clusterd.simulation.scenario import Scenario
 from clusterd.simulation.scenarios import SCENARIOS
 from jobqueue.job import Status
 from jobqueue.live import Job
 from jobqueue.opcode import Opcode
 from jobqueue.step import Steps
+from jobqueue.store.interface import Change
+from jobqueue.store.memory import Died
 
 REST_S = 100.0
 """Virtual time for the cluster to repair itself."""
@@ -91,8 +91,11 @@ class Trial:
         )
         self.invariants = Invariants(self.cluster)
         self.cluster.attention.members.append(self.misfortune)
+        self.directory = directory
         self._scenario = scenario
         self._faults = faults
+        self._resting_since: float | None = None
+        """None while it is still asked for the job."""
 
     @property
     def _master_only(self) -> bool:
@@ -111,7 +114,34 @@ class Trial:
         self._scenario.begin(self.cluster)
         self.misfortune.arm(self.cluster)
         self._ask()
+        self._resting_since = self.cluster.clock.seconds()
         self._come_to_rest()
+        return self._ended()
+
+    def crashed(
+        self, fault: Fault, commit: Callable[[], None], changes: tuple[Change, ...]
+    ) -> Verdict:
+        """What comes of it when the master dies in ``commit``, in the midst of ``run``; to the end.
+        ``changes`` are those that are written all the same."""
+        self._faults = self.misfortune.faults = (fault,)
+        self.misfortune.crossroads = None
+        try:
+            commit()
+        except Died:
+            self.cluster.process.kill()
+        else:
+            raise RuntimeError(f"{fault} did not strike")
+        self.cluster.disk.announce(changes)
+        self.cluster.clock.after_each()
+        if self._resting_since is None:
+            self.cluster.clock.run(0.0)
+            self._come_to_rest()
+        else:
+            go_on_settling(self.cluster, self._resting_since)
+        return self._ended()
+
+    def _ended(self) -> Verdict:
+        """The job has come to rest."""
         calls, commits = self.misfortune.calls, self.misfortune.commits
         self.misfortune.heal()
         if not self._master_only:
@@ -126,7 +156,7 @@ class Trial:
         return Verdict(
             scenario=self._scenario.name,
             faults=self._faults,
-            wrong=self.invariants.broken,
+            wrong=list(self.invariants.broken),
             calls=calls,
             commits=commits,
             status=job.status if job is not None else None,
@@ -315,43 +345,27 @@ class Trial:
 
 def attempt(name: str, faults: tuple[Fault, ...] = (), steps: Steps = STEPS) -> Verdict:
     """One trial of a scenario, with the product's steps or with others of the same names."""
-    founded = _founded(name)
+    _founded(name)
     if faults:
         reference(name)  # now, as trials share their place and cannot be nested
     complaints = Complaints()
-    with complaints.listening(), _buried():
+    with complaints.listening(), buried():
         try:
-            verdict = Trial(_place(), SCENARIOS[name], faults, steps, founded).run()
+            verdict = begun(name, faults, steps).run()
         # whatever breaks in a trial is what the trial has found
         except Exception as error:  # noqa: BLE001
-            verdict = _broken(name, faults, error)
+            verdict = broken(name, faults, error)
         verdict.wrong += complaints.heard
     return verdict
 
 
-@contextmanager
-def _buried() -> Iterator[None]:
-    """Collects the coroutines of dead processes afterwards, never in the midst of another trial:
-    their ``finally`` blocks run then, on a cluster that is no more."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.collect(0)  # all that was made since ``disable`` is in the youngest generation
-        gc.enable()
+def begun(name: str, faults: tuple[Fault, ...] = (), steps: Steps = STEPS) -> Trial:
+    """A trial that begins with the scenario's starting state. There is one at a time."""
+    return Trial(place(), SCENARIOS[name], faults, steps, _founded(name))
 
 
-def _place() -> Path:
-    """Where the pretended hosts keep their few files; used by one trial after the other."""
-    return Path(_directory().name)
-
-
-@functools.cache
-def _directory() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="trials-")
-
-
-def _broken(name: str, faults: tuple[Fault, ...], error: Exception) -> Verdict:
+def broken(name: str, faults: tuple[Fault, ...], error: Exception) -> Verdict:
+    """Of a trial that raised."""
     text = f"the trial broke: {type(error).__name__}: {error}"
     return Verdict(scenario=name, faults=faults, wrong=[text], calls=0, commits=0, status=None)
 
@@ -359,8 +373,8 @@ def _broken(name: str, faults: tuple[Fault, ...], error: Exception) -> Verdict:
 @functools.cache
 def _founded(name: str) -> Founded:
     """The starting state of a scenario: reached once, begun with by each trial."""
-    with Complaints().listening() as complaints, _buried():
-        founded = Trial(_place(), SCENARIOS[name]).found()
+    with Complaints().listening() as complaints, buried():
+        founded = Trial(place(), SCENARIOS[name]).found()
     if complaints.heard:
         raise RuntimeError(f"{name} cannot begin: {complaints.heard}")
     return founded

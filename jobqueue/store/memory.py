@@ -108,6 +108,11 @@ class MemoryDisk:
             + [Change(key, None, self.revision) for key in gone]
         )
 
+    @property
+    def telling(self) -> bool:
+        """In the midst of telling listeners of a commit."""
+        return self._telling
+
     def _forget(self, keys: list[str]) -> None:
         """A lease has ended: its keys go, in a commit of the store's own."""
         self.announce(self.apply(Transaction(deletes=tuple(keys))))

@@ -11,37 +11,39 @@ from collections.abc import Iterable
 import pytest
 
 from clusterd.opcodes import registry
-from clusterd.simulation.explore import Case, crashes, drawn, single_faults
+from clusterd.simulation.branching import crash_everywhere
+from clusterd.simulation.explore import crashes, drawn, played, single_faults
 from clusterd.simulation.faults import KINDS, Fault, parse
 from clusterd.simulation.scenarios import SCENARIOS
-from clusterd.simulation.trial import attempt
+from clusterd.simulation.trial import Verdict, attempt
 
 STRIDE = 499
 SEEDS = range(12)
 NAMES = sorted(SCENARIOS)
 
 
-def failures(cases: Iterable[Case]) -> list[str]:
+def failures(verdicts: Iterable[Verdict]) -> list[str]:
     """The lines that repeat what went wrong, each with the reasons."""
-    verdicts = (attempt(name, faults) for name, faults in cases)
     return ["\n  ".join([one.again, *one.wrong]) for one in verdicts if one.wrong]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_master_may_die_before_and_after_each_commit(name: str) -> None:
-    wrong = failures(crashes(name))
+    verdicts = crash_everywhere(name)
+    wrong = failures(verdicts)
     assert not wrong, "\n".join(wrong)
+    assert [(one.scenario, one.faults) for one in verdicts] == list(crashes(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_any_single_fault_may_strike(name: str) -> None:
-    wrong = failures(single_faults(name, stride=STRIDE, first=NAMES.index(name) * 7))
+    wrong = failures(played(single_faults(name, stride=STRIDE, first=NAMES.index(name) * 7)))
     assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_several_faults_may_strike(seed: int) -> None:
-    wrong = failures([drawn(seed)])
+    wrong = failures(played([drawn(seed)]))
     assert not wrong, "\n".join(wrong)
 
 

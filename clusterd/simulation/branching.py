@@ -1,0 +1,136 @@
+"""All deaths of a scenario's master in one run: at each commit the world goes on without it, to the
+end and its judgement, and is then taken back to that commit.
+
+A life that begins so is the one that the line ``--faults crash@7`` plays from the beginning, but
+that what leads to the crash is played once for all. Where something waits on a node that cannot be
+taken back, and where something is found wrong, the whole life is played.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from clusterd.calls.client import MasterLink
+from clusterd.simulation.clock import DelayedCall, ProcessClock
+from clusterd.simulation.cluster import MasterProcess
+from clusterd.simulation.complaints import Complaints
+from clusterd.simulation.faults import Fault
+from clusterd.simulation.grounds import buried
+from clusterd.simulation.network import Endpoint
+from clusterd.simulation.portrait import difference
+from clusterd.simulation.rewinding import Moment, Moving, Reach
+from clusterd.simulation.trial import Trial, Verdict, attempt, begun, broken, reference
+from jobqueue.store.interface import Change, Transaction
+from jobqueue.store.memory import MemoryStore
+from jobqueue.store.watchers import Watchers
+
+Seen = Callable[[Fault, Trial], None]
+"""Is shown each branch at its end."""
+
+
+class Branches:
+    """What a trial is asked at each commit. Invariant: everything is as it was when it answers."""
+
+    def __init__(self, name: str, trial: Trial, complaints: Complaints, seen: Seen) -> None:
+        self.verdicts: list[Verdict] = []
+        self.unplayed: list[Fault] = []
+        """Crashes at moments that cannot be gone back to."""
+        self._name = name
+        self._trial = trial
+        self._complaints = complaints
+        self._seen = seen
+        self._removed: list[str] = []
+        self._gone: list[Any] = []
+        """What was in the worlds of the branches: their coroutines must not end in this one."""
+
+    def before_commit(self, at: int, transaction: Transaction) -> None:
+        """See ``Crossroads``."""
+        entries = self._trial.cluster.disk.entries
+        self._removed = [key for key in transaction.deletes if key in entries]
+        misfortune = self._trial.misfortune
+        self._play(Fault("crash", at), lambda: misfortune.before_commit(transaction), ())
+
+    def after_commit(self, at: int, transaction: Transaction, revision: int) -> None:
+        """See ``Crossroads``."""
+        misfortune = self._trial.misfortune
+        changes = (
+            *(Change(key, value, revision) for key, value in transaction.puts),
+            *(Change(key, None, revision) for key in self._removed),
+        )
+        fault = Fault("crash", at, after=True)
+        self._play(fault, lambda: misfortune.after_commit(transaction, revision), changes)
+
+    def _play(self, fault: Fault, commit: Callable[[], None], changes: tuple[Change, ...]) -> None:
+        cluster = self._trial.cluster
+        try:
+            moment = self._moment()
+        except Moving:
+            self.unplayed.append(fault)
+            return
+        heard = len(self._complaints.heard)
+        try:
+            verdict = self._trial.crashed(fault, commit, changes)
+        except Exception as error:  # noqa: BLE001 - as in ``attempt``
+            verdict = broken(self._name, (fault,), error)
+        self._seen(fault, self._trial)
+        cluster.process.kill()
+        self._gone.append((cluster.process, moment.restore()))
+        verdict.wrong += self._complaints.heard[heard:]
+        del self._complaints.heard[heard:]
+        self.verdicts.append(verdict)
+
+    def _moment(self) -> Moment:
+        cluster = self._trial.cluster
+        if cluster.disk.telling:
+            raise Moving("watchers are being told of another commit")
+        process = cluster.process
+        return Moment(
+            (self._trial, process, process.clock, process.store),
+            _Reach(process.clock),
+            [self._trial.directory / name for name in cluster.hosts],
+        )
+
+
+class _Reach:
+    """What a dying master leaves behind, without the master."""
+
+    def __init__(self, clock: ProcessClock) -> None:
+        self._clock = clock
+
+    def __call__(self, thing: Any) -> Reach:
+        if isinstance(thing, DelayedCall):
+            owner = getattr(thing.function, "__self__", None)
+            masters = owner is self._clock or isinstance(owner, Endpoint)
+            return Reach.EDGE if masters else Reach.ALL
+        if isinstance(thing, MasterProcess | MemoryStore | Watchers):
+            return Reach.EDGE
+        return Reach.NONE if isinstance(thing, MasterLink | Endpoint | Branches) else Reach.ALL
+
+
+def crash_everywhere(name: str, seen: Seen = lambda fault, trial: None) -> list[Verdict]:
+    """The master of a scenario dies before and after each commit: a verdict each, in that order."""
+    wanted = reference(name)
+    complaints = Complaints()
+    with complaints.listening(), buried():
+        trial = begun(name)
+        branches = trial.misfortune.crossroads = Branches(name, trial, complaints, seen)
+        ended = trial.run()
+        known = {one.faults[0]: one for one in branches.verdicts}
+        again = branches.unplayed
+        del trial, branches
+    if (ended.wrong, ended.after) != ([], wanted.after):
+        lines = (*ended.wrong, *difference(wanted.after, ended.after))
+        raise RuntimeError(f"{name} went another way when branches had grown from it: {lines}")
+    again += (fault for fault, one in known.items() if one.wrong or complaints.heard)
+    for fault in again:
+        known[fault] = _whole(name, fault, known.get(fault))
+    return [known[fault] for fault in sorted(known, key=lambda one: (one.at, one.after))]
+
+
+def _whole(name: str, fault: Fault, branch: Verdict | None) -> Verdict:
+    """The whole life; that it is well does not excuse a branch that was not."""
+    verdict = attempt(name, (fault,))
+    if branch is not None and not verdict.wrong:
+        verdict.wrong += (f"only where it branches off: {text}" for text in branch.wrong)
+    return verdict
