@@ -86,6 +86,7 @@ def drivers(settings: Settings, machine: Any) -> dict[str, Driver]:
         )
     around = hypervisors.plugins.Surroundings(
         threads=machine.threads,
+        clock=machine.reactor,
         peers=machine.peer_sockets,
         settings=HypervisorSettings(console_directory=str(settings.log_directory / "console")),
     )

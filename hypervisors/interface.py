@@ -25,6 +25,13 @@ class Threads(Protocol):
         """Answer ``function(*args)`` from another thread; its exception is raised here."""
 
 
+class Clock(Protocol):
+    """The part of Twisted's ``IReactorTime`` that a driver uses."""
+
+    def callLater(self, delay: float, callable: Any, *args: Any, **kw: Any) -> Any:
+        """Call later."""
+
+
 class Driver(abc.ABC):
     """Guests of one hypervisor on one node."""
 
@@ -95,8 +102,10 @@ class Driver(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def migration(self, name: str) -> MigrationStatus:
-        """On the source: how far the outgoing migration is, or how the last one ended."""
+    async def migration(self, name: str, *, patience_s: float = 0.0) -> MigrationStatus:
+        """On the source: how far the outgoing migration is, or how the last one ended. One that
+        runs may be answered later, by as much as ``patience_s``, to tell its end at once.
+        """
 
     @abc.abstractmethod
     async def abort_migration(self, name: str) -> None:

@@ -28,7 +28,7 @@ from hypervisors.guest import (
     ParamValue,
 )
 from hypervisors.host import Host
-from hypervisors.interface import Driver
+from hypervisors.interface import Clock, Driver
 from hypervisors.kvm_parameters import GLOBAL_PARAMETERS, KvmParameters, kvm_parameters
 from hypervisors.kvm_preparation import Preparation
 from hypervisors.libvirt_link import LibvirtLink
@@ -45,7 +45,29 @@ class Outgoing:
     def __init__(self, target: str) -> None:
         self.target = target
         self.result: MigrationStatus | None = None
-        self.ended: Deferred[None] = Deferred()
+        self._waiting: list[Deferred[None]] = []
+
+    def end(self, result: MigrationStatus) -> None:
+        """It has ended so: whoever waits goes on."""
+        self.result = result
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.callback(None)
+
+    async def over(self, clock: Clock, longest_s: float | None = None) -> None:
+        """Until it has ended, or so long."""
+        if self.result is not None:
+            return
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        alarm = clock.callLater(longest_s, self._give_up, waiting) if longest_s else None
+        await waiting
+        if alarm is not None and alarm.active():
+            alarm.cancel()
+
+    def _give_up(self, waiting: Deferred[None]) -> None:
+        self._waiting.remove(waiting)
+        waiting.callback(None)
 
 
 class KvmDriver(Driver):
@@ -55,6 +77,7 @@ class KvmDriver(Driver):
 
     def __init__(self, surroundings: Surroundings, host: Host) -> None:
         self._threads = surroundings.threads
+        self._clock = surroundings.clock
         self._peers = surroundings.peers
         self._link = LibvirtLink(surroundings.threads, surroundings.settings.libvirt_uri)
         self._host = host
@@ -115,8 +138,10 @@ class KvmDriver(Driver):
         outgoing = self._remember(departure)
         Deferred.fromCoroutine(self._depart(outgoing, peer, departure, guest.uuid))
 
-    async def migration(self, name: str) -> MigrationStatus:
+    async def migration(self, name: str, *, patience_s: float = 0.0) -> MigrationStatus:
         known = self._outgoing.get(name)
+        if known is not None and patience_s > 0:
+            await known.over(self._clock, patience_s)
         if known is not None and known.result is not None:
             return known.result
         found = await self._under_way(name)
@@ -130,7 +155,7 @@ class KvmDriver(Driver):
         if under_way or await self._under_way(name):
             await self._link.use(partial(_stop, name), subject=name)
             if known is not None and under_way:
-                await _end_of(known)
+                await known.over(self._clock)
         if known is not None and known.result and known.result.state == "completed":
             raise GuestMissing(
                 f"guest {name} has left for node {known.target}; its migration had ended",
@@ -240,16 +265,16 @@ class KvmDriver(Driver):
         self, outgoing: Outgoing, peer: Any, departure: kvm_migration.Departure, uuid: str
     ) -> None:
         try:
-            outgoing.result = await self._threads.run(
-                kvm_migration.depart, self._link.uri, peer, departure
-            )
+            result = await self._threads.run(kvm_migration.depart, self._link.uri, peer, departure)
         except HypervisorError as error:
-            outgoing.result = MigrationStatus(state="failed", message=error.message)
+            result = MigrationStatus(state="failed", message=error.message)
         except Exception as error:  # noqa: BLE001 - nobody waits for this coroutine
-            outgoing.result = MigrationStatus(state="failed", message=f"internal: {error!r}")
-        if departure.ways is not None:
-            await self._peers.end_ways(departure.target, uuid)
-        outgoing.ended.callback(None)
+            result = MigrationStatus(state="failed", message=f"internal: {error!r}")
+        try:
+            if departure.ways is not None:
+                await self._peers.end_ways(departure.target, uuid)
+        finally:
+            outgoing.end(result)
 
 
 def console_of(guest: Guest, parameters: KvmParameters, uri: str) -> dict[str, Any]:
@@ -279,12 +304,6 @@ def _outgoing(name: str, library: Any, connection: Any) -> MigrationStatus | Non
 
 def _stop(name: str, library: Any, connection: Any) -> None:
     kvm_migration.stop(library, connection, name)
-
-
-async def _end_of(outgoing: Outgoing) -> None:
-    waiting: Deferred[None] = Deferred()
-    outgoing.ended.addCallback(lambda _: waiting.callback(None))
-    await waiting
 
 
 def _dotted(number: int) -> str:

@@ -143,7 +143,9 @@ def _departed(library: Any, connection: Any, peer: Any, departure: Departure) ->
             return MigrationStatus(
                 state="completed", elapsed_ms=_since_ms(begun_s), message=message
             )
-    return from_job("completed", figures, extra_downtime_ms=_since_ms(left_s))
+    return from_job(
+        "completed", figures, extra_downtime_ms=_since_ms(left_s), took_ms=_since_ms(begun_s)
+    )
 
 
 def stop(library: Any, connection: Any, name: str) -> None:

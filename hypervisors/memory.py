@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import msgspec
+from twisted.internet.defer import Deferred
 
 from hypervisors.errors import (
     BadParameter,
@@ -23,7 +24,7 @@ from hypervisors.errors import (
     StillRunning,
 )
 from hypervisors.guest import Guest, GuestStatus, MigrationStatus, NodeHardware, ParamValue
-from hypervisors.interface import Driver
+from hypervisors.interface import Clock, Driver
 from hypervisors.machine_room import Machine, MachineRoom, Passage, Presence, Resident
 from hypervisors.plugins import Plugin, Surroundings
 
@@ -48,13 +49,17 @@ def memory_parameters(params: Mapping[str, ParamValue]) -> MemoryParameters:
 
 
 class MemoryDriver(Driver):
-    """Guests of one machine in a room. Keeps only which migrations it began itself."""
+    """Guests of one machine in a room. Keeps only which migrations it began itself.
+
+    Its migrations go on by being looked at: without a clock a look never takes its time.
+    """
 
     name: ClassVar[str] = NAME
 
-    def __init__(self, room: MachineRoom, node: str) -> None:
+    def __init__(self, room: MachineRoom, node: str, clock: Clock | None = None) -> None:
         self._room = room
         self._node = node
+        self._clock = clock
         self._began: dict[str, Passage] = {}
 
     # -- life ------------------------------------------------------------------------------------
@@ -146,7 +151,7 @@ class MemoryDriver(Driver):
         passage = self._began[guest.name] = self._room.begin(found.guest, self._node, target)
         passage.travelling = tuple(disk.path for disk in guest.disks if disk.travels)
 
-    async def migration(self, name: str) -> MigrationStatus:
+    async def migration(self, name: str, *, patience_s: float = 0.0) -> MigrationStatus:
         self._machine()
         passage = self._room.passage(name, self._node)
         if passage is None:
@@ -155,6 +160,10 @@ class MemoryDriver(Driver):
         self._room.advance(passage, released=mine)
         if not mine and passage.state != "running":
             return MigrationStatus(state="none")
+        if passage.state == "running" and mine and patience_s > 0 and self._clock is not None:
+            late: Deferred[None] = Deferred()
+            self._clock.callLater(patience_s, late.callback, None)
+            await late
         return _status(passage)
 
     async def abort_migration(self, name: str) -> None:
@@ -284,7 +293,7 @@ def _status(passage: Passage) -> MigrationStatus:
 
 def make(surroundings: Surroundings) -> MemoryDriver:
     """A driver in a room of its own: a node that keeps its guests in the daemon's memory."""
-    return MemoryDriver(MachineRoom(), "localhost")
+    return MemoryDriver(MachineRoom(), "localhost", surroundings.clock)
 
 
 PLUGINS = (

@@ -18,7 +18,7 @@ import msgspec
 import hypervisors
 from hypervisors.errors import Unsupported
 from hypervisors.guest import ParamValue
-from hypervisors.interface import Driver, Threads
+from hypervisors.interface import Clock, Driver, Threads
 
 
 class PeerSockets(Protocol):
@@ -71,6 +71,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What a node hands to the drivers that it makes."""
 
     threads: Threads
+    clock: Clock
     peers: PeerSockets
     settings: HypervisorSettings = HypervisorSettings()
 

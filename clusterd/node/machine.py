@@ -58,7 +58,7 @@ class Machine:
 
     def __init__(self, settings: Settings, reactor: Any, log: Any, end: Callable[[], None]) -> None:
         self._settings = settings
-        self._reactor = reactor
+        self.reactor = reactor
         self._log = log
         self._end = end
         self._pools = (
@@ -112,7 +112,7 @@ class Machine:
                 exports=(settings.export_directory, *map(Path, names.FOREIGN_EXPORTS)),
                 prefix=settings.root,
             ),
-            clock=self._reactor,
+            clock=self.reactor,
             keep=self.keep,
             commands=self.commands,
             scripts=self.scripts,
@@ -120,7 +120,7 @@ class Machine:
             streams=self.streams,
             peers=self.book,
             reach=self._reach,
-            end=lambda: self._reactor.callLater(LEAVE_S, self._end),
+            end=lambda: self.reactor.callLater(LEAVE_S, self._end),
             log=self._log,
             boot_id=BOOT_ID.read_text("utf-8").strip(),
         )
@@ -128,15 +128,15 @@ class Machine:
     async def listen(self, node: NodeService) -> int:
         """Take links for ``node``; answers the TCP port. Relays lead to this host's libvirt."""
         settings = self._settings
-        node.offer(LIBVIRT, _endpoints.UNIXClientEndpoint(self._reactor, _libvirt_socket()))
+        node.offer(LIBVIRT, _endpoints.UNIXClientEndpoint(self.reactor, _libvirt_socket()))
         node.offer_each(STREAM, lambda token: self._local(self.streams.path_of(token)))
         node.offer_each(WAY, lambda name: self._local(self.peer_sockets.way_path(name)))
         options = tls.ServerOptions(self._identity)
-        factory = options.wrapped(node.factory(tls.identify, self.policy), self._reactor)
+        factory = options.wrapped(node.factory(tls.identify, self.policy), self.reactor)
         address = settings.node.bind_address
         six = ":" in address
         kind = _endpoints.TCP6ServerEndpoint if six else _endpoints.TCP4ServerEndpoint
-        endpoint = kind(self._reactor, settings.node.port, interface=address)
+        endpoint = kind(self.reactor, settings.node.port, interface=address)
         port = await endpoint.listen(factory)
         self._ports.append(port)
         return int(port.getHost().port)
@@ -154,17 +154,17 @@ class Machine:
     def _local(self, path: Path | None) -> Endpoint | None:
         if path is None:
             return None
-        found: Endpoint = _endpoints.UNIXClientEndpoint(self._reactor, str(path))
+        found: Endpoint = _endpoints.UNIXClientEndpoint(self.reactor, str(path))
         return found
 
     def _identity(self) -> tls.Identity:
         return tls.read_identity(self._settings.state_directory)
 
     async def _reach(self, address: str, port: int, timeout_s: float) -> str:
-        endpoint = _endpoints.HostnameEndpoint(self._reactor, address, port, timeout=timeout_s)
+        endpoint = _endpoints.HostnameEndpoint(self.reactor, address, port, timeout=timeout_s)
         try:
             protocol = await within(
-                endpoint.connect(Factory.forProtocol(Protocol)), timeout_s, self._reactor
+                endpoint.connect(Factory.forProtocol(Protocol)), timeout_s, self.reactor
             )
         # whatever goes wrong is the finding
         except Exception as error:  # noqa: BLE001

@@ -241,7 +241,7 @@ class SimulatedHost:
         service = build_node(
             self._equipment(process),
             self._backends(process),
-            self._drivers(),
+            self._drivers(process),
             surface=SURFACE,
             rhythm=RHYTHM,
         )
@@ -298,10 +298,10 @@ class SimulatedHost:
         }
         return {**twins, str(Template.DISKLESS): DisklessBackend()}
 
-    def _drivers(self) -> dict[str, Driver]:
+    def _drivers(self, process: ProcessClock) -> dict[str, Driver]:
         kinds: dict[str, type[MemoryDriver]] = {MemoryDriver.name: MemoryDriver}
         return {
-            name: kinds.get(name, PretendedHypervisor)(self._room, self.name)
+            name: kinds.get(name, PretendedHypervisor)(self._room, self.name, process)
             for name in self._hypervisors
         }
 

@@ -25,6 +25,8 @@ from jobqueue.step import NOTHING, Outcome, Patience
 
 MIGRATION_TIME_LIMIT_S = 3600.0
 """A migration that does not converge in this time is aborted; the guest stays where it is."""
+LOOK_S = 0.5
+"""How long a look may wait for the end; both copies of mirrored disks are looked at before each."""
 
 
 class _Migration(OnGuest, frozen=True, kw_only=True):
@@ -141,8 +143,8 @@ class AwaitMigration(_Migration, frozen=True, kw_only=True, tag="guest.await-mig
     @property
     def patience(self) -> Patience:
         for_s = SYNC_PATIENCE_S if self.travels else MIGRATION_TIME_LIMIT_S
-        # what passes between the guest's arrival and the next look is lost to the job
-        return Patience(for_s=for_s, first_pause_s=0.1, longest_pause_s=0.4)
+        # the look itself waits for the end
+        return Patience(for_s=for_s, first_pause_s=0.02, longest_pause_s=0.02)
 
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
@@ -150,7 +152,7 @@ class AwaitMigration(_Migration, frozen=True, kw_only=True, tag="guest.await-mig
         driver = self.driver(world, instance)
         if _alive(await driver.look(instance.name)) is not None:
             await check_mirrors(world, instance, self.node)
-        status = await driver.migration(instance.name)
+        status = await driver.migration(instance.name, patience_s=LOOK_S)
         if status.state == "running":
             raise NotReady(_progress(status), subject=instance.name)
         here = _alive(await driver.look(instance.name))
@@ -228,6 +230,6 @@ def _disks_progress(status: MigrationStatus) -> str:
 def _figures(status: MigrationStatus) -> str:
     downtime = f"{status.downtime_ms} ms" if status.downtime_ms is not None else "unknown"
     return (
-        f"* migration done in {status.elapsed_ms / 1000:.1f} s, downtime {downtime}, "
+        f"* migration done in {status.elapsed_ms / 1000:.2f} s, downtime {downtime}, "
         f"{status.transferred_mib:.0f} MiB in {max(status.iteration, 1)} iteration(s)"
     )

@@ -36,7 +36,7 @@ async def serve(reactor: Any, root: Path, wire: Wire) -> None:
     room.machine(settings.node.name).memory_mib = MEMORY_MIB
     machine = Machine(settings, reactor, structlog.get_logger(), lambda: None)
     machine.start()
-    driver = MemoryDriver(room, settings.node.name)
+    driver = MemoryDriver(room, settings.node.name, reactor)
     shelf = Shelf(settings.node.name, {GROUP: GROUP_MIB}, wire)
     backends = {"diskless": DisklessBackend(), "drbd": MirrorTwin(shelf)}
     node = build_node(machine.equipment(), backends, {"memory": driver})

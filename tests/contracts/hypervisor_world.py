@@ -95,7 +95,7 @@ class Pair:
         """How the migration ended."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            status = self.world.drive(self.here.migration(guest.name))
+            status = self.world.drive(self.here.migration(guest.name, patience_s=0.5))
             if status.state != "running":
                 return status
             assert time.monotonic() < deadline, status

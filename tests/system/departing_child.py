@@ -54,6 +54,7 @@ def main() -> None:
     with waiting.thread_pool(4) as pool:
         surroundings = Surroundings(
             threads=PoolThreads(pool),
+            clock=waiting.reactor,
             peers=OnePeer(peer),
             settings=HypervisorSettings(libvirt_uri=uri),
         )

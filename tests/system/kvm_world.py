@@ -104,7 +104,10 @@ class KvmWorld(HypervisorWorld):
             console_directory=str(self.console_directory),
         )
         surroundings = Surroundings(
-            threads=self._threads, peers=Relays(self.hosts, node), settings=settings
+            threads=self._threads,
+            clock=waiting.reactor,
+            peers=Relays(self.hosts, node),
+            settings=settings,
         )
         return KvmDriver(surroundings, Host(host.root))
 
