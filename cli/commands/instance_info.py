@@ -9,8 +9,9 @@ from cli.output import moment, params, unit
 
 Row = tuple[str, Any]
 
-_LOCAL_DISK = {2: " *UNCERTAIN STATE*", 3: " *MISSING DISK*"}
-"""Ganeti's numbers of the local disk's status; 1 is healthy."""
+FAULTY = 4
+_LOCAL_DISK = {3: " *UNCERTAIN STATE*", FAULTY: " *MISSING DISK*"}
+"""Ganeti's numbers of the local disk's status; 1 is healthy, 2 is being synchronised."""
 
 
 def instance_info(data: Mapping[str, Any], *, static: bool) -> list[Row]:
@@ -93,7 +94,8 @@ def _disk(disk: Mapping[str, Any], title: str) -> list[Row]:
     rows += _identity(disk)
     for side, place in (("pstatus", "on primary"), ("sstatus", "on secondary")):
         if disk.get(side):
-            rows.append((place, _status(disk["dev_type"], disk[side])))
+            stalled = bool(disk.get("sync_stalled"))
+            rows.append((place, _status(disk["dev_type"], disk[side], stalled=stalled)))
     rows += [("name", disk.get("name")), ("UUID", disk.get("uuid"))]
     children = disk.get("children") or ()
     if children:
@@ -114,16 +116,17 @@ def _identity(disk: Mapping[str, Any]) -> list[Row]:
     ]
 
 
-def _status(template: str, status: Sequence[Any]) -> str:
+def _status(template: str, status: Sequence[Any], *, stalled: bool) -> str:
     path, major, minor, percent, estimate_s, degraded, local = status
     text = f"{path} ({_number(major)}:{_number(minor)})"
     if template != "drbd":
-        return text + (" *FAILED*" if local == 3 else "")
+        return text + (" *FAILED*" if local == FAULTY else "")
     if percent is None:
         sync = "in sync"
     else:
         left = f"{estimate_s}s" if estimate_s else "unknown"
-        sync = f"*RECOVERING* {percent:5.2f}%, ETA {left}"
+        when = "*STALLED*" if stalled else f"ETA {left}"
+        sync = f"*RECOVERING* {percent:5.2f}%, {when}"
     health = "*DEGRADED*" if degraded else "ok"
     return f"{text} {sync}, status {health}{_LOCAL_DISK.get(local, '')}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from clusterd.model import Disk, DrbdPair, Instance, Node
+from clusterd.model import AdminState, Disk, DrbdPair, Instance, Node
 from clusterd.opcodes import copies, disk_steps
 from clusterd.opcodes.item_changes import DiskChange
 from clusterd.steps.cluster import Say
@@ -45,12 +45,15 @@ def change(view: View, instance: Instance, wanted: DiskChange, *, hot: bool) -> 
         return steps
     steps = [*disk_steps.tidy(view, instance), *steps]
     drafts = tuple(disk for _, disk in wanted.added)
+    # an instance that had no disk until now, and runs, had none to activate either
+    first = bool(drafts) and not instance.disks and instance.admin_state is AdminState.UP
+    stays_attached = instance.disks_active or first
     if drafts:
         steps.append(DraftDisks(instance=name, disks=drafts))
     for place, disk in enumerate(drafts):
         steps.append(Say(text=f"* creating disk {disk.number}"))
         steps += disk_steps.make(name, place, disk, nodes, drafted=True)
-        if not instance.disks_active:
+        if not stays_attached:
             steps += [
                 DetachVolume(instance=name, disk=place, node=node.name, drafted=True)
                 for node in nodes
@@ -65,7 +68,18 @@ def change(view: View, instance: Instance, wanted: DiskChange, *, hot: bool) -> 
         for node in nodes
     ]
     places = tuple(at for at, _ in wanted.added)
-    steps.append(CommitDisks(instance=name, places=places, inserts=True, removes=wanted.removed))
+    new: dict[str, object] = {"disks_active": True} if first else {}
+    if wanted.template != instance.disk_template:
+        new["disk_template"] = wanted.template
+    steps.append(
+        CommitDisks(
+            instance=name,
+            places=places,
+            inserts=True,
+            removes=wanted.removed,
+            changes=raw_fields(**new),
+        )
+    )
     if hot:
         steps.append(ReshapeGuest(instance=name, node=primary.name, optional=True))
     if wanted.removed:

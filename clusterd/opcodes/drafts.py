@@ -74,6 +74,12 @@ def disk(
     unknown = sorted(set(spec) - DISK_KEYS - own)
     if unknown:
         raise Refused(f"Disk {index}: unknown parameter '{unknown[0]}'", "wrong_input")
+    if spec.get("dev_type") not in (None, template):
+        raise Refused(
+            f"Disk {index}: it cannot be of type '{spec['dev_type']}', as the disks of an instance"
+            f" have one template, here {template}",
+            "wrong_input",
+        )
     adopted = str(spec.get("adopt") or "")
     size = 1 if adopted else spec.get("size")
     if isinstance(size, str) and DIGITS.fullmatch(size):

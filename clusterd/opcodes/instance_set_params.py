@@ -139,7 +139,17 @@ def _check_disks(opcode: InstanceSetParams, view: View, instance: Instance) -> N
     if not opcode.ignore_ipolicy and (wanted.added or wanted.removed):
         left = [disk for at, disk in enumerate(instance.disks) if at not in wanted.removed]
         disks = (*left, *(disk for _, disk in wanted.added))
-        ipolicy.require(view, msgspec.structs.replace(instance, disks=disks))
+        after = msgspec.structs.replace(instance, disks=disks, disk_template=wanted.template)
+        ipolicy.require(view, after)
+
+
+_NO_CONVERSION = {
+    True: "Conversion from the 'diskless' disk template is not supported; add disks instead (--disk"
+    " add:size=SIZE,dev_type=TEMPLATE)",
+    False: "Conversion to the 'diskless' disk template is not supported; remove the disks instead"
+    " (--disk N:remove)",
+}
+"""By whether the instance has no disks yet."""
 
 
 def _check_conversion(opcode: InstanceSetParams, view: View, instance: Instance) -> None:
@@ -151,6 +161,8 @@ def _check_conversion(opcode: InstanceSetParams, view: View, instance: Instance)
         )
     if old == new:
         raise Refused(f"Instance already has the specified disk template {old}", "wrong_state")
+    if item_changes.DISKLESS in (old, new):
+        raise Refused(_NO_CONVERSION[old == item_changes.DISKLESS], "wrong_input")
     if (old, new) not in disk_plans.CONVERSIONS and not copies.converts(old, str(new)):
         raise Refused(
             f"Disks are converted among {', '.join(copies.COPIED)}, not from {old} to {new}",

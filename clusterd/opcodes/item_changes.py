@@ -7,7 +7,7 @@ the order in which they are named.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,13 +16,14 @@ from clusterd.model import Disk, Instance, Nic, Node
 from clusterd.names import MAX_DISKS, MAX_NICS
 from clusterd.opcodes import drafts
 from clusterd.view import View
-from clusterd.volumes import must_adopt, numbered, takes_any_parameter
+from clusterd.volumes import has_mirror, must_adopt, numbered, takes_any_parameter
 from jobqueue.errors import Refused
 
 ADDING = ("add",)
 REMOVING = ("remove",)
 NOT_SERVED = ("attach", "detach")
 DISK_CHANGES = frozenset({"mode", "name"})
+DISKLESS = "diskless"
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -41,6 +42,8 @@ class DiskChange(msgspec.Struct, frozen=True, kw_only=True):
     modified: tuple[tuple[int, dict[str, Any]], ...] = ()
     """(place, fields)"""
     removed: tuple[int, ...] = ()
+    template: str
+    """The instance's afterwards: one without disks gets that of its first ones."""
 
 
 def items(asked: Sequence[Any], present: Sequence[Disk] | Sequence[Nic], word: str) -> list[Item]:
@@ -164,20 +167,51 @@ def disks(
     touched = [*removed, *(at for at, _ in modified)]
     if len(set(touched)) != len(touched):
         raise Refused("A disk is named twice", "wrong_input")
-    return DiskChange(added=tuple(added), modified=tuple(modified), removed=tuple(sorted(removed)))
+    templates = sorted({disk.template for _, disk in added}) or [instance.disk_template]
+    if len(templates) > 1:
+        raise Refused(
+            f"The disks of an instance have one template, not {' and '.join(templates)}",
+            "wrong_input",
+        )
+    return DiskChange(
+        added=tuple(added),
+        modified=tuple(modified),
+        removed=tuple(sorted(removed)),
+        template=templates[0],
+    )
 
 
 def _new_disk(
     view: View, instance: Instance, item: Item, nodes: tuple[Node, ...], number: int | None
 ) -> Disk:
-    if instance.disk_template == "diskless":
-        raise Refused("Disk operations not supported for diskless instances", "wrong_input")
-    if item.spec.get("adopt") or must_adopt(instance.disk_template):
+    template = _template(view, instance, item.spec)
+    if item.spec.get("adopt") or must_adopt(template):
         raise Refused("Data can only be adopted by a new instance", "wrong_input")
     if number is None:
         raise Refused(f"Instance '{instance.name}' has {MAX_DISKS} disks already", "wrong_input")
-    draft = drafts.disk(view, number, item.spec, instance.disk_template, nodes)
+    draft = drafts.disk(view, number, item.spec, template, nodes)
     return msgspec.structs.replace(draft, number=number)
+
+
+def _template(view: View, instance: Instance, spec: Mapping[str, Any]) -> str:
+    """The template of a new disk: the instance's, or what is named for one that has no disks."""
+    own, asked = instance.disk_template, str(spec.get("dev_type") or "")
+    if own != DISKLESS:
+        return own
+    if not asked:
+        raise Refused(
+            f"Must specify disk type on diskless instance '{instance.name}': add dev_type=TEMPLATE",
+            "wrong_input",
+        )
+    if asked == DISKLESS or asked not in view.configuration.cluster.enabled_disk_templates:
+        raise Refused(f"Disk template '{asked}' is not enabled in cluster", "wrong_input")
+    if has_mirror(asked):
+        raise Refused(
+            f"Instance '{instance.name}' has no secondary node: add a plain disk, then convert"
+            f" (modify -t {asked} -n NODE)",
+            "wrong_input",
+        )
+    return asked
 
 
 def _disk_fields(item: Item, disk: Disk) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from clusterd.view import View
 from clusterd.volumes import volume_on
 from storage.volume import Health, VolumeStatus
 
-LDISK = {Health.OK: 1, Health.UNKNOWN: 2, Health.SYNC: 3, Health.FAULTY: 4}
+LDISK = {Health.OK: 1, Health.SYNC: 2, Health.UNKNOWN: 3, Health.FAULTY: 4}
 """Ganeti's numbers for the state of the local data."""
 
 
@@ -88,6 +88,7 @@ def _disk(
         "sstatus": None
         if static or secondary is None or not mirrored
         else _status(view, disk, secondary),
+        "sync_stalled": None if static or not mirrored else _stalled(view, disk),
         "children": _children(view, instance, disk, primary) if mirrored else [],
         "mode": disk.mode,
         "size": disk.size_mib,
@@ -155,9 +156,7 @@ def _children(view: View, instance: Instance, disk: Disk, node: Node) -> list[di
 
 def _status(view: View, disk: Disk, node: Node) -> list[Any] | None:
     """[device, major, minor, percent, seconds left, degraded, ldisk], None when not attached."""
-    observation = view.sight(node).observation
-    volumes = observation.volumes if observation is not None else ()
-    found: VolumeStatus | None = next((v for v in volumes if v.uuid == disk.uuid), None)
+    found = _seen(view, disk, node)
     if found is None or found.path is None:
         return None
     digits = "".join(ch for ch in found.path.rsplit("/", 1)[-1] if ch.isdigit())
@@ -171,3 +170,18 @@ def _status(view: View, disk: Disk, node: Node) -> list[Any] | None:
         found.degraded,
         LDISK[found.health],
     ]
+
+
+def _stalled(view: View, disk: Disk) -> bool:
+    """A synchronisation that was begun does not go on, as either node sees it. It stands beside the
+    statuses, which have as many places as Ganeti's."""
+    pair = disk.drbd
+    nodes = pair.nodes if pair is not None else ()
+    seen = [_seen(view, disk, view.configuration.node(uuid)) for uuid in nodes]
+    return any(status is not None and status.sync_stalled for status in seen)
+
+
+def _seen(view: View, disk: Disk, node: Node) -> VolumeStatus | None:
+    observation = view.sight(node).observation
+    volumes = observation.volumes if observation is not None else ()
+    return next((volume for volume in volumes if volume.uuid == disk.uuid), None)

@@ -128,6 +128,11 @@ DISKS = (
         ),
     ),
     Scenario(name="disk-add", given=RUNS, act=(modify(("add", -1, {"size": 1024})),)),
+    Scenario(
+        name="disk-add-diskless",
+        given=(create("diskless"),),
+        act=(modify(("add", -1, {"size": 1024, "dev_type": "plain"})),),
+    ),
     Scenario(name="disk-add-stopped", given=DOWN, act=(modify(("add", 0, {"size": 1024})),)),
     Scenario(name="disk-remove", given=TWO, act=(modify(("remove", 0, {})),)),
     Scenario(

@@ -141,6 +141,24 @@ def test_details_of_an_instance(stage: Stage) -> None:
     ]
 
 
+def test_a_synchronisation_that_stands_still_has_no_estimate(stage: Stage) -> None:
+    stuck = {**DRBD_DISK, "pstatus": ["/dev/drbd0", 147, 0, 42.5, None, True, 2]}
+    stage.answer(**job_answers({"web1": {**INSTANCE, "disks": [{**stuck, "sync_stalled": True}]}}))
+    (line,) = [one for one in stage.run("instance", "info", "web1").out if "on primary" in one]
+    assert line.endswith("/dev/drbd0 (147:0) *RECOVERING* 42.50%, *STALLED*, status *DEGRADED*")
+
+
+@pytest.mark.parametrize(
+    ("local", "said"),
+    [(1, ""), (2, ""), (3, " *UNCERTAIN STATE*"), (4, " *MISSING DISK*")],
+)
+def test_the_state_of_the_local_data(stage: Stage, local: int, said: str) -> None:
+    disk = {**DRBD_DISK, "pstatus": ["/dev/drbd0", 147, 0, None, None, False, local]}
+    stage.answer(**job_answers({"web1": {**INSTANCE, "disks": [disk]}}))
+    (line,) = [one for one in stage.run("instance", "info", "web1").out if "on primary" in one]
+    assert line.endswith(f"in sync, status ok{said}")
+
+
 def test_details_of_all_instances_are_asked_for_explicitly(stage: Stage) -> None:
     stage.answer(**job_answers({"web1": INSTANCE}))
     ended = stage.run("instance", "info")
