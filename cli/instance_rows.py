@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cli import readers
-from cli.command import Option
 from cli.exits import WrongInput
+from cli.new_instance import NEW_INSTANCE, take_cards, take_disks
 from cli.notation import size_mib
 from cli.rows import (
     BACKEND,
@@ -20,50 +20,21 @@ from cli.rows import (
     NO_RUNTIME_CHANGES,
     OS_PARAMS,
     OS_PARAMS_PRIVATE,
-    OS_PARAMS_SECRET,
     SEEDED,
-    TAGS,
     TARGET,
     not_,
     row,
     sets,
-    spread,
 )
 from cli.spelling import Spelling
-from clusterd.names import MAX_DISKS, MAX_NICS
 
 
 def create(body: dict[str, Any]) -> dict[str, Any]:
     """Disks and cards of a new instance, and what does not fit together."""
     body = dict(body)
-    single = body.pop("single_disk", None)
-    disks = body.pop("disks", None)
-    if body.get("disk_template") == "diskless":
-        if disks is not None or single is not None:
-            raise WrongInput("Diskless instance but disk information passed")
-        body["disks"] = []
-    elif disks is None and single is None and body.get("image"):
-        body["disks"] = [{}]
-    else:
-        if disks is not None and single is not None:
-            raise WrongInput("Please use either the '--disk' or '-s' option")
-        if disks is None and single is None:
-            raise WrongInput("No disk information specified")
-        given = [(0, {"size": single})] if disks is None else disks
-        specs = readers.in_order(given, MAX_DISKS, "Disk")
-        body["disks"] = [
-            readers.new_disk(index, spec, needs_size=bool(index) or not body.get("image"))
-            for index, spec in enumerate(specs)
-        ]
-    no_nics = body.pop("no_nics", False)
-    nics = body.pop("nics", None)
-    if no_nics and nics is not None:
-        raise WrongInput("Please use either the '--net' or '--no-nics' option")
-    if nics is not None:
-        specs = readers.in_order(nics, MAX_NICS, "Network card")
-        body["nics"] = [readers.new_nic(spec) for spec in specs]
-    else:
-        body["nics"] = [] if no_nics else [{}]
+    body["disks"] = _disks_to_create(body)
+    cards = take_cards(body)
+    body["nics"] = [{}] if cards is None else cards
     if body.get("no_install"):
         body["start"] = False
     elif not body.get("os_type") and not body.get("image"):
@@ -71,6 +42,18 @@ def create(body: dict[str, Any]) -> dict[str, Any]:
     if not body.get("pnode") and not body.get("iallocator") and "snode" in body:
         raise WrongInput("A secondary node needs a primary node")
     return body
+
+
+def _disks_to_create(body: dict[str, Any]) -> list[dict[str, Any]]:
+    image = bool(body.get("image"))
+    if body.get("disk_template") == "diskless":
+        if body.get("disks") is not None or body.get("single_disk") is not None:
+            raise WrongInput("Diskless instance but disk information passed")
+        return []
+    disks = take_disks(body, from_image=image)
+    if disks is None and not image:
+        raise WrongInput("No disk information specified")
+    return [{}] if disks is None else disks
 
 
 def migrate(body: dict[str, Any]) -> dict[str, Any]:
@@ -103,30 +86,7 @@ INSTANCES = (
         fixed={"mode": "create"},
         finish=create,
         options=(
-            BACKEND,
-            row("disks", "--disk", many=True, reads=readers.sequence("disk"),
-                metavar="N:size=SIZE,..."),
-            row("disk_template", "-t", "--disk-template", metavar="TEMPLATE"),
-            row("file_storage_dir", "--file-storage-dir", metavar="DIR"),
-            row("file_driver", "--file-driver"),
-            spread("-H", "--hypervisor-parameters", reads=readers.hypervisor,
-                   metavar="HYPERVISOR:KEY=VALUE,...", words="Hypervisor and its parameters"),
-            IALLOCATOR,
-            row("nics", "--net", many=True, reads=readers.sequence("network card"),
-                metavar="N:KEY=VALUE,..."),
-            sets("--no-nics", words="No network cards", no_nics=True),
-            spread("-n", "--node", reads=readers.node_pair, metavar="PNODE[:SNODE]",
-                   words="Primary and secondary node", completes="node"),
-            row("group_name", "-g", "--node-group", metavar="GROUP", completes="group"),
-            not_("conflicts_check", "--no-conflicts-check", words="Allow addresses in use"),
-            not_("wait_for_sync", "--no-wait-for-sync", words="Do not wait for mirrors"),
-            sets("--no-ip-check", words="The default; accepted for older scripts", ip_check=False),
-            sets("--no-name-check", words="The default; accepted for older scripts",
-                 name_check=False),
-            OS_PARAMS, OS_PARAMS_PRIVATE, OS_PARAMS_SECRET,
-            Option(names=("-s", "--os-size"), reads=size_mib, metavar="SIZE",
-                   words="One disk of this size", fields=lambda size: {"single_disk": size}),
-            TAGS,
+            *NEW_INSTANCE, sets("--no-nics", words="No network cards", no_nics=True),
             not_("start", "--no-start", words="Do not start it"),
             row("os_type", "-o", "--os-type", metavar="OS", completes="os"),
             row("image", "--image", metavar="IMAGE", completes="image"),

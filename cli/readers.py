@@ -6,7 +6,7 @@ Decided here: text (or texts) to the opcode's plain JSON. Which option uses whic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,47 +131,6 @@ def sequence(what: str) -> Callable[[Sequence[str]], list[tuple[int, dict[str, V
         return found
 
     return read
-
-
-def in_order(
-    given: Sequence[tuple[int, dict[str, Value]]], limit: int, what: str
-) -> list[dict[str, Value]]:
-    """Specifications by index; an index that was left out is an empty one."""
-    count = max((index for index, _ in given), default=-1) + 1
-    if count > limit:
-        raise WrongInput(f"{what} {count - 1} is not possible, at most {limit} are allowed")
-    specs: list[dict[str, Value]] = [{} for _ in range(count)]
-    for index, values in given:
-        specs[index] = {**specs[index], **values}
-    return specs
-
-
-def new_disk(index: int, spec: Mapping[str, Any], *, needs_size: bool = True) -> dict[str, Any]:
-    """A disk specification as the opcode has it: whole MiB, ``size`` or ``adopt``; neither where
-    an image says the size."""
-    disk = dict(spec)
-    try:
-        if "size" in disk:
-            if "adopt" in disk:
-                raise WrongInput(f"Only one of 'size' and 'adopt' is allowed (disk {index})")
-            disk["size"] = size_mib(str(disk["size"]))
-        elif "adopt" in disk:
-            disk["size"] = 0
-        elif needs_size:
-            raise WrongInput(f"Missing size or adoption source for disk {index}")
-        if "spindles" in disk:
-            disk["spindles"] = integer(str(disk["spindles"]))
-    except BadText as error:
-        raise WrongInput(f"disk {index}: {error}") from None
-    return disk
-
-
-def new_nic(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A card's specification: texts, nulls kept."""
-    return {
-        key: value if value is None or isinstance(value, str) else str(value).lower()
-        for key, value in spec.items()
-    }
 
 
 def modifications(texts: Sequence[str]) -> list[list[Any]]:

@@ -15,7 +15,6 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
@@ -127,21 +126,20 @@ class ThreadedCommands:
         return await self._threads.run(read_blocking, path)
 
 
-@lru_cache
-def _found_before(name: str) -> str:
-    place = shutil.which(name, path=ENVIRONMENT["PATH"])
+_places: dict[str, str] = {}
+
+
+def _place(name: str) -> str:
+    """Where the program is; its bare name when it is nowhere.
+
+    Looked for once, not by each process. One that is missing is looked for again the next time, for
+    packages are installed while we run.
+    """
+    place = _places.get(name) or shutil.which(name, path=ENVIRONMENT["PATH"])
     if place is None:
-        raise FileNotFoundError(name)
-    return place
-
-
-def _found(name: str) -> str:
-    """Where the program is: looked for once, not by each process. One that is missing is looked for
-    again the next time, for packages are installed while we run."""
-    try:
-        return _found_before(name)
-    except FileNotFoundError:
         return name
+    _places[name] = place
+    return place
 
 
 def read_blocking(path: str) -> str:
@@ -160,7 +158,7 @@ def run_blocking(
         try:
             process = subprocess.Popen(
                 argv,
-                executable=_found(argv[0]),
+                executable=_place(argv[0]),
                 stdin=given,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -1,14 +1,12 @@
 """Ganeti's ext-storage providers: finding them, judging whether they can be used, and what their
 ``attach`` says. Reads files, runs nothing.
 
-A provider is a directory with executable scripts and a list of the parameters that it takes. The
-first directory of the search path that has the name wins; a broken provider is reported with the
-reason and hides no other.
+A provider is a directory with executable scripts and a list of the parameters that it takes. A
+broken provider is reported with the reason and hides no other.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Literal
@@ -16,13 +14,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from storage import site_directories
 from storage.errors import BadParameter
+from storage.site_directories import check_script, described
 from storage.volume import NetworkSource
 
 REQUIRED = ("create", "attach", "detach", "remove", "grow", "setinfo", "verify")
 OPTIONAL = ("snapshot", "open", "close")
 PARAMETERS_FILE = "parameters.list"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 HYPERVISOR = re.compile(r"[a-z][a-z-]*\Z")
 Spoken = Literal["gluster", "iscsi", "nbd"]
 PORTS: dict[Spoken, int] = {"gluster": 24007, "iscsi": 3260, "nbd": 10809}
@@ -53,59 +52,29 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
 
 def find_all(directories: tuple[Path, ...]) -> tuple[ProviderFound, ...]:
     """All providers, sorted by name."""
-    found: dict[str, ProviderFound] = {}
-    for directory in directories:
-        if not directory.is_dir():
-            continue
-        for entry in sorted(directory.iterdir()):
-            if entry.is_dir() and NAME.match(entry.name) and entry.name not in found:
-                found[entry.name] = judge(entry)
-    return tuple(found[name] for name in sorted(found))
+    return tuple(judge(place) for place in site_directories.places(directories))
 
 
 def find(directories: tuple[Path, ...], name: str) -> ProviderFound | None:
     """The provider of this name, or None."""
-    if not NAME.match(name):
-        return None
-    for directory in directories:
-        if (directory / name).is_dir():
-            return judge(directory / name)
-    return None
+    place = site_directories.place(directories, name)
+    return None if place is None else judge(place)
 
 
 def judge(place: Path) -> ProviderFound:
     """What lies in one directory."""
     try:
         for script in REQUIRED:
-            _check_script(place / script)
+            check_script(place / script)
         there = tuple(script for script in OPTIONAL if (place / script).exists())
         for script in there:
-            _check_script(place / script)
-        parameters = _parameters(place / PARAMETERS_FILE)
+            check_script(place / script)
+        parameters = described(place / PARAMETERS_FILE)
     except (OSError, ValueError) as problem:
         return ProviderFound(name=place.name, path=str(place), valid=False, message=str(problem))
     return ProviderFound(
         name=place.name, path=str(place), valid=True, parameters=parameters, optional=there
     )
-
-
-def _check_script(path: Path) -> None:
-    if not path.is_file():
-        raise ValueError(f"script '{path.name}' is missing")
-    if not os.access(path, os.X_OK):
-        raise ValueError(f"script '{path.name}' is not executable")
-
-
-def _parameters(path: Path) -> tuple[tuple[str, str], ...]:
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        raise ValueError(f"{path.name} is missing") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path.name} is not UTF-8 text") from None
-    rows = (line.strip() for line in text.splitlines())
-    pairs = (row.split(maxsplit=1) for row in rows if row and not row.startswith("#"))
-    return tuple((pair[0], pair[1] if len(pair) > 1 else "") for pair in pairs)
 
 
 def parse_attached(said: str) -> Attached:

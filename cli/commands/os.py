@@ -9,24 +9,8 @@ from cli.command import Arguments, Call, Command
 from cli.exits import Exit
 from cli.listing import NO_HEADERS
 from cli.output import Column, Layout, table
+from cli.site_plugins import Kind
 from cli.spelling import PRIORITY
-
-FIELDS = (
-    "name",
-    "valid",
-    "variants",
-    "node_status",
-    "hidden",
-    "blacklisted",
-    "api_versions",
-    "parameters",
-    "trusted",
-)
-
-
-def _definitions(call: Call) -> list[dict[str, Any]]:
-    answer = call.session.door.query("os", FIELDS)
-    return [dict(zip(FIELDS, (value for _, value in row), strict=True)) for row in answer["data"]]
 
 
 def names_with_variants(definition: Mapping[str, Any]) -> list[str]:
@@ -34,19 +18,6 @@ def names_with_variants(definition: Mapping[str, Any]) -> list[str]:
     variants: Sequence[str] = definition["variants"] or ()
     name: str = definition["name"]
     return [f"{name}+{variant}" for variant in variants] or [name]
-
-
-def _list(call: Call) -> int:
-    rows = [
-        [name]
-        for definition in _definitions(call)
-        if definition["valid"] and not definition["hidden"] and not definition["blacklisted"]
-        for name in names_with_variants(definition)
-    ]
-    layout = Layout(headers=not call.given("no_headers"))
-    for line in table([Column("Name")], rows, layout):
-        call.session.out(line)
-    return Exit.SUCCESS
 
 
 def diagnosis(definition: Mapping[str, Any]) -> list[str]:
@@ -93,25 +64,37 @@ def details(definition: Mapping[str, Any]) -> list[str]:
     return [*lines, f"  - trusted: {bool(definition['trusted'])}", ""]
 
 
-def _info(call: Call) -> int:
-    known = {definition["name"]: definition for definition in _definitions(call)}
-    missing = [name for name in call.arguments if name not in known]
-    for name in call.arguments or sorted(known):
-        if name in known:
-            for line in details(known[name]):
-                call.session.out(line)
-    for name in missing:
-        call.session.err(f"OS '{name}' is unknown")
-    return Exit.FAILURE if missing else Exit.SUCCESS
+DEFINITIONS = Kind(
+    what="os",
+    called="OS",
+    fields=(
+        "name",
+        "valid",
+        "variants",
+        "node_status",
+        "hidden",
+        "blacklisted",
+        "api_versions",
+        "parameters",
+        "trusted",
+    ),
+    details=details,
+    diagnosis=diagnosis,
+    usable=lambda definition: bool(definition["valid"]),
+)
 
 
-def _diagnose(call: Call) -> int:
-    broken = False
-    for definition in _definitions(call):
-        broken = broken or not definition["valid"]
-        for line in diagnosis(definition):
-            call.session.out(line)
-    return Exit.FAILURE if broken else Exit.SUCCESS
+def _list(call: Call) -> int:
+    rows = [
+        [name]
+        for definition in DEFINITIONS.all(call)
+        if definition["valid"] and not definition["hidden"] and not definition["blacklisted"]
+        for name in names_with_variants(definition)
+    ]
+    layout = Layout(headers=not call.given("no_headers"))
+    for line in table([Column("Name")], rows, layout):
+        call.session.out(line)
+    return Exit.SUCCESS
 
 
 COMMANDS = (
@@ -125,14 +108,14 @@ COMMANDS = (
         name="info",
         aliases=("show",),
         summary="Show details of OS definitions",
-        run=_info,
+        run=DEFINITIONS.info,
         arguments=Arguments(shown="[<os>...]", maximum=None, completes="os"),
         options=(PRIORITY,),
     ),
     Command(
         name="diagnose",
         summary="Show OS definitions on each node",
-        run=_diagnose,
+        run=DEFINITIONS.diagnose,
         options=(PRIORITY,),
     ),
 )

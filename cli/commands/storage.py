@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cli.command import Arguments, Call, Command
-from cli.exits import Exit
+from cli.command import Arguments, Command
+from cli.site_plugins import Kind
 from cli.spelling import PRIORITY
-
-FIELDS = ("name", "node_status", "nodegroup_status", "parameters")
-
-
-def _providers(call: Call) -> list[dict[str, Any]]:
-    answer = call.session.door.query("extstorage", FIELDS)
-    return [dict(zip(FIELDS, (value for _, value in row), strict=True)) for row in answer["data"]]
 
 
 def diagnosis(provider: Mapping[str, Any]) -> list[str]:
@@ -46,39 +39,27 @@ def details(provider: Mapping[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
-def _info(call: Call) -> int:
-    known = {provider["name"]: provider for provider in _providers(call)}
-    missing = [name for name in call.arguments if name not in known]
-    for name in call.arguments or sorted(known):
-        if name in known:
-            for line in details(known[name]):
-                call.session.out(line)
-    for name in missing:
-        call.session.err(f"ExtStorage provider '{name}' is unknown")
-    return Exit.FAILURE if missing else Exit.SUCCESS
-
-
-def _diagnose(call: Call) -> int:
-    broken = False
-    for provider in _providers(call):
-        broken = broken or not all(provider["nodegroup_status"].values())
-        for line in diagnosis(provider):
-            call.session.out(line)
-    return Exit.FAILURE if broken else Exit.SUCCESS
-
+PROVIDERS = Kind(
+    what="extstorage",
+    called="ExtStorage provider",
+    fields=("name", "node_status", "nodegroup_status", "parameters"),
+    details=details,
+    diagnosis=diagnosis,
+    usable=lambda provider: all(provider["nodegroup_status"].values()),
+)
 
 COMMANDS = (
     Command(
         name="diagnose",
         summary="Show ext-storage providers on each node",
-        run=_diagnose,
+        run=PROVIDERS.diagnose,
         options=(PRIORITY,),
     ),
     Command(
         name="info",
         aliases=("show",),
         summary="Show details of ext-storage providers",
-        run=_info,
+        run=PROVIDERS.info,
         arguments=Arguments(shown="[<provider>...]", maximum=None),
         options=(PRIORITY,),
     ),

@@ -29,29 +29,39 @@ def arriving(instance: Instance, node_uuid: str) -> Instance:
     )
 
 
-class CommitTravelled(Step, frozen=True, kw_only=True, tag="disks.commit-travelled"):
-    """The instance is on ``primary`` with the disks that travelled; the old ones are still to be
-    removed from ``left``."""
+class Commit(Step, frozen=True, kw_only=True):
+    """What both commits share: whose instance, where it is now, where it came from."""
 
     seals: ClassVar[str] = "the instance belongs to its new node"
     instance: str
     primary: str
+    """uuid"""
     left: str
+    """uuid"""
+
+    def changed(self, world: World, found: Instance, **others: Any) -> Outcome:
+        """The instance is on ``primary`` with the disks that came along."""
+        writes = world.configuration.changed(
+            found,
+            world.now(),
+            primary_node=self.primary,
+            disks=arriving(found, self.primary).disks,
+            moving_to=self.left,
+            **others,
+        )
+        return Outcome(writes=writes)
+
+
+class CommitTravelled(Commit, frozen=True, kw_only=True, tag="disks.commit-travelled"):
+    """The instance is on ``primary`` with the disks that travelled; the old ones are still to be
+    removed from ``left``."""
 
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
         found = world.configuration.instance(self.instance)
         if found.primary_node == self.primary:
             return NOTHING
-        writes = world.configuration.changed(
-            found,
-            world.now(),
-            primary_node=self.primary,
-            disks=arriving(found, self.primary).disks,
-            drafted=numbered(found),
-            moving_to=self.left,
-        )
-        return Outcome(writes=writes)
+        return self.changed(world, found, drafted=numbered(found))
 
 
 class TakeCopy(OnVolume, frozen=True, kw_only=True, tag="disk.take-copy"):
@@ -81,19 +91,9 @@ class TakeCopy(OnVolume, frozen=True, kw_only=True, tag="disk.take-copy"):
         return world.node(self.node).storage(disk.template), volume
 
 
-class CommitMoved(Step, frozen=True, kw_only=True, tag="disks.commit-moved"):
+class CommitMoved(Commit, frozen=True, kw_only=True, tag="disks.commit-moved"):
     """The instance and its disks are on ``primary``; the mirrors are still to be removed."""
-
-    seals: ClassVar[str] = "the instance belongs to its new node"
-    instance: str
-    primary: str
-    left: str
 
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
-        found = world.configuration.instance(self.instance)
-        disks = tuple(arrived(found, at, self.primary) for at in range(len(found.drafted)))
-        writes = world.configuration.changed(
-            found, world.now(), primary_node=self.primary, disks=disks, moving_to=self.left
-        )
-        return Outcome(writes=writes)
+        return self.changed(world, world.configuration.instance(self.instance))

@@ -18,6 +18,7 @@ from clusterd.steps.guests import linked_disks
 from clusterd.volumes import volume_on
 from clusterd.world import OsRun, StreamEnd, World
 from jobqueue.step import NOTHING, Outcome, Patience
+from storage.volume import VolumeStatus
 
 TOKEN_BYTES = 8
 STREAM_PATIENCE = Patience(for_s=300.0)
@@ -72,18 +73,34 @@ async def script_end(
     return StreamEnd(kind="script", place=place, size_mib=size_mib, run=run)
 
 
-class ExportDisk(OnVolume, frozen=True, kw_only=True, tag="export.disk"):
-    """The contents of a disk are in the unfinished export on ``keeper``. Undone with that."""
+async def script_of_disk(
+    world: World, instance: Instance, where: tuple[str, int], action: str, disk: VolumeStatus
+) -> StreamEnd:
+    """The same with what names the disk itself: how its storage shows it."""
+    path = disk.path or ""
+    shown = {"DEVICE": path, "DISK_PATH": path}
+    if disk.source is not None:
+        shown["DISK_URI"] = disk.source.uri
+    return await script_end(world, instance, where, action, shown)
+
+
+class CarryDisk(OnVolume, frozen=True, kw_only=True):
+    """What the steps below share: a stream that may be broken off and begun anew."""
 
     breakable: ClassVar[bool] = True
-    keeper: str
     compress: str = "none"
-    still: bool = False
-    """A still is read, not the disk itself."""
 
     @property
     def patience(self) -> Patience:
         return STREAM_PATIENCE
+
+
+class ExportDisk(CarryDisk, frozen=True, kw_only=True, tag="export.disk"):
+    """The contents of a disk are in the unfinished export on ``keeper``. Undone with that."""
+
+    keeper: str
+    still: bool = False
+    """A still is read, not the disk itself."""
 
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
@@ -91,13 +108,13 @@ class ExportDisk(OnVolume, frozen=True, kw_only=True, tag="export.disk"):
         disk = instance.disks[self.disk]
         backend, volume = self.wanted(world)
         status = await backend.look(volume)
-        path = await backend.still(volume) if self.still else status.path or ""
+        if self.still:
+            status = msgspec.structs.replace(status, path=await backend.still(volume))
         if instance.os:
-            uri = {"DISK_URI": status.source.uri} if status.source is not None else {}
-            shown = {"DEVICE": path, "DISK_PATH": path, **uri}
-            end = await script_end(world, instance, (self.node, self.disk), "export", shown)
+            where = (self.node, self.disk)
+            end = await script_of_disk(world, instance, where, "export", status)
         else:
-            end = StreamEnd(kind="disk", place=path, size_mib=disk.size_mib)
+            end = StreamEnd(kind="disk", place=status.path or "", size_mib=disk.size_mib)
         dump = StreamEnd(kind="file", place=self._dump(instance), size_mib=disk.size_mib)
         ends = Ends(
             source=self.node,
@@ -119,33 +136,25 @@ class ExportDisk(OnVolume, frozen=True, kw_only=True, tag="export.disk"):
         return f"{instance.name}.new/{dump_of(instance.disks[self.disk].uuid)}"
 
 
-class ImportDisk(OnVolume, frozen=True, kw_only=True, tag="import.disk"):
+class ImportDisk(CarryDisk, frozen=True, kw_only=True, tag="import.disk"):
     """The open disk has the contents of a dump on ``source``. Undone by removing the disk."""
 
-    breakable: ClassVar[bool] = True
     source: str
     dump: str
     """Its path there."""
-    compress: str = "none"
     raw: bool = False
     """Written as it is, not by the OS definition's script."""
-
-    @property
-    def patience(self) -> Patience:
-        return STREAM_PATIENCE
 
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
         instance = world.configuration.instance(self.instance)
         backend, volume = self.wanted(world)
         status = await backend.look(volume)
-        path = status.path or ""
         if self.raw:
-            end = StreamEnd(kind="disk", place=path, size_mib=volume.size_mib)
+            end = StreamEnd(kind="disk", place=status.path or "", size_mib=volume.size_mib)
         else:
-            uri = {"DISK_URI": status.source.uri} if status.source is not None else {}
-            shown = {"DEVICE": path, "DISK_PATH": path, **uri}
-            end = await script_end(world, instance, (self.node, self.disk), "import", shown)
+            where = (self.node, self.disk)
+            end = await script_of_disk(world, instance, where, "import", status)
         dump = StreamEnd(kind="file", place=self.dump, size_mib=volume.size_mib)
         ends = Ends(
             source=self.source,
@@ -170,18 +179,12 @@ class ImportDisk(OnVolume, frozen=True, kw_only=True, tag="import.disk"):
         return NOTHING
 
 
-class CopyDisk(OnVolume, frozen=True, kw_only=True, tag="disk.copy"):
+class CopyDisk(CarryDisk, frozen=True, kw_only=True, tag="disk.copy"):
     """The drafted disk of the same place has the contents of the disk. Both are open, and nobody
     else uses them. Undone by removing the drafted one."""
 
-    breakable: ClassVar[bool] = True
     to: str
     """Host name of the node with the drafted disk."""
-    compress: str = "none"
-
-    @property
-    def patience(self) -> Patience:
-        return STREAM_PATIENCE
 
     async def do(self, context: Any) -> Outcome:
         world: World = context.world

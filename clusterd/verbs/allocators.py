@@ -7,7 +7,6 @@ is readable by root alone and removed at once.
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from pathlib import Path
 
@@ -16,13 +15,12 @@ from clusterd.verbs.declare import verb
 from clusterd.verbs.errors import WrongInput
 from clusterd.verbs.host import Host
 from clusterd.world import AllocatorEnd
+from storage.site_directories import is_name
 
 TIMEOUT_S = 600.0
 DEADLINE_S = 900.0
 MAX_ANSWER_CHARACTERS = 12 * 1024 * 1024
 """What fits a frame."""
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
 @verb(reads=True, deadline_s=DEADLINE_S)
@@ -48,7 +46,7 @@ async def run_iallocator(
 
 def find(directories: tuple[Path, ...], name: str) -> Path:
     """The program of this name; the first directory that has it wins. Raises WrongInput."""
-    if not _NAME.match(name):
+    if not is_name(name):
         raise WrongInput(f"'{name}' cannot be the name of an iallocator", subject=name)
     for directory in directories:
         program = directory / name

@@ -1,17 +1,16 @@
 """Finding OS definitions and judging whether they can be used (Ganeti's OS interface 10, 15, 20).
 
-Reads files, runs nothing. The first directory of the search path that has a name wins; a broken
-definition is reported with the reason, it does not hide others.
+Reads files, runs nothing. A broken definition is reported with the reason, it does not hide others.
 """
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
 
 from clusterd.names import OS_API_VERSIONS
 from clusterd.observation import OsFound
+from storage import site_directories
+from storage.site_directories import check_script, described, lines
 
 SCRIPTS = ("create", "import", "export", "rename")
 VARIANTS_FROM = 15
@@ -21,8 +20,6 @@ UNTRUSTED = "create_untrusted"
 SHIPPED = Path(__file__).resolve().parent.parent / "share" / "os"
 """The definitions that come with the package."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
-
 
 def search_path(directories: tuple[Path, ...]) -> tuple[Path, ...]:
     """The given directories, and last the definitions that ship with the package."""
@@ -31,24 +28,13 @@ def search_path(directories: tuple[Path, ...]) -> tuple[Path, ...]:
 
 def find_all(directories: tuple[Path, ...]) -> tuple[OsFound, ...]:
     """All definitions, sorted by name."""
-    found: dict[str, OsFound] = {}
-    for directory in directories:
-        if not directory.is_dir():
-            continue
-        for entry in sorted(directory.iterdir()):
-            if entry.is_dir() and _NAME.match(entry.name) and entry.name not in found:
-                found[entry.name] = judge(entry)
-    return tuple(found[name] for name in sorted(found))
+    return tuple(judge(place) for place in site_directories.places(directories))
 
 
 def find(directories: tuple[Path, ...], name: str) -> OsFound | None:
     """The definition of this name (without variant), or None."""
-    if not _NAME.match(name):
-        return None
-    for directory in directories:
-        if (directory / name).is_dir():
-            return judge(directory / name)
-    return None
+    place = site_directories.place(directories, name)
+    return None if place is None else judge(place)
 
 
 def judge(place: Path) -> OsFound:
@@ -76,19 +62,8 @@ def newest_version(found: OsFound) -> int:
     return _newest(found.api_versions)
 
 
-def _lines(path: Path) -> tuple[str, ...]:
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        raise ValueError(f"{path.name} is missing") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path.name} is not UTF-8 text") from None
-    rows = (line.strip() for line in text.splitlines())
-    return tuple(row for row in rows if row and not row.startswith("#"))
-
-
 def _versions(place: Path) -> tuple[int, ...]:
-    rows = _lines(place / "ganeti_api_version")
+    rows = lines(place / "ganeti_api_version")
     try:
         return tuple(int(row) for row in rows)
     except ValueError:
@@ -109,10 +84,7 @@ def _check_scripts(place: Path, version: int) -> None:
         script = place / name
         if name == "create" and not script.exists() and (place / UNTRUSTED).exists():
             script = place / UNTRUSTED
-        if not script.is_file():
-            raise ValueError(f"script '{name}' is missing")
-        if not os.access(script, os.X_OK):
-            raise ValueError(f"script '{script.name}' is not executable")
+        check_script(script, called=name)
 
 
 def _variants(place: Path, version: int) -> tuple[str, ...]:
@@ -121,7 +93,7 @@ def _variants(place: Path, version: int) -> tuple[str, ...]:
     path = place / "variants.list"
     if version >= PARAMETERS_FROM and not path.exists():
         return ()
-    found = _lines(path)
+    found = lines(path)
     if not found and version < PARAMETERS_FROM:
         raise ValueError("variants.list names no variant")
     return found
@@ -130,5 +102,4 @@ def _variants(place: Path, version: int) -> tuple[str, ...]:
 def _parameters(place: Path, version: int) -> tuple[tuple[str, str], ...]:
     if version < PARAMETERS_FROM:
         return ()
-    pairs = (row.split(maxsplit=1) for row in _lines(place / "parameters.list"))
-    return tuple((pair[0], pair[1] if len(pair) > 1 else "") for pair in pairs)
+    return described(place / "parameters.list")
