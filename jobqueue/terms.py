@@ -87,16 +87,21 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any], Callable[[A
     return make
 
 
-def _matching(pattern: Any) -> Callable[[Any], bool]:
+def expression(pattern: Any) -> re.Pattern[str]:
+    """What ``=~`` looks for; raises Refused for what is none."""
     if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN:
         raise Refused(f"Not a usable regular expression: {pattern!r:.100}", "wrong_input")
     try:
-        expression = re.compile(pattern)
+        return re.compile(pattern)
     except re.error as error:
         raise Refused(
             f"Not a regular expression: {pattern!r:.100}: {error}", "wrong_input"
         ) from None
-    return lambda value: isinstance(value, str) and expression.search(value) is not None
+
+
+def _matching(pattern: Any) -> Callable[[Any], bool]:
+    wanted = expression(pattern)
+    return lambda value: isinstance(value, str) and wanted.search(value) is not None
 
 
 def _containing(wanted: Any) -> Callable[[Any], bool]:

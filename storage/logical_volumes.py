@@ -38,7 +38,7 @@ from storage.lvm_report import (
     parse_volumes,
     size_fits,
 )
-from storage.volume import Capacity, Template
+from storage.volume import Capacity, Template, Volume
 
 WIPE_MIB_PER_S = 8
 """The slowest disk that a wipe waits for; decides its time limit."""
@@ -78,6 +78,20 @@ class LogicalVolumes:
         if output.code != 0 and "Failed to find logical volume" not in output.stderr:
             raise command_failed(argv, output)
         return {full_name(lv.group, lv.name): lv for lv in parse_volumes(output.stdout)}
+
+    async def stands(self, volume: Volume) -> bool:
+        """Whether it is there as wanted: whole, the owner's, of its size. One that was left
+        unfinished is removed. Raises NameTaken, SizeDiffers."""
+        name = full_name(volume.pool, volume.name)
+        found = (await self.find(name)).get(name)
+        if found is None:
+            return False
+        if found.unfinished:
+            await self.remove(name)
+            return False
+        checked_own(found, volume.owner)
+        checked_size(found, volume.size_mib)
+        return True
 
     async def matching(self, group: str, pattern: str) -> tuple[LogicalVolume, ...]:
         """Those of a volume group whose names match, sorted. Raises PoolMissing."""

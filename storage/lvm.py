@@ -16,8 +16,6 @@ from storage.errors import PoolMissing, Unsupported, VolumeBusy, VolumeMissing
 from storage.interface import Backend, Commands, Threads
 from storage.logical_volumes import (
     LogicalVolumes,
-    checked_own,
-    checked_size,
     complete,
     device_path,
     full_name,
@@ -76,13 +74,8 @@ class PlainBackend(StilledByLvm, Unmirrored):
             await self._thin.ensure(volume, parameters.thin_pool)
             return
         name = full_name(volume.pool, volume.name)
-        found = (await self._lvm.find(name)).get(name)
-        if found is not None and not found.unfinished:
-            checked_own(found, volume.owner)
-            checked_size(found, volume.size_mib)
+        if await self._lvm.stands(volume):
             return
-        if found is not None:
-            await self._lvm.remove(name)
         await self._lvm.create(
             name,
             volume.size_mib,

@@ -16,7 +16,6 @@ from storage.interface import Commands
 from storage.logical_volumes import (
     LogicalVolumes,
     checked_own,
-    checked_size,
     complete,
     full_name,
     refusal,
@@ -94,13 +93,8 @@ class ThinVolumes:
     async def ensure(self, volume: Volume, pool: str) -> None:
         """See ``Backend.ensure``. One left unfinished is made anew."""
         name = full_name(volume.pool, volume.name)
-        found = (await self._lvm.find(name)).get(name)
-        if found is not None and not found.unfinished:
-            checked_own(found, volume.owner)
-            checked_size(found, volume.size_mib)
+        if await self._lvm.stands(volume):
             return
-        if found is not None:
-            await self._lvm.remove(name)
         state = await self._state(volume.pool, pool)
         tags = (UNFINISHED_TAG, *tags_for(volume.owner, volume.label))
         if volume.origin is None:

@@ -10,7 +10,7 @@ import contextlib
 import gc
 import pwd
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -31,6 +31,7 @@ from clusterd.master.reign import MasterReign
 from clusterd.master.service import Master
 from clusterd.master.standing import Standing
 from clusterd.master_address import MasterAddress
+from clusterd.pooled import PooledThreads
 from clusterd.services import Machine
 from clusterd.settings import Settings
 from clusterd.store_members import FIRST_OBJECTS
@@ -45,20 +46,6 @@ LOG = structlog.get_logger("master")
 
 COMPUTING_THREADS = 2
 """Where placement is computed: a choice need not wait for a balance plan."""
-T = TypeVar("T")
-
-
-class _Pooled:
-    """Implements ``hypervisors.interface.Threads`` with a pool."""
-
-    def __init__(self, reactor: Any, pool: ThreadPool) -> None:
-        self._reactor = reactor
-        self._pool = pool
-
-    async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """See ``Threads``."""
-        waiting: Deferred[T] = deferToThreadPool(self._reactor, self._pool, function, *args)
-        return await waiting
 
 
 LEADING_EVERY_S = 15.0
@@ -93,7 +80,7 @@ class MasterDaemon:
         self._end = end
         self._threads = ThreadPool(STORE_THREADS, STORE_THREADS, "store")
         self._computing_pool = ThreadPool(0, COMPUTING_THREADS, "computing")
-        self.computing: Threads = _Pooled(reactor, self._computing_pool)
+        self.computing: Threads = PooledThreads(reactor, self._computing_pool)
         self._ports: list[Any] = []
         self._started: Deferred[None] | None = None
         self._outfit: RealOutfit | None = None

@@ -15,10 +15,6 @@ import tempfile
 from collections.abc import Callable
 from typing import IO, Any, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
-
 from clusterd.verbs.host import Script, ScriptBusy, ScriptEnd
 from hypervisors.interface import Threads
 
@@ -36,19 +32,6 @@ class Feed(Protocol):
 
     def through(self, pipe: IO[bytes]) -> None:
         """Read or write it to the end."""
-
-
-class PooledThreads:
-    """Threads of a pool; bounded by the pool, further work waits in its line."""
-
-    def __init__(self, reactor: Any, pool: ThreadPool) -> None:
-        self._reactor = reactor
-        self._pool = pool
-
-    async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """See ``Threads``."""
-        waiting: Deferred[T] = deferToThreadPool(self._reactor, self._pool, function, *args)
-        return await waiting
 
 
 class InlineThreads:

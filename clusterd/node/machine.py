@@ -29,12 +29,13 @@ from clusterd import names
 from clusterd.calls import tls
 from clusterd.calls.wire import Endpoint, Policy, reason, within
 from clusterd.durable import make_directory
-from clusterd.node.blocking import PooledThreads, ThreadedScripts
+from clusterd.node.blocking import ThreadedScripts
 from clusterd.node.equipment import Equipment
 from clusterd.node.keep import FileKeep
 from clusterd.node.relay import LIBVIRT, STREAM, WAY, PeerBook, RelaySockets
 from clusterd.node.service import NodeService
 from clusterd.node.streams import NodeStreams
+from clusterd.pooled import PooledThreads
 from clusterd.settings import Settings
 from clusterd.verbs.host import Places
 from storage.commands import ThreadedCommands

@@ -10,7 +10,7 @@ from msgspec import Meta
 from clusterd import ipolicy
 from clusterd.hooks import HookPoint, instance_environment, instance_nodes
 from clusterd.model import AdminState, Instance, Node
-from clusterd.opcodes import disk_steps, locking, moving, requirements
+from clusterd.opcodes import disk_steps, moving, requirements
 from clusterd.opcodes.fields import (
     SHUTDOWN_TIMEOUT_S,
     Iallocator,
@@ -36,7 +36,7 @@ from clusterd.steps.instances import (
 from clusterd.view import View
 from clusterd.volumes import is_shared
 from jobqueue.errors import Refused
-from jobqueue.lock import BIG_LOCK_SHARED, Lock
+from jobqueue.lock import Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
 
@@ -58,20 +58,12 @@ class InstanceFailover(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_FAILO
 
 def locks(opcode: InstanceFailover, view: View) -> Iterable[Lock]:
     """The instance, its nodes and where it goes, once that is chosen."""
-    instance = view.configuration.instance(opcode.instance_name)
-    if moving.is_floating(view, instance, opcode.target_node):
-        return [BIG_LOCK_SHARED, locking.instance_lock(instance.name)]
-    target = requirements.other_node(view, instance, opcode.target_node)
-    return locking.on_instance(view, instance, target)
+    return moving.locks_of_move(opcode, view, requirements.other_node)
 
 
 def sights(opcode: InstanceFailover, view: View) -> Iterable[str]:
     """Source and target."""
-    instance = view.configuration.instance(opcode.instance_name)
-    if moving.is_floating(view, instance, opcode.target_node):
-        return [view.primary(instance).name]
-    target = requirements.other_node(view, instance, opcode.target_node)
-    return [view.primary(instance).name, target.name]
+    return moving.sights_of_move(opcode, view, requirements.other_node)
 
 
 def check(opcode: InstanceFailover, view: View) -> None:

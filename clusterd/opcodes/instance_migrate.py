@@ -10,7 +10,7 @@ from msgspec import Meta
 from clusterd import ipolicy
 from clusterd.hooks import HookPoint, instance_environment, instance_nodes
 from clusterd.model import Instance, Node
-from clusterd.opcodes import disk_steps, locking, moving, requirements, travelling
+from clusterd.opcodes import disk_steps, moving, requirements, travelling
 from clusterd.opcodes.fields import (
     Iallocator,
     IgnoreIpolicy,
@@ -28,7 +28,7 @@ from clusterd.steps.instances import (
 from clusterd.steps.migration import AwaitMigration, BeginMigration, SettleGuest
 from clusterd.view import View
 from jobqueue.errors import Refused
-from jobqueue.lock import BIG_LOCK_SHARED, Lock
+from jobqueue.lock import Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
 
@@ -52,20 +52,12 @@ class InstanceMigrate(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_MIGRAT
 
 def locks(opcode: InstanceMigrate, view: View) -> Iterable[Lock]:
     """The instance, its nodes and where it goes, once that is chosen."""
-    instance = view.configuration.instance(opcode.instance_name)
-    if moving.is_floating(view, instance, opcode.target_node):
-        return [BIG_LOCK_SHARED, locking.instance_lock(instance.name)]
-    target = travelling.target_of(view, instance, opcode.target_node)
-    return locking.on_instance(view, instance, target)
+    return moving.locks_of_move(opcode, view, travelling.target_of)
 
 
 def sights(opcode: InstanceMigrate, view: View) -> Iterable[str]:
     """Source and target."""
-    instance = view.configuration.instance(opcode.instance_name)
-    if moving.is_floating(view, instance, opcode.target_node):
-        return [view.primary(instance).name]
-    target = travelling.target_of(view, instance, opcode.target_node)
-    return [view.primary(instance).name, target.name]
+    return moving.sights_of_move(opcode, view, travelling.target_of)
 
 
 def check(opcode: InstanceMigrate, view: View) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -11,17 +11,20 @@ from clusterd.iallocator.answers import Answer
 from clusterd.iallocator.choice import Choice, Taken, allocator_name
 from clusterd.iallocator.data import disk_total_mib
 from clusterd.iallocator.requests import Relocate
-from clusterd.model import Instance
-from clusterd.opcodes import placing
+from clusterd.model import Instance, Node
+from clusterd.opcodes import locking, placing
 from clusterd.steps.cluster import Say, SubmitJobs
 from clusterd.view import View
 from clusterd.volumes import is_shared
 from jobqueue.errors import Refused
+from jobqueue.lock import BIG_LOCK_SHARED, Lock
 from jobqueue.opcode import Opcode
 from jobqueue.step import Step
 from jobqueue.surroundings import Chosen
 
 JOBS_A_STEP = 80
+TargetOf = Callable[[View, Instance, str | None], Node]
+"""Where an instance goes that may have been told where; raises Refused."""
 
 
 def moves_as_jobs(opcode: Any, view: View, answer: Answer) -> Chosen:
@@ -72,6 +75,23 @@ def another_node() -> Choice:
 def is_floating(view: View, instance: Instance, target: str | None) -> bool:
     """A target must be chosen."""
     return target is None and is_shared(instance.disk_template)
+
+
+def locks_of_move(opcode: Any, view: View, target_of: TargetOf) -> Iterable[Lock]:
+    """The instance, its nodes and where it goes, once that is chosen."""
+    instance = view.configuration.instance(opcode.instance_name)
+    if is_floating(view, instance, opcode.target_node):
+        return [BIG_LOCK_SHARED, locking.instance_lock(instance.name)]
+    return locking.on_instance(view, instance, target_of(view, instance, opcode.target_node))
+
+
+def sights_of_move(opcode: Any, view: View, target_of: TargetOf) -> Iterable[str]:
+    """Source and target, once that is chosen."""
+    instance = view.configuration.instance(opcode.instance_name)
+    source = view.primary(instance).name
+    if is_floating(view, instance, opcode.target_node):
+        return [source]
+    return [source, target_of(view, instance, opcode.target_node).name]
 
 
 def _target_wanted(opcode: Any, view: View, taken: Taken) -> Relocate | None:

@@ -6,17 +6,15 @@ A comparison with a cell that has no value passes, so that a filter never hides 
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from clusterd.queries.field import Field
 from clusterd.queries.sources import Sources
 from jobqueue.errors import Refused
+from jobqueue.terms import expression
 
 MAX_DEPTH = 50
-MAX_PATTERN = 1000
-"""Characters of a regular expression."""
 
 Test = Callable[[Sources, Any], bool]
 EQUALITY = ("=", "==")
@@ -157,17 +155,8 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Field, Any], Test
 
 
 def _matching(field: Field, pattern: Any) -> Test:
-    if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN:
-        raise Refused(f"Not a usable regular expression: {pattern!r:.100}", "wrong_input")
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise Refused(
-            f"Not a regular expression: {pattern!r:.100}: {error}", "wrong_input"
-        ) from None
-    return _tested(
-        field, lambda value: isinstance(value, str) and expression.search(value) is not None
-    )
+    wanted = expression(pattern)
+    return _tested(field, lambda value: isinstance(value, str) and wanted.search(value) is not None)
 
 
 def _containing(field: Field, wanted: Any) -> Test:

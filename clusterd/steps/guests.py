@@ -143,21 +143,30 @@ class StartGuest(OnGuest, frozen=True, kw_only=True, tag="guest.start"):
         return NOTHING
 
 
-class AskGuestToStop(OnGuest, frozen=True, kw_only=True, tag="guest.ask-to-stop"):
-    """The guest was asked to power off and did, or had ``timeout_s`` to do so.
+class StopGuest(OnGuest, frozen=True, kw_only=True):
+    """What both ways of stopping share. Undone, where ``restart`` says so, by starting it again."""
 
-    Undone, where ``restart`` says so, by starting it again.
-    """
-
-    timeout_s: float
     restart: bool = False
 
     @property
-    def tolerated(self) -> bool:
+    def undo_tolerated(self) -> bool:
         return True
 
+    async def undo(self, context: Any) -> Outcome:
+        instance = self.find(context.world)
+        if instance is not None and self.restart:
+            guest = await described(context.world, instance, self.node)
+            await self.driver(context.world, instance).start(guest)
+        return NOTHING
+
+
+class AskGuestToStop(StopGuest, frozen=True, kw_only=True, tag="guest.ask-to-stop"):
+    """The guest was asked to power off and did, or had ``timeout_s`` to do so."""
+
+    timeout_s: float
+
     @property
-    def undo_tolerated(self) -> bool:
+    def tolerated(self) -> bool:
         return True
 
     @property
@@ -170,23 +179,11 @@ class AskGuestToStop(OnGuest, frozen=True, kw_only=True, tag="guest.ask-to-stop"
             await self.driver(context.world, instance).ask_to_stop(instance.name)
         return NOTHING
 
-    async def undo(self, context: Any) -> Outcome:
-        instance = self.find(context.world)
-        if instance is not None and self.restart:
-            guest = await described(context.world, instance, self.node)
-            await self.driver(context.world, instance).start(guest)
-        return NOTHING
 
-
-class DestroyGuest(OnGuest, frozen=True, kw_only=True, tag="guest.destroy"):
+class DestroyGuest(StopGuest, frozen=True, kw_only=True, tag="guest.destroy"):
     """The guest does not run on the node."""
 
-    restart: bool = False
     optional: bool = False
-
-    @property
-    def undo_tolerated(self) -> bool:
-        return True
 
     @property
     def tolerated(self) -> bool:
@@ -200,13 +197,6 @@ class DestroyGuest(OnGuest, frozen=True, kw_only=True, tag="guest.destroy"):
         instance = self.find(context.world)
         if instance is not None:
             await self.driver(context.world, instance).destroy(instance.name)
-        return NOTHING
-
-    async def undo(self, context: Any) -> Outcome:
-        instance = self.find(context.world)
-        if instance is not None and self.restart:
-            guest = await described(context.world, instance, self.node)
-            await self.driver(context.world, instance).start(guest)
         return NOTHING
 
 

@@ -18,7 +18,7 @@ ALLOWED: dict[tuple[str, Effect], str] = {
     ("cli/session.py", Effect.PROCESS): "gnt-instance console becomes the console's program",
     ("clusterd/master/compose.py", Effect.THREAD): "address and placement, beside the reactor",
     ("clusterd/node/blocking.py", Effect.PROCESS): "runs the site's hooks and OS scripts",
-    ("clusterd/node/blocking.py", Effect.THREAD): "blocking work of the node daemon",
+    ("clusterd/pooled.py", Effect.THREAD): "blocking work and long computing of the daemons",
     ("clusterd/simulation/cluster.py", Effect.RANDOM): "a seeded source: the same each time",
     ("clusterd/simulation/explore.py", Effect.CLOCK): "explores for so many real seconds",
     ("clusterd/simulation/explore.py", Effect.RANDOM): "seeds of random explorations",

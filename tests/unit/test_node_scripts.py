@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from clusterd.node.blocking import InlineThreads, PooledThreads, ThreadedScripts
+from clusterd.node.blocking import InlineThreads, ThreadedScripts
+from clusterd.pooled import PooledThreads
 from clusterd.verbs import os_definitions
 from clusterd.verbs.errors import OsFailed, OsMissing, WrongInput
 from clusterd.verbs.hooks import run_hooks
