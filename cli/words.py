@@ -16,6 +16,7 @@ WORDS = {
     "enabled_disk_templates": "Disk templates that may be used",
     "enabled_hypervisors": "Hypervisors that may be used; the first is the default",
     "file_storage_dir": "Directory for disks in files",
+    "gluster_storage_dir": "Directory below which nodes mount volumes of Gluster",
     "forthcoming": "Only reserve names and resources",
     "hv_state": "Not served by this version",
     "hvparams": "Hypervisor parameters",

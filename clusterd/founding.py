@@ -41,6 +41,7 @@ class Founding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drbd_usermode_helper: str = ""
     file_storage_dir: str | None = None
     shared_file_storage_dir: str | None = None
+    gluster_storage_dir: str | None = None
     default_iallocator: str = ""
     default_iallocator_params: Params = {}
     candidate_pool_size: int = names.CANDIDATE_POOL_SIZE
@@ -125,6 +126,7 @@ def first_objects(
         drbd_usermode_helper=asked.drbd_usermode_helper,
         file_storage_dir=decided.file_storage_dir,
         shared_file_storage_dir=decided.shared_file_storage_dir,
+        gluster_storage_dir=asked.gluster_storage_dir or "",
         enabled_disk_templates=asked.enabled_disk_templates,
         enabled_hypervisors=asked.enabled_hypervisors,
         default_iallocator=asked.default_iallocator,

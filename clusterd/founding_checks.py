@@ -216,13 +216,16 @@ def _directories(founding: Founding, found: Found) -> tuple[str, str]:
             continue
         if not path:
             raise Refused(f"Disk template '{template}' is enabled, but its directory is empty")
-        if not path.startswith("/") or ".." in path.split("/") or path.rstrip("/") == "":
+        if not parameters.is_directory_path(path):
             raise Refused(f"The directory of template '{template}' is no absolute path: '{path}'")
         if path in found.not_directories:
             raise Refused(
                 f"The directory of template '{template}', {path}, is not a directory",
                 "environment_error",
             )
+    mounts = founding.gluster_storage_dir
+    if mounts and not parameters.is_directory_path(mounts):
+        raise Refused(f"The directory of template 'gluster' is no absolute path: '{mounts}'")
     return own, shared
 
 

@@ -84,6 +84,8 @@ class Cluster(Stored, frozen=True, kw_only=True, omit_defaults=True):
     drbd_usermode_helper: str = ""
     file_storage_dir: str = ""
     shared_file_storage_dir: str = ""
+    gluster_storage_dir: str = ""
+    """Below it nodes mount volumes of Gluster; empty: below their own directory for that."""
     enabled_disk_templates: tuple[str, ...] = ()
     enabled_hypervisors: tuple[str, ...] = ()
     default_iallocator: str = ""

@@ -146,3 +146,8 @@ def typed(key: str, value: ParamValue, like: ParamValue, word: str) -> ParamValu
             "wrong_input",
         )
     return text
+
+
+def is_directory_path(path: str) -> bool:
+    """Whether a path is absolute, leads nowhere else on its way, and is not the root."""
+    return path.startswith("/") and ".." not in path.split("/") and path.rstrip("/") != ""

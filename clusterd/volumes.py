@@ -130,7 +130,16 @@ def params_of(view: View, template: str, own: Params, group: str) -> Params:
     lasting = lasting_parameters(template)
     usual = parameters.disk_defaults(template)
     begun = {name: usual[name] for name in sorted(lasting)}
-    return {**view.diskparams(template, group), **begun, **own}
+    directory = view.configuration.cluster.gluster_storage_dir
+    below = mount_parameter(template)
+    mounted: Params = {below: directory} if below and directory else {}
+    return {**view.diskparams(template, group), **mounted, **begun, **own}
+
+
+def mount_parameter(template: str) -> str:
+    """The disk parameter that says where nodes mount volumes; empty: they mount none."""
+    plugin = _plugins().get(template)
+    return plugin.mounted_below if plugin is not None else ""
 
 
 def begun_with(view: View, template: str, given: Params, group: str) -> Params:

@@ -50,6 +50,7 @@ NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.\d+\Z")
 DIRECTORY = "ganeti"
 """In the Gluster volume."""
 MOUNTS = "/proc/self/mounts"
+FILE_SYSTEM = "fuse.glusterfs"
 MOUNT_TIMEOUT_S = 30.0
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_CONNECTED = (errno.ENOTCONN, errno.EIO, errno.ETIMEDOUT)
@@ -59,13 +60,15 @@ T = TypeVar("T")
 class GlusterParameters(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"
 ):
-    """Disk parameters of ``gluster``, all Ganeti's."""
+    """Disk parameters of ``gluster``: Ganeti's, and ``directory``, which the cluster has one of."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 24007
     volume: str = "gv0"
     access: Literal["kernelspace", "userspace"] = "kernelspace"
     """Whether guests get the file in the mount or use Gluster's library."""
+    directory: str = ""
+    """Below it nodes mount the volume; empty: below the node's own directory for that."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -170,37 +173,41 @@ class GlusterBackend(Unmirrored, Unsnapped, Unstilled):
     def _path(self, volume: Volume) -> Path:
         if not NAME.match(volume.name):
             raise BadParameter(f"'{volume.name}' is no name for a file", subject=volume.name)
-        return self._mount_point(place_of(volume.pool)) / DIRECTORY / volume.name
+        return self._mount_point(volume) / DIRECTORY / volume.name
 
-    def _mount_point(self, place: Place) -> Path:
-        return self._directory / f"{place.host},{place.port},{place.volume}"
+    def _mount_point(self, volume: Volume) -> Path:
+        place = place_of(volume.pool)
+        own = checked_parameters(volume, GlusterParameters).directory
+        base = Path(own) if own else self._directory
+        return base / f"{place.host},{place.port},{place.volume}"
 
     async def _at_file(self, volume: Volume, function: Callable[..., T], *args: Any) -> T:
         """The answer of a function that blocks, with the volume's file in reach."""
-        checked_parameters(volume, GlusterParameters)
         path = self._path(volume)
-        await self._mount(place_of(volume.pool))
+        await self._mount(place_of(volume.pool), self._mount_point(volume))
         try:
             return await self._threads.run(function, path, *args)
         except OSError as error:
             raise _meaning(error, volume) from error
 
     async def _mounts(self) -> Sequence[tuple[str, Path]]:
-        """(pool, where) of what is mounted below the directory for it, sorted."""
-        rows = (await self._commands.read(MOUNTS)).splitlines()
-        points = sorted(Path(row.split()[1]) for row in rows if len(row.split()) > 1)
-        found = []
-        for point in points:
+        """(pool, where) of what is mounted, sorted; once each, below whichever directory."""
+        found = {}
+        for point in await self._mount_points():
             parts = point.name.split(",")
-            if point.parent == self._directory and len(parts) == 3:
+            if len(parts) == 3:
                 host = f"[{parts[0]}]" if ":" in parts[0] else parts[0]
-                found.append((f"{host}:{parts[1]}/{parts[2]}", point))
-        return found
+                found[f"{host}:{parts[1]}/{parts[2]}"] = point
+        return sorted(found.items())
 
-    async def _mount(self, place: Place) -> None:
+    async def _mount_points(self) -> Sequence[Path]:
+        """Where Gluster volumes are mounted, sorted."""
+        rows = [row.split() for row in (await self._commands.read(MOUNTS)).splitlines()]
+        return sorted(Path(row[1]) for row in rows if len(row) > 2 and row[2] == FILE_SYSTEM)
+
+    async def _mount(self, place: Place, point: Path) -> None:
         """Raises PoolMissing where it cannot be mounted."""
-        point = self._mount_point(place)
-        if point in [there for _, there in await self._mounts()]:
+        if point in await self._mount_points():
             return
         await self._threads.run(_make_directory, point)
         output = await self._commands.run(
@@ -271,6 +278,7 @@ PLUGINS = (
         parameters=GlusterParameters,
         mirrored=Mirrored.EXTERNAL,
         any_pool=True,
+        mounted_below="directory",
         uses_directories=True,
         lists_all=False,
     ),

@@ -104,6 +104,8 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
     inner_pool: str = ""
     """The disk parameter that names a pool within the volume's pool; its room is that one's, and
     clones take none at first. ``capacity`` tells it as ``pool/inner``."""
+    mounted_below: str = ""
+    """The disk parameter for the directory below which nodes mount volumes; the cluster has one."""
     any_pool: bool = False
     """Volumes may lie in pools that a node does not tell the room of."""
     open_parameters: bool = False

@@ -66,6 +66,7 @@ class ClusterSetParams(Opcode, frozen=True, kw_only=True, tag="OP_CLUSTER_SET_PA
     blacklisted_os: tuple[tuple[Literal["add", "remove"], str], ...] | None = None
     file_storage_dir: str | None = None
     shared_file_storage_dir: str | None = None
+    gluster_storage_dir: str | None = None
     modify_etc_hosts: bool | None = None
     balancing: Annotated[
         dict[str, Any] | None,
@@ -87,6 +88,7 @@ PLAIN = (
     "reserved_lvs",
     "file_storage_dir",
     "shared_file_storage_dir",
+    "gluster_storage_dir",
     "modify_etc_hosts",
     "enabled_hypervisors",
     "enabled_disk_templates",
@@ -115,9 +117,27 @@ def check(opcode: ClusterSetParams, view: View) -> None:
             re.compile(one)
         except re.error as error:
             raise Refused(f"Reserved volumes '{one}': {error}", "wrong_input") from None
+    _check_directories(opcode, view)
     prefix = opcode.mac_prefix
     if prefix is not None and not re.fullmatch(r"([0-9a-f]{2}:){2}[0-9a-f]{2}", prefix):
         raise Refused(f"Invalid MAC address prefix '{prefix}'", "wrong_input")
+
+
+def _check_directories(opcode: ClusterSetParams, view: View) -> None:
+    for field in ("file_storage_dir", "shared_file_storage_dir", "gluster_storage_dir"):
+        path = getattr(opcode, field)
+        if path and not parameters.is_directory_path(path):
+            raise Refused(f"'{path}' is no absolute path of a directory", "wrong_input")
+    mounts = opcode.gluster_storage_dir
+    if mounts is None or mounts == view.configuration.cluster.gluster_storage_dir:
+        return
+    for instance in view.configuration.instances(unfinished=True):
+        if instance.disk_template == "gluster" and instance.disks_active:
+            raise Refused(
+                f"Instance '{instance.name}' uses its disks where Gluster volumes are mounted now:"
+                " shut it down to have them mounted elsewhere",
+                "wrong_state",
+            )
 
 
 def _kept(wanted: tuple[str, ...] | None, used: set[str], served: Sequence[str], word: str) -> None:

@@ -20,6 +20,7 @@ from clusterd.volumes import (
     checked_values,
     disk_parameters,
     lasting_parameters,
+    mount_parameter,
     must_adopt,
     takes_any_parameter,
 )
@@ -120,7 +121,9 @@ def _own_names(spec: Mapping[str, Any], template: str) -> frozenset[str]:
         return disk_parameters(template) | others
     if spec.get("provider"):
         raise Refused(f"Disk template '{template}' has no providers (option -t ext)", "wrong_input")
-    return disk_parameters(template) if template in _PER_DISK else lasting_parameters(template)
+    if template not in _PER_DISK:
+        return lasting_parameters(template)
+    return disk_parameters(template) - {mount_parameter(template)}
 
 
 def _own_parameters(

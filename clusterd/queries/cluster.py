@@ -89,6 +89,7 @@ def _settings(cluster: Cluster) -> dict[str, Any]:
         "drbd_helper": cluster.drbd_usermode_helper or None,
         "file_storage_dir": cluster.file_storage_dir,
         "shared_file_storage_dir": cluster.shared_file_storage_dir,
+        "gluster_storage_dir": cluster.gluster_storage_dir,
         "maintain_node_health": cluster.maintain_node_health,
         "ctime": cluster.ctime,
         "mtime": cluster.mtime,
@@ -109,7 +110,6 @@ def _constants() -> dict[str, Any]:
     """Settings of Ganeti that this cluster does not have, with the values that mean so."""
     return {
         "use_external_mip_script": False,
-        "gluster_storage_dir": "",
         "uid_pool": [],
         "install_image": "",
         "instance_communication_network": "",

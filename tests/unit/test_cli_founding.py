@@ -52,6 +52,7 @@ INIT: list[tuple[str, Founding]] = [
     (
         "-B maxmem=1g,vcpus=2 -D drbd:resync-rate=100 -C 3 -m 52:54:00 -I hail"
         " --file-storage-dir=/srv/fs --drbd-usermode-helper=/bin/true --maintain-node-health=no"
+        " --gluster-storage-dir=/srv/mounts"
         " --prealloc-wipe-disks=yes --primary-ip-version=6 --node-parameters=ssh_port=2222 c1",
         Founding(
             cluster_name="c1",
@@ -61,6 +62,7 @@ INIT: list[tuple[str, Founding]] = [
             mac_prefix="52:54:00",
             default_iallocator="hail",
             file_storage_dir="/srv/fs",
+            gluster_storage_dir="/srv/mounts",
             drbd_usermode_helper="/bin/true",
             prealloc_wipe_disks=True,
             primary_ip_version=6,

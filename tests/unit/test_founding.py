@@ -87,6 +87,7 @@ def test_a_usual_request() -> None:
             "wrong_input",
             "no absolute path",
         ),
+        ({"gluster_storage_dir": "mounts"}, "wrong_input", "template 'gluster' is no absolute"),
         ({"beparams": {"memry": 5}}, "wrong_input", "memry"),
         ({"beparams": {"minmem": 512}}, "wrong_input", "higher than maximum memory"),
         ({"nicparams": {"lnk": "br0"}}, "wrong_input", "lnk"),
