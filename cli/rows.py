@@ -65,6 +65,7 @@ SEEDED = (
     sets("--cloud-init", words="Give the guest a seed disk for cloud-init", cloud_init=True),
     sets("--no-cloud-init", words="Give the guest no seed disk", cloud_init=False),
     row("user_data", "--user-data", reads=readers.file_text, metavar="FILE"),
+    row("network_config", "--network-config", reads=readers.file_text, metavar="FILE"),
     row("ssh_keys", "--ssh-key", many=True, reads=readers.ssh_keys, metavar="FILE|KEY"),
 )
 IGNORE_OFFLINE = row("ignore_offline_nodes", "--ignore-offline")

@@ -223,6 +223,8 @@ class CloudInit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     user_data: str = ""
     ssh_keys: tuple[str, ...] = ()
     """Public keys that the guest's usual user is given."""
+    network_config: str = ""
+    """Instead of what follows from the network cards."""
 
 
 class AdminState(enum.StrEnum):

@@ -2,7 +2,7 @@
 
 Decided here: the host name is the instance's, the identity its uuid, so that a clone is a new
 machine to cloud-init. A network card with an address from a network of the cluster is set up with
-it, all others ask by DHCP.
+it, all others ask by DHCP, unless the operator's own network configuration says otherwise.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def seed_files(view: View, instance: Instance) -> dict[str, str] | None:
         "meta-data": _meta_data(instance, wanted.ssh_keys),
         "user-data": wanted.user_data or EMPTY_USER_DATA,
     }
-    if instance.nics:
+    if wanted.network_config:
+        files["network-config"] = wanted.network_config
+    elif instance.nics:
         files["network-config"] = _network_config(view, instance)
     return files
 

@@ -91,6 +91,7 @@ class InstanceCreate(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_CREATE"
     cloud_init: seeding.CloudInitWanted = None
     user_data: seeding.UserData = None
     ssh_keys: seeding.SshKeys = None
+    network_config: seeding.NetworkConfig = None
     no_install: Annotated[bool | None, Meta(description="do not run the OS definition")] = None
     force_variant: Annotated[
         bool, Meta(description="accept a variant that the definition does not list")

@@ -63,6 +63,7 @@ class InstanceSetParams(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_SET_
     cloud_init: seeding.CloudInitWanted = None
     user_data: seeding.UserData = None
     ssh_keys: seeding.SshKeys = None
+    network_config: seeding.NetworkConfig = None
 
 
 def sights(opcode: InstanceSetParams, view: View) -> Iterable[str]:
@@ -267,7 +268,7 @@ def result(opcode: InstanceSetParams, view: View, _outputs: Sequence[Any]) -> An
         rows.append(["disk_template", opcode.disk_template])
     if opcode.offline is not None:
         rows.append(["admin_state", "offline" if opcode.offline else "down"])
-    if opcode.cloud_init is not None or opcode.user_data is not None or opcode.ssh_keys is not None:
+    if opcode.cloud_init is not None or seeding.told(opcode):
         seeded = view.configuration.instance(opcode.instance_name).cloud_init is not None
         rows.append(["cloud_init", "from the next start" if seeded else "no"])
     if opcode.os_name:

@@ -11,6 +11,9 @@ from clusterd.model import CloudInit
 from jobqueue.errors import Refused
 
 USER_DATA_MAX_CHARACTERS = 128 * 1024
+NETWORK_CONFIG_MAX_CHARACTERS = 64 * 1024
+NETWORK_CONFIG_SHAPE = r"""^\s*$|(^|[\s{,"'])version["']?\s*:"""
+"""cloud-init takes YAML (or JSON) that says which version it is of, and nothing else."""
 SSH_KEYS_MAX = 64
 KEY_SHAPE = r"^(ssh|ecdsa|sk)-[A-Za-z0-9@.-]+ [A-Za-z0-9+/]{16,}=*( [^\x00-\x1f]*)?$(?!\n)"
 """As ``ssh-keygen`` writes them: kind, key, comment."""
@@ -23,6 +26,17 @@ UserData = (
     Annotated[
         str,
         Meta(max_length=USER_DATA_MAX_CHARACTERS, description="user data for cloud-init, as it is"),
+    ]
+    | None
+)
+NetworkConfig = (
+    Annotated[
+        str,
+        Meta(
+            max_length=NETWORK_CONFIG_MAX_CHARACTERS,
+            pattern=NETWORK_CONFIG_SHAPE,
+            description="network configuration for cloud-init, as it is; empty: from the cards",
+        ),
     ]
     | None
 )
@@ -59,22 +73,34 @@ class Asked(Protocol):
     def ssh_keys(self) -> tuple[str, ...] | None:
         """None: as they were."""
 
+    @property
+    def network_config(self) -> str | None:
+        """None: as it was."""
+
+
+def told(opcode: Asked) -> bool:
+    """Whether the guest is to be told something, or something else than before."""
+    fields = (opcode.user_data, opcode.ssh_keys, opcode.network_config)
+    return any(field is not None for field in fields)
+
 
 def seed(opcode: Asked, now: CloudInit | None = None) -> CloudInit | None:
     """What the instance is to be seeded with, from what it is now; raises Refused."""
-    told = opcode.user_data is not None or opcode.ssh_keys is not None
     if opcode.cloud_init is False:
-        if told:
+        if told(opcode):
             raise Refused(
-                "User data and SSH keys reach the guest by cloud-init, which is refused at the same"
-                " time (--no-cloud-init)",
+                "User data, SSH keys and network configuration reach the guest by cloud-init, which"
+                " is refused at the same time (--no-cloud-init)",
                 "wrong_input",
             )
         return None
-    if not told and not opcode.cloud_init:
+    if not told(opcode) and not opcode.cloud_init:
         return now
     former = now or CloudInit()
     return CloudInit(
         user_data=former.user_data if opcode.user_data is None else opcode.user_data,
         ssh_keys=former.ssh_keys if opcode.ssh_keys is None else opcode.ssh_keys,
+        network_config=former.network_config
+        if opcode.network_config is None
+        else opcode.network_config.strip() and opcode.network_config,
     )

@@ -93,7 +93,14 @@ IMAGES = (
     ),
     Scenario(
         name="create-seeded",
-        act=(create("sharedfile", ssh_keys=SSH_KEYS, user_data="#cloud-config\n"),),
+        act=(
+            create(
+                "sharedfile",
+                ssh_keys=SSH_KEYS,
+                user_data="#cloud-config\n",
+                network_config="version: 2\n",
+            ),
+        ),
     ),
     Scenario(
         name="migrate-seeded",

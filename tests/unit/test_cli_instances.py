@@ -141,6 +141,20 @@ def test_details_of_an_instance(stage: Stage) -> None:
     ]
 
 
+def test_files_for_cloud_init_are_read(stage: Stage, tmp_path: Path) -> None:
+    network, user = tmp_path / "network.yaml", tmp_path / "user.yaml"
+    network.write_text("version: 2\n")
+    user.write_text("#cloud-config\n")
+    stage.answer(**job_answers([]))
+    files = (f"--network-config={network}", f"--user-data={user}")
+    stage.run("instance", "modify", *files, "web1")
+    submitted = stage.submitted()
+    assert submitted["network_config"] == "version: 2\n"
+    assert submitted["user_data"] == "#cloud-config\n"
+    ended = stage.run("instance", "modify", f"--network-config={tmp_path}/none", "web1")
+    assert (ended.code, "none cannot be read" in " ".join(ended.err)) == (1, True)
+
+
 def test_a_synchronisation_that_stands_still_has_no_estimate(stage: Stage) -> None:
     stuck = {**DRBD_DISK, "pstatus": ["/dev/drbd0", 147, 0, 42.5, None, True, 2]}
     stage.answer(**job_answers({"web1": {**INSTANCE, "disks": [{**stuck, "sync_stalled": True}]}}))

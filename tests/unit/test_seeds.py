@@ -112,6 +112,41 @@ def test_what_the_guest_is_told() -> None:
     assert "network-config" not in (seed_files(view, instance()) or {})
 
 
+OWN = "version: 2\nethernets:\n  eth0:\n    dhcp6: true\n"
+
+
+def test_the_operators_own_network_configuration_wins() -> None:
+    view = SmallCluster().view()
+    seeded = CloudInit(network_config=OWN)
+    for cards in ((), (Nic(uuid="c0", mac="aa:00:00:00:00:01"),)):
+        files = seed_files(view, instance(cloud_init=seeded, nics=cards))
+        assert files is not None
+        assert files["network-config"] == OWN
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        OWN,
+        "network:\n  version: 1\n  config: disabled\n",
+        '{"version": 2, "ethernets": {}}',
+        "# of ours\n\nnetwork: {version: 2}\n",
+        "",
+        "\n",
+    ],
+)
+def test_network_configuration_of_each_kind_is_taken(text: str) -> None:
+    former = CloudInit(network_config="version: 1\n")
+    found = seed(asked(network_config=text), former)
+    assert found == CloudInit(network_config=text.strip() and text)
+
+
+@pytest.mark.parametrize("text", ["auto eth0\niface eth0 inet dhcp\n", "conversion: 2\n"])
+def test_other_network_configuration_is_refused(text: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        asked(network_config=text)
+
+
 def asked(**fields: Any) -> InstanceCreate:
     base: dict[str, Any] = {"instance_name": "web1", "disks": (), "nics": ()}
     return msgspec.convert(base | fields, InstanceCreate)
@@ -125,8 +160,12 @@ def test_a_seed_is_there_when_something_is_told_or_it_is_asked_for() -> None:
     assert seed(asked(cloud_init=False), former) is None
     assert seed(asked(ssh_keys=[KEY])) == CloudInit(ssh_keys=(KEY,))
     assert seed(asked(user_data=""), former) == CloudInit(ssh_keys=(KEY,))
-    with pytest.raises(Refused, match="at the same time"):
-        seed(asked(cloud_init=False, user_data="x"))
+    assert seed(asked(user_data="x"), CloudInit(network_config=OWN)) == CloudInit(
+        user_data="x", network_config=OWN
+    )
+    for field in ({"user_data": "x"}, {"network_config": OWN}):
+        with pytest.raises(Refused, match="at the same time"):
+            seed(asked(cloud_init=False, **field))
     for bad in ("no key", "ssh-rsa AAAA\nmore: 1", 'ssh-rsa "quoted"'):
         with pytest.raises(msgspec.ValidationError):
             asked(ssh_keys=[bad])
