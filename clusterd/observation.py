@@ -38,6 +38,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     hypervisor_errors: dict[str, str] = {}
     guests: dict[str, tuple[GuestStatus, ...]] = {}
     """By hypervisor; a hypervisor that does not answer is missing here."""
+    storage_errors: dict[str, str] = {}
+    """By template: why its room could not be told."""
     capacity: tuple[Capacity, ...] = ()
     stored: tuple[Stored, ...] = ()
     """All storage found, also what nobody knows."""

@@ -144,8 +144,8 @@ def image_of(io: Any, name: str, *, read_only: bool = False, snapshot: str = "")
 
 
 _BY_NUMBER: dict[int, tuple[type[StorageError], str]] = {
-    errno.ENOSPC: (NoSpace, "the pool is full"),
-    errno.EDQUOT: (NoSpace, "the pool's quota is used up"),
+    errno.ENOSPC: (NoSpace, "the pool is full, as an OSD under it is"),
+    errno.EDQUOT: (NoSpace, "the pool is full, as its quota is used up"),
     errno.EBUSY: (VolumeBusy, "it is in use; stop what has it open"),
     errno.EROFS: (VolumeBusy, "another client holds its lock"),
     errno.ETIMEDOUT: (StorageDown, "Ceph does not answer in time; see 'ceph -s'"),
@@ -173,6 +173,34 @@ def command(link: Any, **words: str | float) -> bytes:
         asked_for = str(words["prefix"])
         raise translated(rados.OSError(f"{asked_for}: {said}", errno=abs(code)), asked_for)
     return bytes(answer)
+
+
+class _Pool(msgspec.Struct, frozen=True):
+    pool_name: str
+    flags_names: str = ""
+
+
+def full_pools(link: Any) -> dict[str, str]:
+    """Those that Ceph marks as full, and why: their quota, or an OSD under them."""
+    told = command(link, prefix="osd pool ls", detail="detail")
+    flags = {
+        one.pool_name: one.flags_names.split(",")
+        for one in msgspec.json.decode(told, type=list[_Pool])
+    }
+    numbers = {True: errno.EDQUOT, False: errno.ENOSPC}
+    return {
+        pool: _BY_NUMBER[numbers["full_quota" in found]][1]
+        for pool, found in flags.items()
+        if "full" in found
+    }
+
+
+def refuse_full(link: Any, place: Place) -> None:
+    """Raises NoSpace while the pool is full. To be asked before what needs room: Ceph itself would
+    let it wait, and a snapshot would be made by half."""
+    reason = full_pools(link).get(place.pool)
+    if reason is not None:
+        raise NoSpace(f"{place.pool}: {reason}; see 'ceph df detail'", subject=place.pool)
 
 
 def host_of(address: str) -> str:

@@ -47,6 +47,16 @@ def shown(argv: tuple[str, ...]) -> str:
     return " ".join(words)
 
 
+def hung(argv: tuple[str, ...], timeout_s: float, left: int | None = None) -> str:
+    """What is told of a command that did not end. ``left``: the process that not even a kill has
+    ended, as the kernel does not let it go."""
+    fate = "was killed" if left is None else f"cannot be killed (process {left} is in the kernel)"
+    return (
+        f"{shown(argv)} did not end within {timeout_s:g} s and {fate}; look at this node's disks"
+        " and its kernel's log, then try again"
+    )
+
+
 def last_lines(output: Output) -> str:
     """What the program complained of, shortened to its end, where the reason is."""
     text = output.stderr.strip() or output.stdout.strip() or "no output"
@@ -177,10 +187,9 @@ def run_blocking(
         try:
             stdout, stderr = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            _kill_group(process)
+            gone = _kill_group(process)
             raise CommandTimedOut(
-                f"{shown(argv)} did not end within {timeout_s:g} s and was killed",
-                subject=argv[0],
+                hung(argv, timeout_s, None if gone else process.pid), subject=argv[0]
             ) from None
     return Output(code=process.returncode, stdout=stdout, stderr=stderr)
 
@@ -197,8 +206,8 @@ def _given(stdin: str | None) -> Iterator[int]:
         yield file.fileno()
 
 
-def _kill_group(process: subprocess.Popen[str]) -> None:
-    """Kill the program with all that it started, and close our ends of its pipes."""
+def _kill_group(process: subprocess.Popen[str]) -> bool:
+    """Kill the program with all that it started; False when it does not go."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     try:
@@ -206,3 +215,5 @@ def _kill_group(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         # Uninterruptible in the kernel: ``with`` would wait for it without end.
         process.returncode = -signal.SIGKILL
+        return False
+    return True

@@ -1,9 +1,11 @@
-"""The in-memory twins with faults: storage that is full, slow, tells what was, refuses, or does
-what it is asked and answers an error.
+"""The in-memory twins with faults: storage that is full, slow, tells what was, refuses, does what
+it is asked and answers an error, hangs, or is not there.
 
-``full``, ``slow``, ``stale`` and ``broken`` last until they are taken away; ``fails`` and ``torn``
-meet the next verb that changes something and are over. ``broken`` and ``fails``: nothing is done;
-``torn``: it is done, and the answer is an error.
+``full``, ``slow``, ``stale``, ``broken``, ``hung`` and ``down`` last until they are taken away;
+``fails`` and ``torn`` meet the next verb that changes something and are over. ``broken`` and
+``fails``: nothing is done; ``torn``: it is done, and the answer is an error. ``hung``: the first
+command of a verb that changes something does not end, and is killed when its time is over.
+``down``: the service behind it does not answer, not even to looks.
 """
 
 from __future__ import annotations
@@ -11,15 +13,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, cast
 
-from storage.errors import NoSpace, StorageError
+from storage.commands import hung
+from storage.errors import CommandTimedOut, NoSpace, StorageDown, StorageError
 from storage.interface import Backend
 
-Trouble = Literal["", "full", "slow", "stale", "broken", "fails", "torn"]
+Trouble = Literal["", "full", "slow", "stale", "broken", "fails", "torn", "hung", "down"]
 LOOKS = frozenset({"look", "list", "capacity"})
 TAKING = frozenset({"ensure", "grow", "snapshot", "still", "flatten", "swap"})
 """Verbs that need room."""
 SLOW_S = 8.0
 """Longer than it takes to doubt a node, shorter than the deadline of any verb."""
+HUNG_S = 60.0
+"""What a real command gets."""
 Pause = Callable[[float], Awaitable[None]]
 
 
@@ -59,6 +64,11 @@ class FaultyBackend:
         async def call(*args: Any, **named: Any) -> Any:
             if self._disks.trouble == "slow":
                 await self._pause(SLOW_S)
+            if self._disks.trouble == "down":
+                raise StorageDown(f"pretended storage does not answer to {name}")
+            if self._disks.trouble == "hung" and name not in LOOKS:
+                await self._pause(HUNG_S)
+                raise CommandTimedOut(hung((f"pretended-{name}",), HUNG_S))
             if name in LOOKS:
                 return await self._look(name, lambda: verb(*args, **named), repr((args, named)))
             if self._disks.trouble == "full" and name in TAKING:

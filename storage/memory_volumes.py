@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 
 from storage.errors import (
     HasChildren,
+    NameTaken,
     NoSpace,
     NotUpToDate,
     PoolMissing,
@@ -61,6 +62,12 @@ class MemoryBackend(Unmirrored):
             )
         if found is not None:
             return
+        if self.template in ON_GROUPS and (volume.pool, volume.name) in self._shelf.foreign:
+            raise NameTaken(
+                f"{volume.pool}/{volume.name} exists already and belongs to nobody known; rename or"
+                " remove it",
+                subject=volume.name,
+            )
         if volume.pool not in self._shelf.pools:
             raise PoolMissing(f"pool {volume.pool} does not exist here", subject=volume.pool)
         if taken_mib > self._free_mib(volume.pool):

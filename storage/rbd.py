@@ -16,10 +16,26 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from storage import rbd_images
-from storage.ceph_link import Access, Place, cluster, command, place_of, pool_of
+from storage.ceph_link import (
+    Access,
+    Place,
+    cluster,
+    command,
+    full_pools,
+    place_of,
+    pool_of,
+    refuse_full,
+)
 from storage.commands import command_failed
 from storage.copying import Target, copy_image
-from storage.errors import PoolMissing, StorageError, VolumeBusy, VolumeMissing
+from storage.errors import (
+    CommandFailed,
+    PoolMissing,
+    StorageDown,
+    StorageError,
+    VolumeBusy,
+    VolumeMissing,
+)
 from storage.interface import Backend, Commands, Threads
 from storage.plugin import (
     Mirrored,
@@ -35,6 +51,8 @@ from storage.volume import Capacity, Filled, NetworkSource, Stored, Template, Vo
 MIB = 1024 * 1024
 NAME_SHAPE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.(rbd\.disk\d+|image)")
 DEFAULT_USER = "admin"
+BOUNDED = ":rados_mon_op_timeout=60:rados_osd_op_timeout=60"
+"""For QEMU's own programs, which would wait for a full pool, or for dead OSDs, without end."""
 T = TypeVar("T")
 Work = Callable[[Any, Any], T]
 
@@ -84,7 +102,7 @@ class RbdBackend(Unmirrored, Unstilled):
         """See ``Backend``. Raises VolumeBusy while any node has it open."""
         if checked_parameters(volume, RbdParameters).access == "kernelspace":
             await self.detach(volume)
-        await self._in_pool(volume, lambda _, io: rbd_images.remove(io, volume))
+        await self._in_pool(volume, lambda _, io: rbd_images.remove(io, volume), frees=True)
 
     async def grow(self, volume: Volume) -> None:
         """See ``Backend``."""
@@ -92,7 +110,7 @@ class RbdBackend(Unmirrored, Unstilled):
             raise VolumeMissing(
                 f"image {volume.name} does not exist; create it first", subject=volume.name
             )
-        await self._in_pool(volume, lambda _, io: rbd_images.resize(io, volume, volume.size_mib))
+        await self._in_room(volume, lambda _, io: rbd_images.resize(io, volume, volume.size_mib))
 
     # -- attachment ----------------------------------------------------------------------------
 
@@ -147,27 +165,35 @@ class RbdBackend(Unmirrored, Unstilled):
 
     async def snapshot(self, volume: Volume, name: str) -> None:
         """See ``Backend``. It is protected."""
-        await self._in_pool(volume, lambda _, io: rbd_images.take_snapshot(io, volume, name))
+        await self._in_room(volume, lambda _, io: rbd_images.take_snapshot(io, volume, name))
 
     async def forget_snapshot(self, volume: Volume, name: str) -> None:
         """See ``Backend``."""
-        await self._in_pool(volume, lambda _, io: rbd_images.forget_snapshot(io, volume, name))
+        await self._in_pool(
+            volume, lambda _, io: rbd_images.forget_snapshot(io, volume, name), frees=True
+        )
 
     async def revert(self, volume: Volume, name: str) -> None:
         """See ``Backend``."""
-        await self._in_pool(volume, lambda _, io: rbd_images.revert(io, volume, name))
+        await self._in_room(volume, lambda _, io: rbd_images.revert(io, volume, name))
 
     async def flatten(self, volume: Volume) -> None:
         """See ``Backend``."""
-        await self._in_pool(volume, lambda _, io: rbd_images.flatten(io, volume))
+        await self._in_room(volume, lambda _, io: rbd_images.flatten(io, volume))
 
     async def fill(self, volume: Volume, path: str, format: Literal["raw", "qcow2"]) -> Filled:
         """See ``Backend``."""
         status = await self.look(volume)
         if not status.present:
             raise VolumeMissing(f"image {volume.name} does not exist", subject=volume.name)
-        target = Target(where=self._source(volume).uri, size_mib=status.size_mib or 0)
-        await copy_image(self._commands, path, format, target)
+        where = f"{self._source(volume).uri}{BOUNDED}"
+        await self._in_room(volume, _nothing)
+        try:
+            target = Target(where=where, size_mib=status.size_mib or 0)
+            await copy_image(self._commands, path, format, target)
+        except CommandFailed:
+            await self._in_room(volume, _nothing)  # it fills while it is copied to
+            raise
         return Filled.COPIED
 
     # -- reading -------------------------------------------------------------------------------
@@ -228,9 +254,20 @@ class RbdBackend(Unmirrored, Unstilled):
     def _spec(self, volume: Volume) -> str:
         return f"{place_of(volume.pool)}/{volume.name}"
 
-    async def _in_pool(self, volume: Volume, work: Work[T]) -> T:
+    async def _in_pool(self, volume: Volume, work: Work[T], *, frees: bool = False) -> T:
+        """``frees``: it gives room back, which a full pool allows."""
         access = self._access(checked_parameters(volume, RbdParameters))
-        return await self._threads.run(_work, access, place_of(volume.pool), work)
+        return await self._threads.run(_work, access, place_of(volume.pool), work, frees)
+
+    async def _in_room(self, volume: Volume, work: Work[T]) -> T:
+        """Work that needs room. Raises NoSpace while the pool is full."""
+        place = place_of(volume.pool)
+
+        def with_room(link: Any, io: Any) -> T:
+            refuse_full(link, place)
+            return work(link, io)
+
+        return await self._in_pool(volume, with_room)
 
     async def _in_place(self, pool: str, work: Work[T]) -> T:
         access = self._access(RbdParameters())
@@ -260,15 +297,27 @@ class RbdBackend(Unmirrored, Unstilled):
         return None
 
 
-def _work(access: Access, place: Place, work: Work[T]) -> T:
-    with cluster(access) as link, pool_of(link, place) as io:
-        return work(link, io)
+def _work(access: Access, place: Place, work: Work[T], frees: bool = False) -> T:
+    with cluster(access) as link:
+        try:
+            with pool_of(link, place) as io:
+                if frees:
+                    io.set_osdmap_full_try()
+                return work(link, io)
+        except StorageDown:
+            refuse_full(link, place)  # what needs room waits while there is none
+            raise
+
+
+def _nothing(_link: Any, _io: Any) -> None:
+    """Only whether there is room is asked."""
 
 
 def _ensure(link: Any, io: Any, volume: Volume) -> None:
     origin = volume.origin
     if origin is None:
         if not rbd_images.present(io, volume, volume.size_mib):
+            refuse_full(link, place_of(volume.pool))
             rbd_images.create(io, volume)
         return
     # one that is smaller may be a clone that was not finished
@@ -278,6 +327,7 @@ def _ensure(link: Any, io: Any, volume: Volume) -> None:
     except StorageError:
         if not rbd_images.unfinished_clone(io, volume, origin):
             raise
+    refuse_full(link, place_of(volume.pool))
     with pool_of(link, place_of(origin.pool)) as parent:
         rbd_images.clone(parent, io, volume, origin)
 
@@ -296,6 +346,13 @@ def _stored(pool: str, _link: Any, io: Any) -> list[Stored]:
 class _PoolStats(msgspec.Struct, frozen=True):
     stored: int = 0
     max_avail: int = 0
+    quota_bytes: int = 0
+
+    @property
+    def free(self) -> int:
+        """What the disks and the pool's quota leave."""
+        left = max(0, self.quota_bytes - self.stored) if self.quota_bytes else self.max_avail
+        return min(self.max_avail, left)
 
 
 class _PoolRow(msgspec.Struct, frozen=True):
@@ -309,15 +366,18 @@ class _Room(msgspec.Struct, frozen=True):
 
 def _capacity(access: Access, pools: tuple[str, ...]) -> tuple[Capacity, ...]:
     with cluster(access) as link:
-        room = msgspec.json.decode(command(link, prefix="df"), type=_Room)
-    rows = {row.name: row.stats for row in room.pools}
+        room = msgspec.json.decode(command(link, prefix="df", detail="detail"), type=_Room)
+        full = full_pools(link)
+    rows = {
+        row.name: msgspec.structs.replace(row.stats, max_avail=0) if row.name in full else row.stats
+        for row in room.pools
+    }
     return tuple(
         Capacity(
             template=Template.RBD,
             pool=pool,
-            total_mib=(rows[place_of(pool).pool].stored + rows[place_of(pool).pool].max_avail)
-            // MIB,
-            free_mib=rows[place_of(pool).pool].max_avail // MIB,
+            total_mib=(rows[place_of(pool).pool].stored + rows[place_of(pool).pool].free) // MIB,
+            free_mib=rows[place_of(pool).pool].free // MIB,
         )
         for pool in sorted(pools)
         if place_of(pool).pool in rows

@@ -119,15 +119,32 @@ def remove(io: Any, volume: Volume) -> None:
         refuse_children(volume.name, name, children)
     for name in snapshots:
         forget_snapshot(io, volume, name)
-    with contextlib.suppress(rbd.ImageNotFound):
+    try:
         rbd.RBD().remove(io, volume.name)
+    except rbd.ImageNotFound:
+        _check_gone(io, volume)
+
+
+def _check_gone(io: Any, volume: Volume) -> None:
+    """Ceph says "not found" also of its own trash, which the first removal in a pool makes: in a
+    full one that fails, and the image is still there. Raises VolumeBusy."""
+    with contextlib.suppress(VolumeMissing), image_of(io, volume.name, read_only=True):
+        raise VolumeBusy(
+            f"image {volume.name} cannot be removed, as its pool is full and nothing was ever"
+            " removed there; make room, then try again",
+            subject=volume.name,
+        )
 
 
 def children_of(io: Any, name: str, snapshots: list[str]) -> dict[str, tuple[str, ...]]:
-    """Snapshot -> the images that depend on it, sorted."""
-    found = {}
+    """Snapshot -> the images that depend on it, sorted. One that was made by half cannot be opened,
+    so none does."""
+    found: dict[str, tuple[str, ...]] = dict.fromkeys(snapshots, ())
     for snapshot in snapshots:
-        with image_of(io, name, read_only=True, snapshot=snapshot) as image:
+        with (
+            contextlib.suppress(VolumeMissing),
+            image_of(io, name, read_only=True, snapshot=snapshot) as image,
+        ):
             found[snapshot] = tuple(
                 sorted(
                     "/".join(part for part in (one["pool_namespace"], one["image"]) if part)

@@ -356,6 +356,8 @@ class Link:
             self._listener.deposed(self.name, fault.message)
             return OldEpoch(fault.message, kind=fault.code, node=self.name, subject=fault.subject)
         where = f" (node {self.name}, reference {fault.reference})" if fault.reference else ""
+        if not where and self.name not in fault.message:
+            where = f" (node {self.name})"
         return CallFailed(
             fault.message + where,
             kind=fault.code,

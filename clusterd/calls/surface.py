@@ -20,7 +20,13 @@ import msgspec
 
 from clusterd import verbs
 from clusterd.errors import ClusterError
-from clusterd.verbs.declare import CHANGE_DEADLINE_S, DAY_S, READ_DEADLINE_S, Declared
+from clusterd.verbs.declare import (
+    CHANGE_DEADLINE_S,
+    DAY_S,
+    LOOK_DEADLINE_S,
+    READ_DEADLINE_S,
+    Declared,
+)
 from hypervisors.interface import Driver
 from storage.interface import Backend
 
@@ -195,7 +201,9 @@ def _plugin_verbs(family: str, interface: type[abc.ABC]) -> Iterator[tuple[str, 
 def _plugin_deadline_s(family: str, name: str) -> float:
     if name in LONG[family]:
         return DAY_S
-    return READ_DEADLINE_S if name in READS[family] else CHANGE_DEADLINE_S
+    if name not in READS[family]:
+        return CHANGE_DEADLINE_S
+    return LOOK_DEADLINE_S if family == "storage" else READ_DEADLINE_S
 
 
 def _plugin_subject(

@@ -240,6 +240,7 @@ def assemble(name: str, boot_id: str, time: float, seen: dict[str, Seen]) -> Obs
     answers: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
     failed: dict[str, str] = {}
+    storage: dict[str, str] = {}
     for part, one in seen.items():
         kind, _, what = part.partition(" ")
         if not one.problem:
@@ -248,6 +249,8 @@ def assemble(name: str, boot_id: str, time: float, seen: dict[str, Seen]) -> Obs
             failed.setdefault(what, one.problem)
         else:
             problems.append(f"{part}: {one.problem}")
+            if kind == "capacity":
+                storage[what] = one.problem
     problems += (f"hypervisor {what}: {why}" for what, why in failed.items())
     return Observation(
         node=name,
@@ -256,6 +259,7 @@ def assemble(name: str, boot_id: str, time: float, seen: dict[str, Seen]) -> Obs
         version=names.PRODUCT_VERSION,
         hardware=_hardware(seen),
         hypervisor_errors=failed,
+        storage_errors=storage,
         guests=answers.get("guests", {}),
         capacity=_joined(answers.get("capacity", {})),
         stored=_joined(answers.get("stored", {})),

@@ -71,6 +71,17 @@ def hypervisor_answers(view: View, node: Node, hypervisor: str) -> None:
         )
 
 
+def storage_answers(view: View, node: Node, template: str) -> None:
+    """The node's storage of this kind answered when it was last asked."""
+    observation = view.sight(node).observation
+    reason = observation.storage_errors.get(template) if observation is not None else None
+    if reason:
+        raise Refused(
+            f"Storage '{template}' does not answer on node {node.name}: {reason}",
+            "environment_error",
+        )
+
+
 def memory_free(view: View, node: Node, instance: Instance, reason: str) -> None:
     """The node has memory for the instance."""
     needed = int(view.beparams(instance)["maxmem"])
@@ -120,6 +131,8 @@ def room_for(view: View, node: Node, need: Mapping[tuple[str, str], int]) -> Non
     """The node has room: (template, pool) -> MiB."""
     for (template, pool), needed in sorted(need.items()):
         free = capacity.free_disk_mib(view, node, template, pool)
+        if free is None:
+            storage_answers(view, node, template)
         if free is None and has_any_pool(template):
             continue
         if free is None:

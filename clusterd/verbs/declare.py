@@ -14,6 +14,9 @@ import msgspec
 F = TypeVar("F", bound=Callable[..., object])
 
 READ_DEADLINE_S = 60.0
+LOOK_DEADLINE_S = 150.0
+"""Of storage: two programs to the end of their own time, so that the job hears which of them hung
+rather than that its node did not answer."""
 CHANGE_DEADLINE_S = 900.0
 """As Ganeti's normal class of calls: creating a large volume on slow disks takes minutes."""
 DAY_S = 86400.0

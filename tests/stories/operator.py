@@ -51,6 +51,10 @@ class Operator:
     # -- asking ------------------------------------------------------------------------------------
 
     def creates(self, name: str, on: str, **fields: Any) -> Job | None:
+        """An instance, see ``creation``."""
+        return self.does(self.creation(name, on, **fields))
+
+    def creation(self, name: str, on: str, **fields: Any) -> InstanceCreate:
         """``on``: primary, or primary:secondary for mirrored disks."""
         primary, _, secondary = on.partition(":")
         opcode: dict[str, Any] = {
@@ -63,7 +67,7 @@ class Operator:
             "os_type": OS_NAME,
             "hypervisor": "memory",
         }
-        return self.does(InstanceCreate(**opcode | fields))
+        return InstanceCreate(**opcode | fields)
 
     def migrates(self, name: str) -> Job | None:
         """Live."""
@@ -150,6 +154,17 @@ class Operator:
         jobs = [self.cluster.job(number) for _, number in result["jobs"]]
         lines = [str(line.text) for one in jobs if one is not None for line in one.logs(0)]
         return [line.strip() for line in lines if "- ERROR" in line]
+
+    def ended(self, number: int | None, status: Status) -> bool:
+        """The job of this number has ended so."""
+        job = self.cluster.job(number) if number is not None else None
+        return job is not None and job.status is status
+
+    def stored(self) -> list[int]:
+        """The sizes of all volumes that there are, in MiB."""
+        hosts = self.cluster.hosts.values()
+        pieces = [piece for host in hosts for piece in host.shelf.own.values()]
+        return [piece.size_mib for piece in (*pieces, *self.cluster.wire.shared.values())]
 
     def logged(self, job: Job | None) -> str:
         """All that a job said."""

@@ -16,6 +16,7 @@ from clusterd.simulation.faults import cancel_all
 from hypervisors.machine_room import Course
 from jobqueue.job import Status
 from tests.stories.operator import REPAIRED_S, Operator
+from tests.stories.told_faults import FAULTS
 
 Story = Callable[[Operator], None]
 
@@ -277,5 +278,6 @@ STORIES: dict[str, Story] = {
         a_node_is_away_while_a_copy_is_made_anew,
         a_guest_travels_with_its_disk,
         the_master_keeps_it_even,
+        *FAULTS,
     )
 }

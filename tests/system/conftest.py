@@ -1,4 +1,5 @@
-"""What the tests of several modules share: one live cluster on three node hosts."""
+"""What the tests of several modules share: two node hosts for the contracts of storage, and one
+live cluster on three."""
 
 from __future__ import annotations
 
@@ -14,6 +15,14 @@ from tests.demo.image import build_image, deliver_image
 from tests.demo.report import Report
 from tests.demo.steps import add_nodes, init_cluster
 from tests.testbed.fixtures import session_testbed
+from tests.testbed.testbed import Testbed
+
+
+@pytest.fixture(scope="session")
+def storage_hosts() -> Iterator[Testbed]:
+    """Two node hosts with an empty disk each. Modules that use them are of the group ``storage
+    hosts``, and leave nothing behind."""
+    yield from session_testbed(2)
 
 
 @pytest.fixture(scope="session")

@@ -61,17 +61,23 @@ def rbd_volume(size_mib: int = 32, **changes: Any) -> Volume:
 class Client:
     """A client of a host that has an image open, as a guest has."""
 
-    def __init__(self, hosts: CephHosts, volume: Volume, number: int | None = None) -> None:
+    def __init__(
+        self, hosts: CephHosts, volume: Volume, number: int | None = None, *, insists: bool = False
+    ) -> None:
+        """``insists``: also while the pool is full."""
         assert hosts.ceph is not None
         self._threads = InsideThreads(network_of(hosts, number))
         self._stack = contextlib.ExitStack()
         self._access = Access(config=str(hosts.ceph.config), user="admin")
         self._volume = volume
+        self._insists = insists
         self.image: Any = finish(self._threads.run(self._open))
 
     def _open(self) -> Any:
         link = self._stack.enter_context(cluster(self._access))
         io = self._stack.enter_context(pool_of(link, Place(pool=POOL)))
+        if self._insists:
+            io.set_osdmap_full_try()
         return self._stack.enter_context(image_of(io, self._volume.name))
 
     def write(self, text: bytes, offset: int = 0) -> None:

@@ -97,6 +97,13 @@ class SshCommands:
     runners: ClassVar[dict[str, Runner]] = {}
     """By the node host's directory; ended by the session's fixture."""
 
+    @classmethod
+    def end_all(cls) -> None:
+        """No process of theirs is left."""
+        for runner in cls.runners.values():
+            runner.end()
+        cls.runners.clear()
+
     def __init__(self, node: Node) -> None:
         self.count = 0
         self._runner = self.runners.setdefault(str(node.directory), Runner(node))
@@ -166,6 +173,18 @@ def prepare(node: Node) -> None:
     if not node.run(["vgs", GROUP], check=False).ok:
         node.run(["pvcreate", "-q", "-y", DISK])
         node.run(["vgcreate", "-q", GROUP, DISK])
+
+
+@contextlib.contextmanager
+def second_disk(node: Node, mib: int = 64) -> Iterator[str]:
+    """Another empty disk that LVM sees; nothing is on it afterwards."""
+    settings, path = "/etc/lvm/lvmlocal.conf", "/var/tmp/second"
+    node.run(f'sed -i.kept \'s#"r|#"a|^/dev/loop|", &#\' {settings}')
+    device = node.run(f"truncate -s {mib}M {path}; losetup -f --show {path}").stdout.strip()
+    try:
+        yield device
+    finally:
+        node.run(f"losetup -d {device}; rm {path}; mv {settings}.kept {settings}")
 
 
 def plain_volume(size_mib: int = 32) -> Volume:

@@ -26,12 +26,12 @@ from tests.system.real_storage import (
     mirror_volumes,
     plain_volume,
     prepare,
+    second_disk,
 )
 from tests.system.real_thin import POOL, ThinWorld
-from tests.testbed.fixtures import two_hosts  # noqa: F401
 from tests.testbed.testbed import Testbed
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("storage hosts")]
 CHANGES_MAX = 8
 
 
@@ -42,12 +42,10 @@ class _Hosts:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def hosts(two_hosts: Testbed) -> Iterator[Testbed]:  # noqa: F811
-    _Hosts.testbed = two_hosts
-    yield two_hosts
-    for runner in SshCommands.runners.values():
-        runner.end()
-    SshCommands.runners.clear()
+def hosts(storage_hosts: Testbed) -> Iterator[Testbed]:
+    _Hosts.testbed = storage_hosts
+    yield storage_hosts
+    SshCommands.end_all()
 
 
 def current() -> Testbed:
@@ -320,21 +318,17 @@ def test_adopted_volumes_get_their_owner_and_are_given_back_as_nobodys(hosts: Te
 def test_stripes_lie_on_several_disks(hosts: Testbed) -> None:
     node = hosts.nodes()[0]
     prepare(node)
-    settings = "/etc/lvm/lvmlocal.conf"
-    node.run(f'sed -i.kept \'s#"r|#"a|^/dev/loop|", &#\' {settings}')
-    node.run("truncate -s 64M /var/tmp/second")
-    second = node.run("losetup -f --show /var/tmp/second").stdout.strip()
-    node.run(["vgextend", "-q", "-y", GROUP, second])
     backend = PlainBackend(SshCommands(node), (GROUP,))
     volume = msgspec.structs.replace(plain_volume(12), params={"stripes": 2})
-    try:
-        for _ in range(2):
-            finish(backend.ensure(volume))
-        told = node.run(f"lvs --noheadings -o stripes,lv_size --units m {GROUP}/{volume.name}")
-        assert told.stdout.split() == ["2", "16.00m"]
-        finish(backend.grow(msgspec.structs.replace(volume, size_mib=24)))
-        finish(backend.ensure(msgspec.structs.replace(volume, size_mib=24)))
-    finally:
-        finish(backend.forget(volume))
-        node.run(["vgreduce", "-q", GROUP, second])
-        node.run(f"losetup -d {second}; rm /var/tmp/second; mv {settings}.kept {settings}")
+    with second_disk(node) as second:
+        node.run(["vgextend", "-q", "-y", GROUP, second])
+        try:
+            for _ in range(2):
+                finish(backend.ensure(volume))
+            told = node.run(f"lvs --noheadings -o stripes,lv_size --units m {GROUP}/{volume.name}")
+            assert told.stdout.split() == ["2", "16.00m"]
+            finish(backend.grow(msgspec.structs.replace(volume, size_mib=24)))
+            finish(backend.ensure(msgspec.structs.replace(volume, size_mib=24)))
+        finally:
+            finish(backend.forget(volume))
+            node.run(["vgreduce", "-q", GROUP, second])

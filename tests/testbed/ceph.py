@@ -165,6 +165,31 @@ class Ceph:
         """It goes on."""
         send_group(self._leader(name), signal.SIGCONT)
 
+    def fill(self) -> None:
+        """The OSD says that it is full, and the cluster goes by that."""
+        self.ceph("tell", "osd.0", "injectfull", "full")
+        self._wait_full(True)
+
+    def empty(self) -> None:
+        """There is room again."""
+        self.ceph("tell", "osd.0", "injectfull", "none")
+        self._wait_full(False)
+
+    def limit(self, quota_bytes: int) -> None:
+        """The pool may hold so much; 0: any."""
+        self.ceph("osd", "pool", "set-quota", POOL, "max_bytes", str(quota_bytes))
+
+    def _wait_full(self, wanted: bool) -> None:
+        deadline = time.monotonic() + READY_S
+        while True:
+            told = self.ceph("osd", "pool", "ls", "detail", "-f", "json").stdout
+            pool = next(one for one in json.loads(told) if one["pool_name"] == POOL)
+            if ("full" in pool["flags_names"].split(",")) is wanted:
+                return
+            if time.monotonic() > deadline:
+                raise TestbedError(f"the pool is {pool['flags_names']}; see {self.directory}/log")
+            time.sleep(0.5)
+
     def kill(self, name: str) -> None:
         """It is gone; its data stay."""
         leader = recorded(self._pid_file(name))

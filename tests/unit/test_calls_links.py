@@ -109,7 +109,7 @@ def test_an_error_of_a_plugin_crosses_with_its_code(rig: CallRig) -> None:
         "n1",
         "v1",
         True,
-        "v1 is in use",
+        "v1 is in use (node n1)",
     )
 
 

@@ -270,6 +270,7 @@ def test_assembling_keeps_kinds_apart() -> None:
         "hardware kvm": Seen(problem="down"),
         "guests kvm": Seen(problem="down"),
         "capacity memory": Seen(value=(room,)),
+        "capacity rbd": Seen(problem="no quorum"),
         "stored memory": Seen(problem="no such pool"),
         "oses": Seen(value=()),
         "bridges": Seen(problem="gone"),
@@ -277,7 +278,9 @@ def test_assembling_keeps_kinds_apart() -> None:
     made = assemble("n1", "boot", 5.0, seen)
     assert (made.hardware, made.capacity, made.bridges) == (None, (room,), ())
     assert made.hypervisor_errors == {"kvm": "down"}
+    assert made.storage_errors == {"rbd": "no quorum"}
     assert made.problems == (
+        "capacity rbd: no quorum",
         "stored memory: no such pool",
         "bridges: gone",
         "hypervisor kvm: down",

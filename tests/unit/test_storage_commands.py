@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from storage.commands import ThreadedCommands, shown
+from storage.commands import ThreadedCommands, hung, shown
 from storage.errors import CommandFailed, CommandTimedOut
 from storage.interface import Output
 from tests.contracts.storage import InPlace, finish
@@ -63,7 +63,7 @@ def test_time_limit_kills_what_the_program_started_too(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     script = f"sleep 60 & echo $! >{pid_file}; wait"
     started = time.monotonic()
-    with pytest.raises(CommandTimedOut, match=r"within 0\.5 s"):
+    with pytest.raises(CommandTimedOut, match=r"^sh -c .* within 0\.5 s and was killed; look at"):
         finish(COMMANDS.run("sh", "-c", script, timeout_s=0.5))
     assert time.monotonic() - started < 5
     child = Path(f"/proc/{pid_file.read_text().strip()}/stat")
@@ -71,6 +71,13 @@ def test_time_limit_kills_what_the_program_started_too(tmp_path: Path) -> None:
     while child.exists() and ") Z " not in child.read_text():
         assert time.monotonic() < deadline, "the child was left behind"
         time.sleep(0.02)
+
+
+def test_what_the_kernel_does_not_let_go_is_said_to_be_left() -> None:
+    told = hung(("lvcreate", "-L", "1g"), 60.0, 4711)
+    assert told.startswith(
+        "lvcreate -L 1g did not end within 60 s and cannot be killed (process 4711"
+    )
 
 
 def test_system_file_is_read_and_absence_is_empty(tmp_path: Path) -> None:
