@@ -107,7 +107,10 @@ def _rest(asking: Coroutine[Any, Any, Any], waited_for: Any) -> Generator[Any, A
         try:
             try:
                 passed = yield waited_for
-            # the coroutine itself decides what of this it bears, its own end included
+            except GeneratorExit:
+                asking.close()  # nobody waits any more; its own end may have come before
+                raise
+            # the coroutine itself decides what of this it bears
             except BaseException as error:  # noqa: BLE001
                 waited_for = asking.throw(error)
             else:
