@@ -8,6 +8,7 @@ taken back, and where something is found wrong, the whole life is played.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -21,9 +22,12 @@ from clusterd.simulation.network import Endpoint
 from clusterd.simulation.portrait import difference
 from clusterd.simulation.rewinding import Moment, Moving, Reach
 from clusterd.simulation.trial import Trial, Verdict, attempt, begun, broken, reference
-from jobqueue.store.interface import Change, Transaction
+from hypervisors.interface import Driver
+from jobqueue.store.interface import Transaction
 from jobqueue.store.memory import MemoryStore
 from jobqueue.store.watchers import Watchers
+from storage.interface import Backend
+from storage.memory_faults import FaultyBackend
 
 Seen = Callable[[Fault, Trial], None]
 """Is shown each branch at its end."""
@@ -40,45 +44,38 @@ class Branches:
         self._trial = trial
         self._complaints = complaints
         self._seen = seen
-        self._removed: list[str] = []
-        self._gone: list[Any] = []
-        """What was in the worlds of the branches: their coroutines must not end in this one."""
 
-    def before_commit(self, at: int, transaction: Transaction) -> None:
+    def commit(self, at: int, transaction: Transaction) -> None:
         """See ``Crossroads``."""
-        entries = self._trial.cluster.disk.entries
-        self._removed = [key for key in transaction.deletes if key in entries]
-        misfortune = self._trial.misfortune
-        self._play(Fault("crash", at), lambda: misfortune.before_commit(transaction), ())
-
-    def after_commit(self, at: int, transaction: Transaction, revision: int) -> None:
-        """See ``Crossroads``."""
-        misfortune = self._trial.misfortune
-        changes = (
-            *(Change(key, value, revision) for key, value in transaction.puts),
-            *(Change(key, None, revision) for key in self._removed),
-        )
-        fault = Fault("crash", at, after=True)
-        self._play(fault, lambda: misfortune.after_commit(transaction, revision), changes)
-
-    def _play(self, fault: Fault, commit: Callable[[], None], changes: tuple[Change, ...]) -> None:
-        cluster = self._trial.cluster
+        faults = [Fault("crash", at), Fault("crash", at, after=True)]
         try:
             moment = self._moment()
         except Moving:
-            self.unplayed.append(fault)
+            self.unplayed += faults
             return
+        for fault in faults:
+            self._play(fault, transaction, moment)
+
+    def _play(self, fault: Fault, transaction: Transaction, moment: Moment) -> None:
         heard = len(self._complaints.heard)
         try:
-            verdict = self._trial.crashed(fault, commit, changes)
+            verdict = self._trial.crashed(fault, transaction)
         except Exception as error:  # noqa: BLE001 - as in ``attempt``
             verdict = broken(self._name, (fault,), error)
         self._seen(fault, self._trial)
-        cluster.process.kill()
-        self._gone.append((cluster.process, moment.restore()))
+        self._trial.cluster.process.kill()
+        self._go_back(moment)
         verdict.wrong += self._complaints.heard[heard:]
         del self._complaints.heard[heard:]
         self.verdicts.append(verdict)
+
+    def _go_back(self, moment: Moment) -> None:
+        """What is left of the branch goes away, and does no harm by that: coroutines that waited in
+        it end, and what their ``finally`` blocks do to the world is taken back, too."""
+        gone = moment.restore()
+        gone.clear()
+        gc.collect(0)
+        moment.restore()
 
     def _moment(self) -> Moment:
         cluster = self._trial.cluster
@@ -99,13 +96,27 @@ class _Reach:
         self._clock = clock
 
     def __call__(self, thing: Any) -> Reach:
-        if isinstance(thing, DelayedCall):
+        kind = type(thing)
+        if kind is DelayedCall:
+            if thing.cancelled:
+                return Reach.NONE
             owner = getattr(thing.function, "__self__", None)
             masters = owner is self._clock or isinstance(owner, Endpoint)
             return Reach.EDGE if masters else Reach.ALL
-        if isinstance(thing, MasterProcess | MemoryStore | Watchers):
-            return Reach.EDGE
-        return Reach.NONE if isinstance(thing, MasterLink | Endpoint | Branches) else Reach.ALL
+        reach = _REACHES.get(kind)
+        if reach is None:
+            found = (reach for family, reach in _FAMILIES.items() if issubclass(kind, family))
+            reach = _REACHES[kind] = next(found, Reach.ALL)
+        return reach
+
+
+_FAMILIES = {
+    **dict.fromkeys((MasterProcess, MemoryStore, Watchers), Reach.EDGE),
+    **dict.fromkeys((MasterLink, Endpoint, Branches), Reach.NONE),
+    **dict.fromkeys((Backend, FaultyBackend, Driver), Reach.NONE),  # without state of their own
+}
+_REACHES: dict[type, Reach] = {}
+"""Of the kinds that were met."""
 
 
 def crash_everywhere(name: str, seen: Seen = lambda fault, trial: None) -> list[Verdict]:

@@ -262,11 +262,8 @@ class Crossroads(Protocol):
     """Whoever wants to try what would be if the master died at a commit. It must leave everything
     as it found it."""
 
-    def before_commit(self, at: int, transaction: Transaction) -> None:
+    def commit(self, at: int, transaction: Transaction) -> None:
         """The ``at``-th commit is about to be written."""
-
-    def after_commit(self, at: int, transaction: Transaction, revision: int) -> None:
-        """It was written and the master does not know yet."""
 
 
 class Misfortune:
@@ -322,22 +319,23 @@ class Misfortune:
         if self._cluster.clock.seconds() < self._full_until:
             raise StoreFull("pretended to be full")
         if self.crossroads is not None:
-            self.crossroads.before_commit(self.commits, transaction)
+            self.crossroads.commit(self.commits, transaction)
         self._strike("commits", self.commits, False, self._cluster.names[0])
 
     def after_commit(self, transaction: Transaction, revision: int) -> None:
         """See ``Trouble``."""
         if self._cluster is not None:
-            if self.crossroads is not None:
-                self.crossroads.after_commit(self.commits, transaction, revision)
             self.commits += 1
             self._strike("commits", self.commits - 1, True, self._cluster.names[0])
 
     def _strike(self, counts: str, moment: int, after: bool, node: str) -> None:
         for fault in self.faults:
+            if fault.at != moment or fault.after is not after:
+                continue
             kind = KINDS[fault.kind]
-            due = (kind.counts, fault.at, fault.after) == (counts, moment, after)
-            if due and not any(text.startswith(f"{fault} ") for text in self.struck):
+            if kind.counts == counts and not any(
+                text.startswith(f"{fault} ") for text in self.struck
+            ):
                 self._let(fault, kind, node)
 
     def _let(self, fault: Fault, kind: Kind, node: str) -> None:

@@ -26,7 +26,8 @@ import structlog
 
 from clusterd.calls.surface import Surface
 
-ATOMS = frozenset({int, float, str, bytes, bool, type(None), frozenset, complex})
+_ATOMS: set[type] = {int, float, str, bytes, bool, type(None), frozenset, complex}
+"""Never different; what is found to be so is added."""
 LASTING = (
     *(type, types.ModuleType, types.BuiltinFunctionType, enum.Enum, PurePath, Surface),
     *(msgspec.json.Decoder, msgspec.json.Encoder, msgspec.msgpack.Decoder, msgspec.msgpack.Encoder),
@@ -69,8 +70,8 @@ class Moment:
         self._look(list(roots), reach)
 
     def restore(self) -> list[Any]:
-        """Everything is again as it was. Answers what was there instead: as long as somebody holds
-        it, no ``finally`` of a coroutine that waits in it runs."""
+        """Everything is again as it was. Answers what was there instead: once nobody holds it any
+        more, the ``finally`` blocks of coroutines that wait in it run."""
         gone = []
         for container, kept in self._contents:
             gone.append(container.copy())
@@ -98,25 +99,24 @@ class Moment:
         contents = self._contents
         while ahead:
             thing = ahead.pop()
-            kind = type(thing)
-            if kind in ATOMS or (way := _WAYS.get(kind) or _way(kind)) is _Way.NONE:
-                continue
             if id(thing) in seen:
                 continue
             seen.add(id(thing))
+            kind = type(thing)
+            way = _WAYS.get(kind) or _way(kind)
             if way is _Way.OBJECT:
-                ahead += self._object(thing, reach(thing))
+                found = self._object(thing, reach(thing))
             elif way is _Way.DICT:
                 contents.append((thing, thing.copy()))
-                ahead += thing.values()
-                ahead += thing
+                found = (*thing, *thing.values())
             elif way is _Way.COLLECTION:
                 contents.append((thing, thing.copy()))
-                ahead += thing
+                found = thing
             elif way is _Way.TUPLE:
-                ahead += thing
+                found = thing
             else:
-                ahead += self._rarer(thing, way)
+                found = self._rarer(thing, way)
+            ahead += [one for one in found if type(one) not in _ATOMS]
 
     def _object(self, thing: Any, reach: Reach) -> Iterable[Any]:
         if reach is Reach.NONE:
@@ -142,6 +142,8 @@ class Moment:
             return (value,)
         if way is _Way.SOURCE:
             self._sources.append((thing, thing.getstate()))
+            return ()
+        if way is _Way.NONE:
             return ()
         values = [getattr(thing, name) for name in thing.__struct_fields__]
         self._fields.append((thing, values))
@@ -191,6 +193,8 @@ _WAYS: dict[type, _Way] = {}
 
 def _way(kind: type) -> _Way:
     way = _WAYS[kind] = _chosen(kind)
+    if way is _Way.NONE:
+        _ATOMS.add(kind)
     return way
 
 

@@ -11,7 +11,7 @@ all the time, and
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -39,7 +39,7 @@ from jobqueue.job import Status
 from jobqueue.live import Job
 from jobqueue.opcode import Opcode
 from jobqueue.step import Steps
-from jobqueue.store.interface import Change
+from jobqueue.store.interface import Change, Transaction
 from jobqueue.store.memory import Died
 
 REST_S = 100.0
@@ -118,20 +118,24 @@ class Trial:
         self._come_to_rest()
         return self._ended()
 
-    def crashed(
-        self, fault: Fault, commit: Callable[[], None], changes: tuple[Change, ...]
-    ) -> Verdict:
-        """What comes of it when the master dies in ``commit``, in the midst of ``run``; to the end.
-        ``changes`` are those that are written all the same."""
+    def crashed(self, fault: Fault, transaction: Transaction) -> Verdict:
+        """What comes of it when the master dies before or after a commit, in the midst of ``run``;
+        to the end."""
         self._faults = self.misfortune.faults = (fault,)
         self.misfortune.crossroads = None
+        disk = self.cluster.disk
+        changes: tuple[Change, ...] = ()
         try:
-            commit()
+            if fault.after:
+                changes = disk.apply(transaction)
+                self.misfortune.after_commit(transaction, disk.revision)
+            else:
+                self.misfortune.before_commit(transaction)
         except Died:
             self.cluster.process.kill()
         else:
             raise RuntimeError(f"{fault} did not strike")
-        self.cluster.disk.announce(changes)
+        disk.announce(changes)
         self.cluster.clock.after_each()
         if self._resting_since is None:
             self.cluster.clock.run(0.0)
