@@ -34,6 +34,7 @@ from jobqueue.store.interface import ABSENT, Change, Store, Transaction
 PREFIX = "config/"
 
 S = TypeVar("S", bound=Stored)
+_DECODERS = {kind: msgspec.json.Decoder(type_) for kind, type_ in KINDS.items()}
 
 
 def key_of(value: ANY) -> str:
@@ -58,7 +59,6 @@ class Configuration:
         self._objects: dict[str, dict[str, ANY]] = {kind: {} for kind in KINDS}
         self._names: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
         self._versions: dict[str, int] = {}
-        self._decoders = {kind: msgspec.json.Decoder(type_) for kind, type_ in KINDS.items()}
         self._on_node: dict[str, set[str]] = defaultdict(set)
         self._ports: dict[int, str] = {}
         self._minors: dict[str, dict[int, str]] = defaultdict(dict)
@@ -238,7 +238,7 @@ class Configuration:
                 self._versions.pop(change.key, None)
                 self._sorted_names.pop(kind, None)
                 continue
-            new = self._decoders[kind].decode(change.value)
+            new = _DECODERS[kind].decode(change.value)
             if old is None or old.name != new.name:
                 self._sorted_names.pop(kind, None)
             self._versions[change.key] = change.version

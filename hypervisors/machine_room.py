@@ -142,13 +142,14 @@ class MachineRoom:
 
     def doubled(self) -> bool:
         """Some guest's processors run on two nodes; quicker than looking at them all."""
-        running = [
-            guest
-            for machine in self._machines.values()
-            for guest, resident in machine.residents.items()
-            if resident.presence is Presence.RUNNING
-        ]
-        return len(running) > len(set(running))
+        running: set[str] = set()
+        for machine in self._machines.values():
+            for guest, resident in machine.residents.items():
+                if resident.presence is Presence.RUNNING:
+                    if guest in running:
+                        return True
+                    running.add(guest)
+        return False
 
     # -- what the simulator does -------------------------------------------------------------------
 

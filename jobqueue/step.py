@@ -10,12 +10,16 @@ A step is a frozen struct: its fields are its stored arguments, its tag is API.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 import msgspec
 
 from jobqueue.store.interface import Transaction
+
+MAX_KNOWN = 1000
+"""Steps that are remembered by their stored form."""
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +117,8 @@ class Steps:
 
     def __init__(self, kinds: tuple[type[Step], ...]) -> None:
         self._kinds = {str(kind.__struct_config__.tag): kind for kind in kinds}
+        self._known = functools.lru_cache(MAX_KNOWN)(self._decoded)
+        """A step is asked for again and again while its opcode runs."""
         self._decode: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder(
             dict[str, Any]
         ).decode
@@ -123,6 +129,9 @@ class Steps:
 
     def decode(self, data: bytes) -> Step:
         """The step again; raises JournalBroken for one that this version cannot read."""
+        return self._known(data)
+
+    def _decoded(self, data: bytes) -> Step:
         from jobqueue.errors import JournalBroken
 
         tag = str(self._decode(data).get("step"))

@@ -250,14 +250,20 @@ class MemoryBackend(Unmirrored):
 
     async def capacity(self) -> tuple[Capacity, ...]:
         """See ``Backend``."""
+        free_mib = dict(self._shelf.pools)
+        for key, piece in self._pieces.items():
+            if key[1] in free_mib:
+                free_mib[key[1]] -= piece.taken_mib
         return tuple(
-            Capacity(
-                template=self.template,
-                pool=pool,
-                total_mib=self._shelf.pools[pool],
-                free_mib=self._free_mib(pool),
-            )
-            for pool in sorted(self._shelf.pools)
+            [
+                Capacity(
+                    template=self.template,
+                    pool=pool,
+                    total_mib=self._shelf.pools[pool],
+                    free_mib=free_mib[pool],
+                )
+                for pool in sorted(free_mib)
+            ]
         )
 
     def _begin_from_origin(self, volume: Volume) -> None:

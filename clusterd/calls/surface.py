@@ -73,6 +73,10 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     function: Callable[..., Any]
     signature: inspect.Signature
     """Without what is not sent: the receiver and the voice."""
+    by_place: tuple[str, ...]
+    """Parameters that may be given without their names, in order."""
+    needed: frozenset[str]
+    """Parameters without a default."""
     arguments: type[msgspec.Struct]
     result: Any
     reads: bool
@@ -88,8 +92,15 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
 
     def encode(self, *args: Any, **kwargs: Any) -> msgspec.Raw:
         """The arguments of a call as they are sent; TypeError as for a wrong Python call."""
-        bound = self.signature.bind(*args, **kwargs)
-        return msgspec.Raw(msgspec.msgpack.encode(bound.arguments))
+        given = dict(zip(self.by_place, args, strict=False))
+        given.update(kwargs)
+        whole = len(given) == len(args) + len(kwargs) and self.needed <= given.keys()
+        if whole and (not kwargs or given.keys() <= self.signature.parameters.keys()):
+            if kwargs:
+                given = {name: given[name] for name in self.signature.parameters if name in given}
+        else:  # a wrong call: it says how
+            given = self.signature.bind(*args, **kwargs).arguments
+        return msgspec.Raw(msgspec.msgpack.encode(given))
 
     def decode(self, args: msgspec.Raw) -> dict[str, Any]:
         """The arguments again, checked against the declaration; raises BadCall."""
@@ -242,6 +253,8 @@ def _verb(family: str, function: Callable[..., Any], declared: Declared) -> Verb
         name=function.__name__,
         function=function,
         signature=inspect.Signature(sent),
+        by_place=tuple(one.name for one in sent if one.kind is not one.KEYWORD_ONLY),
+        needed=frozenset(one.name for one in sent if one.default is one.empty),
         arguments=arguments,
         result=hints["return"],
         reads=declared.reads,

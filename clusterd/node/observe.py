@@ -68,6 +68,14 @@ class Observer:
         self._clock = equipment.clock
         self._log = equipment.log
         self._backends, self._drivers = backends, drivers
+        self._driver_parts = [
+            (f"guests {name}", f"hardware {name}", driver)
+            for name, driver in sorted(drivers.items())
+        ]
+        self._backend_parts = [
+            (f"stored {name}", f"capacity {name}", backend)
+            for name, backend in sorted(backends.items())
+        ]
         self._rhythm = rhythm
         self._inquiry = Inquiry(equipment.clock, rhythm.part_timeout_s)
         self._watched: tuple[Volume, ...] = ()
@@ -199,12 +207,12 @@ class Observer:
 
     def _questions(self) -> dict[str, Callable[[], Awaitable[Any]]]:
         asked: dict[str, Callable[[], Awaitable[Any]]] = {}
-        for name, driver in sorted(self._drivers.items()):
-            asked[f"guests {name}"] = driver.list
-            asked[f"hardware {name}"] = driver.hardware
-        for name, backend in sorted(self._backends.items()):
-            asked[f"stored {name}"] = backend.list
-            asked[f"capacity {name}"] = backend.capacity
+        for guests, hardware, driver in self._driver_parts:
+            asked[guests] = driver.list
+            asked[hardware] = driver.hardware
+        for stored, capacity, backend in self._backend_parts:
+            asked[stored] = backend.list
+            asked[capacity] = backend.capacity
         for volume in self._watched:
             backend_of = self._backends.get(volume.template)
             if backend_of is not None:

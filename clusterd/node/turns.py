@@ -49,6 +49,8 @@ class Turns:
 
     async def _acquire(self, lock: DeferredLock, subject: str, timeout_s: float) -> None:
         acquiring: Deferred[DeferredLock] = lock.acquire()
+        if acquiring.called:
+            return
         try:
             await within(acquiring, timeout_s, self._clock)
         except TimedOut:

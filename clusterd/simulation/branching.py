@@ -20,7 +20,7 @@ from clusterd.simulation.faults import Fault
 from clusterd.simulation.grounds import buried
 from clusterd.simulation.network import Endpoint
 from clusterd.simulation.portrait import difference
-from clusterd.simulation.rewinding import Moment, Moving, Reach
+from clusterd.simulation.rewinding import Folders, Moment, Moving, Reach
 from clusterd.simulation.trial import Trial, Verdict, attempt, begun, broken, reference
 from hypervisors.interface import Driver
 from jobqueue.store.interface import Transaction
@@ -44,6 +44,9 @@ class Branches:
         self._trial = trial
         self._complaints = complaints
         self._seen = seen
+        files = trial.cluster.files
+        hosts = (trial.directory / name for name in trial.cluster.hosts)
+        self._folders = Folders(hosts, lambda: files.touched)
 
     def commit(self, at: int, transaction: Transaction) -> None:
         """See ``Crossroads``."""
@@ -85,7 +88,7 @@ class Branches:
         return Moment(
             (self._trial, process, process.clock, process.store),
             _Reach(process.clock),
-            [self._trial.directory / name for name in cluster.hosts],
+            self._folders,
         )
 
 

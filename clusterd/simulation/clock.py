@@ -75,10 +75,11 @@ class Clock:
 
     def run_until(self, done: Callable[[], bool], for_s: float) -> bool:
         """Make calls until ``done`` or until ``for_s`` virtual seconds have passed; was it done?"""
-        deadline = self._now + for_s
+        deadline, heap = self._now + for_s, self._heap
         while not done():
-            upcoming = self._next_time()
-            if upcoming is None or upcoming > deadline:
+            while heap and heap[0][2].cancelled:
+                heapq.heappop(heap)
+            if not heap or heap[0][0] > deadline:
                 self._now = deadline
                 return done()
             self.step()
@@ -87,11 +88,6 @@ class Clock:
     def run(self, for_s: float) -> None:
         """Let time pass."""
         self.run_until(lambda: False, for_s)
-
-    def _next_time(self) -> float | None:
-        while self._heap and self._heap[0][2].cancelled:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
 
 
 class ProcessClock:

@@ -217,6 +217,7 @@ class SimulatedCluster:
         for name, variants in blueprint.oses.items():
             place_os(directory / "os", name, variants)
         pretended_allocator.place(directory / "iallocators")
+        self.files = SettledFiles()
         ground = Ground(
             clock=self.clock,
             network=self.network,
@@ -224,7 +225,7 @@ class SimulatedCluster:
             wire=self.wire,
             directory=directory,
             attention=self.attention,
-            files=SettledFiles(),
+            files=self.files,
             streams={},
             hypervisors=blueprint.hypervisors,
         )

@@ -32,6 +32,8 @@ from clusterd.simulation.network import Network
 from clusterd.simulation.pretended_site import PretendedCommands, PretendedScripts
 from clusterd.simulation.pretended_streams import PretendedPeers, PretendedStreams, kept, put_back
 from clusterd.verbs.checks import bridges
+from clusterd.verbs.exports import found_names
+from clusterd.verbs.hooks import scripts_in
 from clusterd.verbs.host import Places
 from clusterd.verbs.instance_disks import DIRECTORY as DISK_LINKS
 from clusterd.verbs.os_definitions import find_all
@@ -76,15 +78,28 @@ MASTER_SUFFIX = "/master"
 """A master's network card is apart from its node's, so that its links can be cut one by one."""
 
 
+SETTLED = frozenset({find_all, bridges, find_providers})
+READING = frozenset({found_names, scripts_in})
+"""What nodes often do with files and changes none."""
+
+
 class SettledFiles(InlineThreads):
     """No threads, and the few files that nobody changes are read once: nodes look often."""
 
     def __init__(self) -> None:
         self._read: dict[Any, Any] = {}
+        self.touched = 0
+        """How often some file of a host may have been changed."""
+
+    def touch(self) -> None:
+        """A file of a host changes."""
+        self.touched += 1
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """See ``Threads``."""
-        if function not in (find_all, bridges, find_providers):
+        if function not in SETTLED:
+            if function not in READING:
+                self.touch()
             return function(*args)
         if (function, args) not in self._read:
             self._read[function, args] = function(*args)
@@ -130,6 +145,7 @@ class SimulatedHost:
             ground.streams,
             lambda: self.alive,
             self.scripts,
+            ground.files.touch,
         )
         self.disks = Disks()
         self.skew_s = 0.0
@@ -265,6 +281,7 @@ class SimulatedHost:
 
     def _lose_links(self) -> None:
         """They are not kept without power."""
+        self._files.touch()
         for name in (DISK_LINKS, SEEDS):
             for link in sorted((self._directory / "run" / name).glob("*")):
                 link.unlink()

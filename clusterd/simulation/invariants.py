@@ -103,15 +103,16 @@ class Invariants:
 
     def _one_writer(self) -> None:
         writers: dict[tuple[int, str], str] = {}
-        for host, key, attachment in self._attached():
-            mirror = attachment.mirror
-            if mirror is None or not attachment.primary:
-                continue
-            disk = (mirror.port, mirror.secret)
-            if disk in writers and not self._migrates(host.shelf.own[key].owner):
-                where = f"{writers[disk]} and {host.name}"
-                self.note(f"{key[2]} is open for writing on {where} outside a migration")
-            writers[disk] = host.name
+        for host in self._cluster.hosts.values():
+            for key, attachment in host.shelf.attached.items():
+                mirror = attachment.mirror
+                if mirror is None or not attachment.primary:
+                    continue
+                disk = (mirror.port, mirror.secret)
+                if disk in writers and not self._migrates(host.shelf.own[key].owner):
+                    where = f"{writers[disk]} and {host.name}"
+                    self.note(f"{key[2]} is open for writing on {where} outside a migration")
+                writers[disk] = host.name
 
     def _attached(self) -> Iterator[tuple[SimulatedHost, Key, Attachment]]:
         for host in self._cluster.hosts.values():
@@ -217,12 +218,12 @@ class Invariants:
             self._statuses[life, job.id] = new
 
     def _owned(self) -> None:
+        known = self._configuration
         for host in self._cluster.hosts.values():
-            if host.powered and not self._left_behind():
-                for key, piece in host.shelf.own.items():
-                    known = self._configuration
-                    if not (known.find_instance(piece.owner) or known.find_image(piece.owner)):
-                        self.note(f"volume {key[2]} on {host.name} belongs to nobody")
+            for key, piece in host.shelf.own.items() if host.powered else ():
+                owned = known.find_instance(piece.owner) or known.find_image(piece.owner)
+                if not owned and not self._left_behind():
+                    self.note(f"volume {key[2]} on {host.name} belongs to nobody")
 
     def _left_behind(self) -> bool:
         return any(LEFT_BEHIND in str(entry.text) for _, one in self._jobs() for entry in one.log)
@@ -236,7 +237,7 @@ class Invariants:
         for suffering in self.life.wrong:
             self.note(suffering)
         stuck = set()
-        for job in self._cluster.master.queue.jobs():
+        for job in self._cluster.master.queue.unfinished():
             if job.status is Status.STUCK:
                 stuck.add(str(job.id))
             elif not job.finished:

@@ -37,9 +37,10 @@ class Wire:
     def write(self, data: bytes) -> None:
         """Send; lost when the link is cut before it arrives. The dead send nothing."""
         if not self.closed and self.alive():
-            delay_s = self.network.delay_s(self.host, self.peer.host)
-            self._last = max(self._last, self.network.now() + delay_s)  # bytes keep their order
-            self.network.later(self._last - self.network.now(), self._deliver, data)
+            now = self.network.now()
+            arrives = now + self.network.delay_s(self.host, self.peer.host)
+            self._last = max(self._last, arrives)  # bytes keep their order
+            self.network.later(self._last - now, self._deliver, data)
 
     def writeSequence(self, chunks: list[bytes]) -> None:
         """Send all."""
@@ -153,7 +154,7 @@ class Network:
 
     def delay_s(self, origin: str, target: str) -> float:
         """How long bytes are on their way."""
-        return DELAY_S + self._slow.get((origin, target), 0.0)
+        return DELAY_S + (self._slow.get((origin, target), 0.0) if self._slow else 0.0)
 
     def now(self) -> float:
         """The time."""
@@ -165,9 +166,9 @@ class Network:
 
     def joined(self, one: str, two: str) -> bool:
         """Bytes pass between the two."""
-        if one == two:
-            return self.up(one)
-        return self.up(one) and self.up(two) and frozenset((one, two)) not in self._cut
+        if one in self._down or two in self._down:
+            return False
+        return not self._cut or one == two or frozenset((one, two)) not in self._cut
 
 
 class Endpoint:

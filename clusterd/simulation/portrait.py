@@ -33,7 +33,7 @@ def portrait(cluster: SimulatedCluster) -> Portrait:
     store.die()
     names = dict(_names(configuration))
     lines = [*_configured(configuration), *_hosts(cluster), *_guests(cluster)]
-    return tuple(sorted(_renamed(line, names) for line in lines))
+    return tuple(sorted(_renamed("\n".join(lines), names).split("\n")))
 
 
 def difference(one: Portrait, other: Portrait) -> list[str]:
@@ -119,7 +119,7 @@ def _parts(instance: Instance) -> Iterator[tuple[str, str]]:
         yield nic.mac, f"<{instance.name} mac {index}>"
 
 
-def _renamed(line: str, names: dict[str, str]) -> str:
+def _renamed(text: str, names: dict[str, str]) -> str:
     for identity, name in names.items():
-        line = line.replace(identity, name)
-    return UUID.sub("<unknown>", line)
+        text = text.replace(identity, name)
+    return UUID.sub("<unknown>", text)

@@ -36,13 +36,16 @@ class PretendedStreams:
         hosts: dict[str, PretendedStreams],
         alive: Callable[[], bool],
         scripts: Scripts,
+        touch: Callable[[], None],
     ) -> None:
+        """``touch`` is called when a file of the host changes."""
         self.accepted: dict[str, tuple[StreamEnd, Script | None]] = {}
         """By token."""
         self.alive = alive
         self._shelf = shelf
         self._hosts = hosts
         self._scripts = scripts
+        self._touch = touch
         hosts[shelf.node] = self
 
     async def accept(self, token: str, end: StreamEnd, script: Script | None) -> None:
@@ -80,6 +83,7 @@ class PretendedStreams:
         if script is not None and self._scripts.fails(script):
             raise StreamFailed("the contents did not arrive: the script was pretended to fail")
         if end.kind == "file":
+            self._touch()
             Path(end.place).write_text(content, "utf-8")
         else:
             self._shelf.write(_device(end, script, "IMPORT_DEVICE"), content)

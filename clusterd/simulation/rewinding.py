@@ -31,12 +31,19 @@ _ATOMS: set[type] = {int, float, str, bytes, bool, type(None), frozenset, comple
 LASTING = (
     *(type, types.ModuleType, types.BuiltinFunctionType, enum.Enum, PurePath, Surface),
     *(msgspec.json.Decoder, msgspec.json.Encoder, msgspec.msgpack.Decoder, msgspec.msgpack.Encoder),
-    *(itertools.count, msgspec.Raw, type(structlog.get_logger()), contextvars.Context),
+    *(
+        itertools.count,
+        type(functools.cache(len)),
+        msgspec.Raw,
+        type(structlog.get_logger()),
+        contextvars.Context,
+    ),
 )
-"""Never different, or (a count that gives an order) of no account."""
+"""Never different, or (a count that gives an order, a cache) of no account."""
 
-Kept = list[tuple[Any, Any]]
-"""Pairs of something and what was in it."""
+
+Pairs = list[tuple[Any, Any]]
+"""Something, and what was in it."""
 
 
 class Moving(Exception):
@@ -59,26 +66,30 @@ class Moment:
         self,
         roots: Iterable[Any],
         reach: Callable[[Any], Reach] = lambda thing: Reach.ALL,
-        directories: Iterable[Path] = (),
+        folders: Folders | None = None,
     ) -> None:
         """``reach`` is asked of objects, and of nothing else. Raises Moving."""
-        self._contents: Kept = []
-        self._fields: Kept = []
-        self._cells: Kept = []
-        self._sources: Kept = []
-        self._files = [(directory, tree(directory)) for directory in directories]
+        self._contents: Pairs = []
+        self._fields: Pairs = []
+        self._cells: Pairs = []
+        self._sources: Pairs = []
+        self._folders = folders
+        self._files = folders.kept() if folders is not None else None
         self._look(list(roots), reach)
 
     def restore(self) -> list[Any]:
         """Everything is again as it was. Answers what was there instead: once nobody holds it any
         more, the ``finally`` blocks of coroutines that wait in it run."""
+        if self._folders is not None and self._files is not None:
+            self._folders.put_back(self._files)  # first: what says that they changed goes back, too
         gone = []
         for container, kept in self._contents:
             gone.append(container.copy())
             container.clear()
-            (container.extend if isinstance(kept, list | collections.deque) else container.update)(
-                kept
-            )
+            if type(kept) is dict or not isinstance(kept, list | collections.deque):
+                container.update(kept)
+            else:
+                container.extend(kept)
         for struct, values in self._fields:
             gone.append(struct.__copy__())
             for name, value in zip(struct.__struct_fields__, values, strict=True):
@@ -88,8 +99,6 @@ class Moment:
             cell.cell_contents = value
         for source, state in self._sources:
             source.setstate(state)
-        for directory, files in self._files:
-            put_back(directory, files)
         return gone
 
     # -- looking -----------------------------------------------------------------------------------
@@ -232,6 +241,36 @@ class File(msgspec.Struct, frozen=True):
 
 Leaf = Link | File | None
 """None for a directory."""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What was in some directories, and how often they had been touched until then."""
+
+    touched: int
+    trees: dict[Path, dict[str, Leaf]]
+
+
+class Folders:
+    """Directories of a world. They are looked through only where something has touched them, as
+    ``touched`` counts."""
+
+    def __init__(self, directories: Iterable[Path], touched: Callable[[], int]) -> None:
+        self._directories = tuple(directories)
+        self._touched = touched
+        self._last: Kept | None = None
+
+    def kept(self) -> Kept:
+        """What is in them."""
+        if self._last is None or self._last.touched != self._touched():
+            trees = {directory: tree(directory) for directory in self._directories}
+            self._last = Kept(self._touched(), trees)
+        return self._last
+
+    def put_back(self, kept: Kept) -> None:
+        """What is in them is that again."""
+        if kept.touched != self._touched():
+            for directory, files in kept.trees.items():
+                put_back(directory, files)
 
 
 def tree(directory: Path) -> dict[str, Leaf]:

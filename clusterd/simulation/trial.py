@@ -183,10 +183,13 @@ class Trial:
     def _job_of(self, asked: tuple[Opcode, ...]) -> Job | None:
         """The job that was made of it."""
         wanted = msgspec.json.encode(asked)
-        jobs = self.cluster.master.queue.jobs()[len(self._scenario.given) :]
+        shelf = self.cluster.master.queue.shelf
+        numbers = sorted([*shelf.ended_ids(), *(job.id for job in shelf.unfinished())])
+        jobs = (shelf.get(number) for number in numbers[len(self._scenario.given) :])
         # as submitted: what was chosen for an opcode stands only in the opcodes
         return next(
-            (job for job in jobs if msgspec.json.encode(job.submission.opcodes) == wanted), None
+            (job for job in jobs if job and msgspec.json.encode(job.submission.opcodes) == wanted),
+            None,
         )
 
     def _failed(self, job: Job | None) -> bool:

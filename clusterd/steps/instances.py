@@ -6,6 +6,7 @@ have happened exactly when the journal says so.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -330,5 +331,10 @@ def _raw(value: Any) -> msgspec.Raw:
 
 def decoded_fields(kind: type[Any], raw: dict[str, msgspec.Raw]) -> dict[str, Any]:
     """Stored field values as the types that ``kind`` declares."""
-    types = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    types = _types(kind)  # type: ignore[arg-type]
     return {key: msgspec.json.decode(value, type=types[key]) for key, value in raw.items()}
+
+
+@functools.cache
+def _types(kind: type[Any]) -> dict[str, Any]:
+    return {field.name: field.type for field in msgspec.structs.fields(kind)}

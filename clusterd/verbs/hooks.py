@@ -59,9 +59,12 @@ def scripts_in(directories: tuple[Path, ...], folder: str) -> tuple[tuple[Path, 
     found: list[tuple[Path, bool]] = []
     seen: set[Path] = set()
     for directory in directories:
-        place = (directory / folder).resolve()
+        place = directory / folder
+        if not place.is_dir():
+            continue
+        place = place.resolve()
         # one directory may be a link to the other: its scripts still run once
-        if place in seen or not place.is_dir():
+        if place in seen:
             continue
         seen.add(place)
         found += ((script, _runs(script)) for script in sorted(place.iterdir()))

@@ -68,8 +68,8 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     def size_bytes(self) -> int:
         """Keys and values together."""
         keys = [key for key, _ in self.expects] + [key for key, _ in self.puts]
-        size = sum(len(key.encode()) for key in (*keys, *self.deletes))
-        return size + sum(len(value) for _, value in self.puts)
+        size = len("".join((*keys, *self.deletes)).encode())
+        return size + sum([len(value) for _, value in self.puts])
 
 
 Watcher = Callable[[tuple[Change, ...]], None]

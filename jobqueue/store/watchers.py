@@ -36,7 +36,7 @@ class Watchers:
         """Tell of one commit. A watcher that raises is logged: the commit stands and the others
         and the committer must still learn of it."""
         for number, (prefix, watcher) in tuple(self._watchers.items()):
-            wanted = tuple(change for change in changes if change.key.startswith(prefix))
+            wanted = tuple([change for change in changes if change.key.startswith(prefix)])
             if not wanted or number not in self._watchers:
                 continue
             try:

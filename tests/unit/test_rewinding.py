@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from twisted.internet.defer import Deferred
 
-from clusterd.simulation.rewinding import Moment, Moving, Reach, put_back, tree
+from clusterd.simulation.rewinding import Folders, Moment, Moving, Reach, put_back, tree
 
 
 class Place:
@@ -138,7 +138,9 @@ def test_files_are_put_back(tmp_path: Path) -> None:
     (tmp_path / "seed").write_bytes(b"seed")
     (tmp_path / "seed").chmod(0o600)
     before = tree(tmp_path)
-    moment = Moment([], directories=[tmp_path])
+    touched = [1]
+    folders = Folders([tmp_path], lambda: len(touched))
+    moment = Moment([touched], folders=folders)
     (tmp_path / "run" / "disks" / "web1:0").unlink()
     (tmp_path / "run" / "disks" / "web1:0").symlink_to("/dev/xenvg/b")
     (tmp_path / "run" / "disks" / "web2:0").symlink_to("/dev/xenvg/c")
@@ -147,7 +149,12 @@ def test_files_are_put_back(tmp_path: Path) -> None:
     (tmp_path / "seed").unlink()
     (tmp_path / "new" / "deep").mkdir(parents=True)
     (tmp_path / "new" / "deep" / "file").write_bytes(b"x")
+    after = tree(tmp_path)
     moment.restore()
+    assert tree(tmp_path) == after, "nothing says that it was touched"
+    touched.append(2)
+    moment.restore()
+    assert touched == [1]
     assert tree(tmp_path) == before
     assert list(before) == ["export", "run", "seed", "run/disks", "run/disks/web1:0"]
 
