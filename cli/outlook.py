@@ -19,6 +19,7 @@ from cli.planning import live_facts, until
 from clusterd.placement import capacity, model, what_if
 from clusterd.placement.facts import ClusterFacts, NodeFacts
 from clusterd.placement.options import CapacityOptions, Change, Request
+from clusterd.placement.requests import usual_template
 from clusterd.placement.results import Capacity, WhatIf
 
 MAX_ADDED = 1000
@@ -39,7 +40,7 @@ def run_capacity(call: Call) -> int:
         return _added(call, found, change.add_instances[0].template)
     cluster = what_if.after(cluster, change, found)
     keep_going = until(call.session, call.given("max_time"))
-    template = call.given("disk_template") or facts.policy.templates[0]
+    template = call.given("disk_template") or usual_template(facts.policy)
     for tiered, title in ((False, "Of the standard size"), (True, "From large to small")):
         asked = CapacityOptions(template=template, tiered=tiered, limit=call.given("limit"))
         for line in told(title, template, capacity.capacity(cluster, asked, keep_going)):
@@ -130,7 +131,7 @@ def flavour(text: str) -> tuple[int, dict[str, Any]]:
 
 def _wished(call: Call, facts: ClusterFacts) -> tuple[Request, ...]:
     count, wish = call.given("add")
-    template = wish["template"] or call.given("disk_template") or facts.policy.templates[0]
+    template = wish["template"] or call.given("disk_template") or usual_template(facts.policy)
     sizes = () if template == "diskless" else (wish["disk"],)
     taken = {one.name for one in facts.instances}
     names = (f"new-{number}" for number in itertools.count(1))

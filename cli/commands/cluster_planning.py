@@ -6,6 +6,7 @@ costs more than every other command together.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from cli.command import Call, Command, Option
@@ -52,9 +53,12 @@ def _flavour(text: str) -> Any:
 
 def _real(text: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise CommandError(f"'{text}' is not a number") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise CommandError(f"'{text}' is not a number")
+    return value
 
 
 BALANCE = Command(

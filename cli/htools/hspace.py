@@ -25,6 +25,7 @@ from clusterd.placement.model import Cluster
 from clusterd.placement.options import CapacityOptions, Options
 from clusterd.placement.part import only_group
 from clusterd.placement.redundancy import failing_globally
+from clusterd.placement.requests import usual_template
 from clusterd.placement.resources import resources
 from clusterd.placement.results import Capacity, Resources
 from clusterd.placement.usage import Usage
@@ -36,7 +37,9 @@ ALREADY_FAILING = {"global_n1": 1}
 def spec_of(what: str, text: str) -> Spec:
     """``disk,ram,cpu[,spindles]``"""
     parts = text.split(",")
-    if len(parts) not in (3, 4) or not all(part.isdecimal() for part in parts[2:]):
+    if len(parts) not in (3, 4) or not all(
+        part.isascii() and part.isdecimal() for part in parts[2:]
+    ):
         raise BadRequest(
             f"Invalid {what} specification: '{text}', expected disk,ram,cpu[,spindles]"
         )
@@ -242,7 +245,7 @@ def _options(asked: argparse.Namespace, cluster: Cluster, usage: Usage) -> Capac
     if ill and not (apart and left):
         return None
     return CapacityOptions(
-        template=asked.disk_template or cluster.facts.policy.templates[0],
+        template=asked.disk_template or usual_template(cluster.facts.policy),
         limit=None if asked.max_length is None or asked.max_length < 0 else asked.max_length,
         all_nodes=True,
         as_hspace=True,
@@ -266,9 +269,9 @@ def _nothing(usage: Usage) -> Capacity:
 def _run(asked: argparse.Namespace) -> int:
     if asked.spindle_use is not None and asked.spindle_use < 0:
         raise BadRequest("Invalid value of the spindle-use (expected >= 0)")
-    cluster = cluster_of(asked)
+    cluster = cluster_of(asked, exclusive_mirrors=True)
     policy = cluster.facts.policy
-    template = asked.disk_template or policy.templates[0]
+    template = asked.disk_template or usual_template(policy)
     large = spec_of("tiered", asked.tiered_alloc) if asked.tiered_alloc else None
     usual = spec_of("standard", asked.standard_alloc) if asked.standard_alloc else policy.std
     usage = Usage(cluster)

@@ -6,8 +6,20 @@ Decided here: an option of htools that is not served is refused by name, never i
 from __future__ import annotations
 
 import argparse
+import math
 
 from clusterd.names import PRODUCT_VERSION, SOFTWARE_VERSION
+
+
+def real(text: str) -> float:
+    """A number, and a finite one; raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number")
+    return value
 
 
 class Parser(argparse.ArgumentParser):
@@ -87,25 +99,25 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--ignore-dynu", action="store_true", help="ignore the load")
         self.add_argument("--exclusion-tags", metavar="TAG,...", default="",
                           help="further prefixes of exclusion tags")  # fmt: skip
-        self.add_argument("--max-cpu", type=float, metavar="RATIO",
+        self.add_argument("--max-cpu", type=real, metavar="RATIO",
                           help="virtual CPUs a CPU")  # fmt: skip
-        self.add_argument("--min-disk", type=float, metavar="RATIO", default=0.0,
+        self.add_argument("--min-disk", type=real, metavar="RATIO", default=0.0,
                           help="share of disk to keep free")  # fmt: skip
 
     def balancing(self) -> None:
         """The options of balancing."""
         add = self.add_argument
         add("-l", "--max-length", type=int, metavar="N", help="at most so many moves")
-        add("-e", "--min-score", type=float, default=1e-9, metavar="EPSILON", help="good enough")
+        add("-e", "--min-score", type=real, default=1e-9, metavar="EPSILON", help="good enough")
         add(
             "-g",
             "--min-gain",
-            type=float,
+            type=real,
             default=0.01,
             metavar="DELTA",
             help="least gain of a move",
         )
-        add("--min-gain-limit", type=float, default=0.1, metavar="SCORE",
+        add("--min-gain-limit", type=real, default=0.1, metavar="SCORE",
                 help="below this score a move must gain --min-gain")  # fmt: skip
         add("--no-disk-moves", action="store_true", help="only failovers and migrations")
         add("--no-instance-moves", action="store_true", help="only new secondaries")

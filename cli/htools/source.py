@@ -89,7 +89,7 @@ def _asked_here(asked: argparse.Namespace) -> ClusterFacts:
     )
 
 
-def cluster_of(asked: argparse.Namespace) -> model.Cluster:
+def cluster_of(asked: argparse.Namespace, *, exclusive_mirrors: bool = False) -> model.Cluster:
     """The model of the cluster; raises Refused."""
     facts = facts_of(asked)
     load = {}
@@ -103,6 +103,7 @@ def cluster_of(asked: argparse.Namespace) -> model.Cluster:
         max_cpu=getattr(asked, "max_cpu", None),
         min_disk=getattr(asked, "min_disk", 0.0),
         offline=tuple(asked.offline),
+        exclusive_mirrors=exclusive_mirrors,
     )
     return model.build(facts, monitored(asked, facts, tuning))
 
@@ -153,7 +154,7 @@ def ended(parser: Parser, run: Run) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (Refused, JobQueueError, ClusterError) as error:
+    except (Refused, JobQueueError, ClusterError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
 

@@ -25,6 +25,8 @@ from clusterd.iallocator.requests import (
 from clusterd.model import Policy
 from clusterd.names import IALLOCATOR_VERSION
 from clusterd.placement.facts import (
+    INTERNAL_MIRROR,
+    TEMPLATES,
     AllocPolicy,
     ClusterFacts,
     GroupFacts,
@@ -95,7 +97,7 @@ class _New(msgspec.Struct, frozen=True):
     disk_template: str
     disks: tuple[_Disk, ...]
     disk_space_total: int
-    required_nodes: int = 1
+    required_nodes: int | UnsetType = UNSET
     nics: tuple[dict[str, Any], ...] = ()
     tags: tuple[str, ...] = ()
     spindle_use: int = 1
@@ -202,8 +204,8 @@ def _node(name: str, node: _Node) -> NodeFacts:
 
 
 def _instance(name: str, one: _Instance) -> InstanceFacts:
-    if not one.nodes:
-        raise Refused(f"Instance {name}: it has no node")
+    if not 0 < len(one.nodes) <= 2:
+        raise Refused(f"Instance {name}: it has {len(one.nodes)} nodes, not one or two")
     return InstanceFacts(
         name=name,
         memory_mib=one.memory,
@@ -275,6 +277,15 @@ def _new(file: _File, body: Any, where: str) -> NewInstance:
         if not found:
             raise Refused(f"{where}: there is no node group {new.group_name}")
         group = found[0]
+    needed = 2 if new.disk_template == INTERNAL_MIRROR else 1
+    if new.disk_template not in TEMPLATES:
+        known = ", ".join(TEMPLATES)
+        raise Refused(f"{where}: unknown disk template {new.disk_template!r}; known are {known}")
+    if new.required_nodes not in (UNSET, needed):
+        raise Refused(
+            f"{where}: disk template {new.disk_template} takes {needed} node"
+            f"{'s' if needed > 1 else ''}, not {new.required_nodes}"
+        )
     networks = tuple(str(nic["network"]) for nic in new.nics if nic.get("network"))
     return NewInstance(
         name=new.name,
@@ -290,7 +301,7 @@ def _new(file: _File, body: Any, where: str) -> NewInstance:
         os=new.os,
         hypervisor=new.hypervisor,
         tags=new.tags,
-        required_nodes=new.required_nodes,
+        required_nodes=needed,
         group=group,
     )
 

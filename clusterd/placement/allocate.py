@@ -27,8 +27,12 @@ def multi_allocate(
 ) -> MultiAllocation:
     """One after the other; each counts with those before it. Raises BadRequest."""
     options = options or Options()
+    asked: set[str] = set()
     for request in requests:
         require_possible(request)
+        if request.name in asked:
+            raise BadRequest(f"Instance {request.name} is asked for twice")
+        asked.add(request.name)
         if request.name in cluster.instance_number:
             raise BadRequest(f"There is an instance {request.name} already")
         if request.group is not None:

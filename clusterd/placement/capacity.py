@@ -25,6 +25,8 @@ from clusterd.placement.usage import Item
 
 MANY_NODES = 64
 MANY_NODES_AS_HSPACE = 256
+FEW_AS_HSPACE = 256
+"""With a limit up to this, ``hspace``'s answer is found one by one however many nodes there are."""
 NODES_PER_PLACE = 16
 """In a group of many nodes, instances are placed by rounds of one for so many nodes."""
 BATCHES = (64, 8)
@@ -126,7 +128,10 @@ class Filling:
         """Places that are taken in the same round: in a large group the next best pairs are those
         of other nodes anyway."""
         count = len(self.cluster.nodes.names)
-        many = MANY_NODES_AS_HSPACE if self.options.as_hspace else MANY_NODES
+        exact = self.options.as_hspace
+        many = MANY_NODES_AS_HSPACE if exact else MANY_NODES
+        if exact and self.options.limit is not None and self.options.limit <= FEW_AS_HSPACE:
+            return []
         if count < many or len(self.cluster.facts.groups) > 1 or len(found.nodes) < 2:
             return []
         return self.placer.apart(found.nodes, count // NODES_PER_PLACE - 1)
@@ -164,6 +169,8 @@ def capacity(
     filling = Filling(cluster, options, keep_going)
     for spec in specs:
         require_possible(filling.request(spec))
+        if not (spec.memory_mib or spec.vcpus or spec.disk_mib):
+            raise BadRequest("An instance without memory, processors and disk fits without end")
     if options.limit is not None and options.limit < 0:
         raise BadRequest(f"A limit of {options.limit} instances is impossible")
     before = resources(filling.placer.usage, 0, options.all_nodes)

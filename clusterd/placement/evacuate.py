@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -261,7 +262,7 @@ def evacuate(
     primaries, secondaries or both, by ``mode``). Raises BadRequest."""
     options = options or Options()
     require_nodes(cluster, options)
-    rows = [cluster.instance(name) for name in instances]
+    rows = _rows(cluster, instances)
     p, s = cluster.instances.primary[rows], cluster.instances.secondary[rows]
     barred = np.zeros(len(cluster.nodes.names) + 1, dtype=np.bool_)
     if mode in ("primary-only", "all"):
@@ -272,6 +273,15 @@ def evacuate(
     for row in rows:
         evacuator.leave(row, mode, [int(cluster.nodes.group[cluster.instances.primary[row]])])
     return evacuator.answer()
+
+
+def _rows(cluster: Cluster, instances: Sequence[str]) -> list[int]:
+    """Their numbers; raises BadRequest for one that is unknown or named twice."""
+    rows = [cluster.instance(name) for name in instances]
+    twice = [name for name, count in Counter(instances).items() if count > 1]
+    if twice:
+        raise BadRequest(f"Instance {twice[0]} is named twice")
+    return rows
 
 
 def relocate(
@@ -299,7 +309,7 @@ def change_group(
     BadRequest."""
     options = options or Options()
     require_nodes(cluster, options)
-    rows = [cluster.instance(name) for name in instances]
+    rows = _rows(cluster, instances)
     own = {int(cluster.nodes.group[cluster.instances.primary[row]]) for row in rows}
     asked = [cluster.group_number(name) for name in target_groups]
     groups = [

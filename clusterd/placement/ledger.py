@@ -55,6 +55,8 @@ class Ledger:
         self.scale: Numbers = np.ascontiguousarray(scale[self.rows])
         self.fixed: Numbers = (value - usage.amounts * scale)[self.rows]
         """What the scale leaves out: nodes without disks, exclusive storage."""
+        self.spindled = bool((nodes.exclusive & nodes.usable).any())
+        """What it leaves out changes with every instance."""
         self.primary: Numbers = np.ascontiguousarray(usage.items.primary[:, self.rows].T)
         self.secondary: Numbers = np.ascontiguousarray(usage.items.secondary[:, self.rows].T)
         mirrored = movers[1][:, self.rows].any(axis=0)
@@ -76,6 +78,8 @@ class Ledger:
     def refresh(self) -> None:
         """Take everything anew from the usage. O(nodes)."""
         usage, usable = self.usage, self.usage.cluster.nodes.usable
+        if self.spindled:
+            self.fixed = values(usage)[self.rows] - usage.amounts[self.rows] * self.scale
         self.value = usage.amounts[self.rows] * self.scale + self.fixed - self.centre
         self.value[:, ~usable] = 0.0
         self.total = self.value.sum(axis=1)

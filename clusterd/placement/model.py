@@ -122,6 +122,8 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """Share of a node's disk that stays free."""
     offline: tuple[str, ...] = ()
     """Further nodes to take as offline."""
+    exclusive_mirrors: bool = False
+    """Mirrored disks may lie on exclusive storage: ``hspace`` counts so, Ganeti refuses it."""
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True, eq=False):

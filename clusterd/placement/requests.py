@@ -38,6 +38,8 @@ def require_possible(request: Request) -> None:
     if request.template not in TEMPLATES:
         known = ", ".join(TEMPLATES)
         raise BadRequest(f"{what}: unknown disk template {request.template!r}; known are {known}")
+    if not request.name:
+        raise BadRequest("An instance is asked for without a name")
     for name, size in (
         ("memory", request.memory_mib),
         ("virtual CPUs", request.vcpus),
@@ -46,6 +48,13 @@ def require_possible(request: Request) -> None:
     ):
         if not 0 <= size <= LARGEST_MIB:
             raise BadRequest(f"{what}: {name} {size} is no possible size")
+
+
+def usual_template(policy: PolicyFacts) -> str:
+    """The first that a policy allows; raises BadRequest for a policy that allows none."""
+    if not policy.templates:
+        raise BadRequest("The cluster's instance policy allows no disk template: name one")
+    return policy.templates[0]
 
 
 def disk_mib(request: Request) -> int:

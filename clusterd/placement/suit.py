@@ -106,7 +106,8 @@ def _disk(usage: Usage, item: Item, what: Numbers, strict: bool) -> list[Test]:
     mirrored = bool(item.secondary.any())
     if nodes.exclusive.any():
         spare = np.minimum(usage.spindles_free, usage.spindles_free_f) - item.spindles
-        if item.spindles < 0 or mirrored:
+        barred = mirrored and not usage.cluster.tuning.exclusive_mirrors
+        if item.spindles < 0 or barred:
             spare = np.full(len(spare), -1.0)
         found.append(
             Test(
@@ -114,7 +115,7 @@ def _disk(usage: Usage, item: Item, what: Numbers, strict: bool) -> list[Test]:
                 nodes.exclusive & (spare < 0),
                 lambda node: (
                     "exclusive storage takes plain disks only"
-                    if mirrored
+                    if barred
                     else f"spindles short by {-spare[node]:.0f}"
                 ),
             )

@@ -7,6 +7,8 @@ understood is refused with its number.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -28,13 +30,15 @@ from clusterd.placement.facts import (
 from clusterd.placement.validity import require_valid
 
 UNKNOWN = "?"
+BYTE_ORDER_MARK = "\ufeff"
+WHOLE = re.compile(r" *-?[0-9]{1,40}", re.ASCII)
 Line = tuple[int, list[str]]
 
 
 def parse(text: str) -> ClusterFacts:
     """Read a whole file; raises BadCluster that names the line or the object."""
     groups, nodes, instances, tags, policies = _sections(text)
-    rules = dict(_each(policies, _policy))
+    rules = _policies(policies)
     known = {fields[0] for _, fields in groups}
     for owner in rules:
         if owner and owner not in known:
@@ -53,10 +57,25 @@ def parse(text: str) -> ClusterFacts:
     return facts
 
 
+def _policies(lines: list[Line]) -> dict[str, PolicyFacts]:
+    """By owner; raises BadCluster for two of one."""
+    found: dict[str, PolicyFacts] = {}
+    for (number, _fields), (owner, policy) in zip(lines, _each(lines, _policy), strict=True):
+        if owner in found:
+            whose = f"group {owner}" if owner else "the cluster"
+            raise BadCluster(f"Line {number}: a second instance policy of {whose}")
+        found[owner] = policy
+    return found
+
+
 def _sections(text: str) -> list[list[Line]]:
     found: list[list[Line]] = [[]]
-    for number, line in enumerate(text.splitlines(), 1):
-        if line:
+    # only a line feed ends a line: what else could would make the numbers differ from an editor's
+    lines = text.removeprefix(BYTE_ORDER_MARK).split("\n")
+    if not lines[-1]:
+        lines.pop()
+    for number, ended in enumerate(lines, 1):
+        if line := ended.removesuffix("\r"):
             found[-1].append((number, line.split("|")))
         else:
             found.append([])
@@ -83,7 +102,8 @@ def _each(lines: list[Line], read: Callable[[list[str]], Any]) -> list[Any]:
 
 def _count(fields: list[str], least: int, what: str) -> None:
     if len(fields) < least:
-        raise ValueError(f"{len(fields)} fields, but a {what} has at least {least}")
+        article = "an" if what[0] in "aeiou" else "a"
+        raise ValueError(f"{len(fields)} fields, but {article} {what} has at least {least}")
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -91,10 +111,10 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _whole(field: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"{field} is {text!r}, not a whole number") from None
+    # int() alone would take 65_536, +1 and digits of other scripts, too
+    if WHOLE.fullmatch(text) is None:
+        raise ValueError(f"{field} is {text[:60]!r}, not a whole number")
+    return int(text)
 
 
 def _real(field: str, text: str) -> float:
@@ -219,13 +239,21 @@ def parse_utilisation(text: str) -> dict[str, Utilisation]:
             continue
         name, *values = line.split()
         try:
-            cpu, memory, disk, network = map(float, values)
+            cpu, memory, disk, network = (_load(one) for one in values)
         except ValueError:
             raise BadCluster(
-                f"Line {number}: after the instance {name} come four numbers, not {values}"
+                f"Line {number}: after the instance {name} come four numbers from 0 on, not"
+                f" {' '.join(values)[:60]!r}"
             ) from None
         found[name] = Utilisation(cpu, memory, disk, network)
     return found
+
+
+def _load(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(text)
+    return value
 
 
 def render(facts: ClusterFacts) -> str:

@@ -12,8 +12,8 @@ any policy allows is tried before the end, and so are two resources at once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, overload
 
 import msgspec
 
@@ -107,11 +107,11 @@ class Tiers:
             way.append(here._replace(spec=sizes[units - 1], left=left))
         return (None if at is None else sizes[at]), left
 
-    def _smaller(self, stop: _Stop) -> tuple[list[Spec], int | None]:
+    def _smaller(self, stop: _Stop) -> tuple[Sequence[Spec], int | None]:
         """The smaller sizes on the way of the most frequent failure, and the place of the first
         that is not refused as this one."""
         field = MENDED_BY.get(stop.kinds[0])
-        sizes = _sizes(stop.spec, field)[1:] if field is not None else []
+        sizes: Sequence[Spec] = _sizes(stop.spec, field)[1:] if field is not None else ()
         before = self._caused(stop.spec, stop.kinds[0])
         changed = _first(sizes, lambda one: self._caused(one, stop.kinds[0]) != before)
         return sizes, changed
@@ -136,7 +136,7 @@ class Tiers:
         if field is None:
             return None
         least = max(self._least(field), 2 * UNITS[field])
-        sizes = [one for one in _sizes(spec, field) if getattr(one, field) >= least]
+        sizes = _sizes(spec, field, least)
 
         def ends(one: Spec) -> bool:
             look = self.room.look(one)
@@ -180,9 +180,7 @@ class Tiers:
 
     def _largest(self, spec: Spec, field: str) -> Spec | None:
         """The largest smaller size that fits, down to the policies' least."""
-        size, unit = int(getattr(spec, field)), UNITS[field]
-        steps = range(1, (size - self._least(field)) // unit + 1)
-        sizes = [msgspec.structs.replace(spec, **{field: size - step * unit}) for step in steps]
+        sizes = _sizes(spec, field, self._least(field))[1:]
 
         def fits(one: Spec) -> bool:
             return self.room.look(one).found is not None
@@ -199,14 +197,34 @@ def _kinds(failures: Counter[str]) -> list[str]:
     return sorted(KINDS, key=lambda kind: (-counts[kind], -KINDS.index(kind)))
 
 
-def _sizes(spec: Spec, field: str) -> list[Spec]:
-    """The size and all smaller ones."""
+class _Sizes(Sequence[Spec]):
+    """One size and smaller ones of a resource, each made when it is looked at: there may be
+    more than fit into memory."""
+
+    def __init__(self, spec: Spec, field: str, values: range) -> None:
+        self.spec, self.field, self.values = spec, field, values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @overload
+    def __getitem__(self, at: int) -> Spec: ...
+    @overload
+    def __getitem__(self, at: slice) -> _Sizes: ...
+    def __getitem__(self, at: int | slice) -> Spec | _Sizes:
+        if isinstance(at, slice):
+            return _Sizes(self.spec, self.field, self.values[at])
+        return msgspec.structs.replace(self.spec, **{self.field: self.values[at]})
+
+
+def _sizes(spec: Spec, field: str, least: int | None = None) -> _Sizes:
+    """The size and all smaller ones down to ``least``, by default the unit."""
     unit, size = UNITS[field], int(getattr(spec, field))
-    values = [size, *range(size - unit, unit - 1, -unit)]
-    return [msgspec.structs.replace(spec, **{field: value}) for value in values]
+    last = min(size, unit) if least is None else least
+    return _Sizes(spec, field, range(size, last - 1, -unit))
 
 
-def _first(sizes: list[Spec], holds: Callable[[Spec], bool]) -> int | None:
+def _first(sizes: Sequence[Spec], holds: Callable[[Spec], bool]) -> int | None:
     """The place of the first for which it holds; it then holds for all that follow."""
     low, high = 0, len(sizes)
     while low < high:

@@ -33,7 +33,12 @@ def require_valid(facts: ClusterFacts) -> None:
     groups = _unique("group uuid", (one.uuid for one in facts.groups))
     nodes = _unique("node", (one.name for one in facts.nodes))
     _unique("instance", (one.name for one in facts.instances))
+    if not facts.groups:
+        raise BadCluster("There is no node group: it is no cluster")
+    if not facts.nodes:
+        raise BadCluster("There is no node: it is no cluster")
     require_policy("the cluster", facts.policy)
+    _require_standard("the cluster", facts.policy)
     for group in facts.groups:
         if group.alloc_policy not in ALLOC_POLICIES:
             raise BadCluster(
@@ -52,9 +57,11 @@ def _unique(what: str, names: Iterable[str]) -> frozenset[str]:
     seen: set[str] = set()
     for name in names:
         if not name:
-            raise BadCluster(f"A {what} has no name")
+            raise BadCluster(f"There is a {what} without a name")
         if name in seen:
             raise BadCluster(f"The {what} {name} is there twice")
+        if not name.isprintable():
+            raise BadCluster(f"The {what} {name!r}: its name has characters that cannot be shown")
         seen.add(name)
     return frozenset(seen)
 
@@ -139,6 +146,11 @@ def require_policy(owner: str, policy: PolicyFacts) -> None:
                 raise BadCluster(
                     f"{what} contradicts itself: smallest {field} {low}, largest {high}"
                 )
+
+
+def _require_standard(owner: str, policy: PolicyFacts) -> None:
+    """The standard size counts for the whole cluster, so a group's ranges may leave it out."""
+    what = f"The instance policy of {owner}"
     if not any(
         all(
             getattr(small, field) <= getattr(policy.std, field) <= getattr(large, field)

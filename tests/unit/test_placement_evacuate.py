@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cli.htools import simulated
 from clusterd.placement import model
 from clusterd.placement.capacity import capacity
 from clusterd.placement.errors import BadRequest
 from clusterd.placement.evacuate import change_group, evacuate, relocate
-from clusterd.placement.facts import GroupFacts, Spec
+from clusterd.placement.facts import ClusterFacts, GroupFacts, Spec
 from clusterd.placement.options import CapacityOptions, EvacuationMode, Options
 from clusterd.placement.results import Evacuation, Fitted
+from tests.acceptance import htools_data
 from tests.bench.clusters import generate
 from tests.unit.placement_clusters import any_cluster
 
@@ -167,3 +169,34 @@ def test_many_nodes_are_filled_by_rounds_that_keep_to_the_limits() -> None:
     assert found.count == 200
     assert found.after.score < found.before.score
     assert found.after.memory_available > 0
+
+
+def test_a_limited_answer_about_many_nodes_is_that_of_hspace_3_0_2() -> None:
+    """``hspace --simulate p,256,100g,4g,4 --standard-alloc 20g,1500m,1 -l 3`` by DRBD."""
+    cluster = model.build(simulated.facts(["p,256,100g,4g,4"]))
+    spec = Spec(memory_mib=1500, vcpus=1, disk_mib=20480)
+    found = capacity(cluster, CapacityOptions(spec=spec, limit=3, as_hspace=True, all_nodes=True))
+    assert found.count == 3
+    assert found.after.score == pytest.approx(0.76856887, abs=1e-8)
+
+
+def exclusive() -> ClusterFacts:
+    facts = htools_data.cluster(5, 10, 3)
+    return msgspec.structs.replace(
+        facts,
+        nodes=tuple(
+            msgspec.structs.replace(one, exclusive_storage=True, spindles=40, spindles_free=30)
+            for one in facts.nodes
+        ),
+        instances=tuple(msgspec.structs.replace(one, spindles=1) for one in facts.instances),
+    )
+
+
+def test_mirrors_on_exclusive_storage_are_counted_by_hspace_and_refused_by_ganeti() -> None:
+    options = CapacityOptions(limit=4, as_hspace=True, all_nodes=True)
+    strict = capacity(model.build(exclusive()), options)
+    assert (strict.count, list(strict.failures)) == (0, ["exclusive"])
+    like_hspace = model.build(exclusive(), model.Tuning(exclusive_mirrors=True))
+    found = capacity(like_hspace, options)
+    assert found.count == 4
+    assert found.after.score == pytest.approx(1.78654481, abs=1e-8), "that of hspace 3.0.2"
