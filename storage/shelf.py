@@ -261,11 +261,12 @@ class Wire:
             return None
         if frozenset((shelf.node, other.node)) in self._cut:
             return None
-        for key in sorted(other.attached):
-            found = other.attached[key].mirror
-            if found is not None and other.attached[key].wants_peer and _pair(mirror, found):
-                return other, key
-        return None
+        pairs = [
+            key
+            for key, one in other.attached.items()
+            if one.mirror is not None and one.wants_peer and _pair(mirror, one.mirror)
+        ]
+        return (other, min(pairs)) if pairs else None
 
     def sync_progress(self, shelf: Shelf, key: Key) -> tuple[float, int] | None:
         """Per cent done and seconds left of a running synchronisation, seen from either side."""
@@ -290,9 +291,9 @@ class Wire:
     def _mirrors(self) -> Iterator[tuple[Shelf, Key, Attachment]]:
         for node in sorted(self.shelves):
             shelf = self.shelves[node]
-            for key in sorted(shelf.attached):
-                if shelf.attached[key].mirror is not None:
-                    yield shelf, key, shelf.attached[key]
+            mirrors = [key for key, one in shelf.attached.items() if one.mirror is not None]
+            for key in sorted(mirrors) if len(mirrors) > 1 else mirrors:
+                yield shelf, key, shelf.attached[key]
 
     def _attachment(self, at: tuple[Shelf, Key]) -> Attachment:
         return at[0].attached[at[1]]

@@ -79,6 +79,8 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     """Parameters without a default."""
     arguments: type[msgspec.Struct]
     result: Any
+    read_arguments: Callable[[msgspec.Raw], msgspec.Struct]
+    read_result: Callable[[msgspec.Raw], Any]
     reads: bool
     deadline_s: float
     subject_kind: str = ""
@@ -105,7 +107,7 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     def decode(self, args: msgspec.Raw) -> dict[str, Any]:
         """The arguments again, checked against the declaration; raises BadCall."""
         try:
-            decoded = msgspec.msgpack.decode(args, type=self.arguments)
+            decoded = self.read_arguments(args)
         except msgspec.DecodeError as error:
             raise BadCall(f"call '{self.family}.{self.name}': {error}") from None
         return {name: getattr(decoded, name) for name in decoded.__struct_fields__}
@@ -173,7 +175,7 @@ def found_functions() -> dict[str, Callable[..., Any]]:
 def decode_result(verb: Verb, value: msgspec.Raw) -> Any:
     """The result of a call, checked against its declaration; raises BadCall."""
     try:
-        return msgspec.msgpack.decode(value, type=verb.result)
+        return verb.read_result(value)
     except msgspec.DecodeError as error:
         raise BadCall(f"answer to '{verb.family}.{verb.name}': {error}") from None
 
@@ -257,6 +259,8 @@ def _verb(family: str, function: Callable[..., Any], declared: Declared) -> Verb
         needed=frozenset(one.name for one in sent if one.default is one.empty),
         arguments=arguments,
         result=hints["return"],
+        read_arguments=msgspec.msgpack.Decoder(arguments).decode,
+        read_result=msgspec.msgpack.Decoder(hints["return"]).decode,
         reads=declared.reads,
         deadline_s=declared.deadline_s,
         subject_kind=declared.subject,

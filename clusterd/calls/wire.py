@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
@@ -153,7 +153,22 @@ def decode(data: bytes) -> Frames:
 
 def within(waiting: Deferred[T], timeout_s: float, clock: Clock) -> Deferred[T]:
     """``waiting``, which is cancelled and raises TimedOut when it takes longer."""
-    return waiting.addTimeout(timeout_s, clock)  # type: ignore[arg-type]
+    expired = False
+
+    def expire() -> None:
+        nonlocal expired
+        expired = True
+        waiting.cancel()
+
+    def over(result: Any) -> Any:
+        if timer.active():
+            timer.cancel()
+        if expired and isinstance(result, Failure) and result.check(CancelledError):  # type: ignore[no-untyped-call]
+            raise TimedOut(timeout_s, "Deferred")
+        return result
+
+    timer = clock.callLater(timeout_s, expire)
+    return waiting.addBoth(over)
 
 
 TimedOut = TimeoutError
@@ -216,7 +231,8 @@ class FrameLink(Int32StringReceiver):
     def send(self, frame: Frame) -> None:
         """To the peer, if it is still there; raises BadFrame."""
         if self.open:
-            self.sendString(encode(frame))  # type: ignore[no-untyped-call]
+            data = encode(frame)
+            self.transport.write(len(data).to_bytes(self.prefixLength, "big") + data)
 
     def close(self, code: str = "", message: str = "") -> None:
         """Say why and end the connection, sending what is left; given up after ``dead_s``."""
@@ -256,8 +272,11 @@ class FrameLink(Int32StringReceiver):
 
     def dataReceived(self, data: bytes) -> None:
         self._heard_at = self._clock.seconds()
+        start = self.prefixLength
         if self._tunnel is not None:
             self._tunnel.write(data)
+        elif not self._unprocessed and len(data) - start == int.from_bytes(data[:start], "big"):
+            self.stringReceived(data[start:])  # mostly one frame comes, and comes whole
         else:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
 

@@ -49,19 +49,23 @@ class Inquiry:
 
     def _one(self, name: str, question: Question) -> Seen | Deferred[Seen]:
         """What it answers at once, or a promise that is kept in time and never fails."""
-        heard: Deferred[Any] = Deferred()
+        heard: Deferred[Any]
         running = self._asked.get(name)
         if running is None:
             # most parts answer without waiting: then neither a clock nor a promise is needed
-            asking = _asked(question)
             try:
+                asking = question()
+                if not isinstance(asking, types.CoroutineType):
+                    asking = _awaited(asking)
                 waited_for = asking.send(None)
             except StopIteration as answered:
                 return Seen(value=answered.value)
             except Exception as error:  # noqa: BLE001 - whatever a part raises is a problem of its own
                 return self._problem(error)
+            heard = Deferred()
             self._hear(Deferred.fromCoroutine(_rest(asking, waited_for)), name, question, [heard])
         else:
+            heard = Deferred()
             running.next.append(heard)
         bounded = within(heard, self._timeout_s, self._clock)
         return bounded.addCallbacks(
@@ -98,6 +102,10 @@ class Inquiry:
 
 async def _asked(question: Question) -> Any:
     return await question()
+
+
+async def _awaited(answer: Awaitable[Any]) -> Any:
+    return await answer
 
 
 @types.coroutine

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 START_S = 1_800_000_000.0
 """Where virtual time begins, seconds since the epoch."""
@@ -44,7 +44,8 @@ class Clock:
     """Virtual time. Calls at one moment happen in the order in which they were asked for."""
 
     def __init__(self, start: float = START_S) -> None:
-        self._now = start
+        self.now = start
+        """Seconds since the epoch."""
         self._heap: list[tuple[float, int, DelayedCall]] = []
         self._order = itertools.count()
         self.after_each: Callable[[], None] = lambda: None
@@ -52,11 +53,11 @@ class Clock:
 
     def seconds(self) -> float:
         """Now, seconds since the epoch."""
-        return self._now
+        return self.now
 
     def callLater(self, delay: float, callable: Any, *args: Any, **kw: Any) -> DelayedCall:
         """Call when ``delay`` seconds have passed."""
-        call = DelayedCall(self._now + max(delay, 0.0), callable, args, kw)
+        call = DelayedCall(self.now + max(delay, 0.0), callable, args, kw)
         heapq.heappush(self._heap, (call.time, next(self._order), call))
         return call
 
@@ -66,7 +67,7 @@ class Clock:
             time, _order, call = heapq.heappop(self._heap)
             if call.cancelled:
                 continue
-            self._now = max(self._now, time)
+            self.now = max(self.now, time)
             call.called = True
             call.function(*call.args, **call.kw)
             self.after_each()
@@ -75,12 +76,12 @@ class Clock:
 
     def run_until(self, done: Callable[[], bool], for_s: float) -> bool:
         """Make calls until ``done`` or until ``for_s`` virtual seconds have passed; was it done?"""
-        deadline, heap = self._now + for_s, self._heap
+        deadline, heap = self.now + for_s, self._heap
         while not done():
             while heap and heap[0][2].cancelled:
                 heapq.heappop(heap)
             if not heap or heap[0][0] > deadline:
-                self._now = deadline
+                self.now = deadline
                 return done()
             self.step()
         return True
@@ -90,26 +91,40 @@ class Clock:
         self.run_until(lambda: False, for_s)
 
 
+class Skewed(Protocol):
+    """A host with a clock."""
+
+    skew_s: float
+    """How much it is ahead."""
+
+
+class _Punctual:
+    skew_s = 0.0
+
+
+PUNCTUAL: Skewed = _Punctual()
+
+
 class ProcessClock:
     """The clock as one process sees it: once the process is dead, its calls are never made.
 
-    Without this a dead master's timers would go on acting. ``skew_s``: how much its host's clock is
-    ahead of the others'; durations pass alike everywhere.
+    Without this a dead master's timers would go on acting. The clock of its host may be ahead of
+    the others'; durations pass alike everywhere.
     """
 
-    def __init__(self, clock: Clock, skew_s: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, clock: Clock, host: Skewed = PUNCTUAL) -> None:
         self._clock = clock
-        self._skew_s = skew_s
+        self._host = host
         self.dead = False
 
     def seconds(self) -> float:
         """Now, as its host sees it."""
-        return self._clock.seconds() + self._skew_s()
+        return self._clock.now + self._host.skew_s
 
     def callLater(self, delay: float, callable: Any, *args: Any, **kw: Any) -> DelayedCall:
         """Call later, if the process still lives then. ``getTime`` is by the host's clock."""
         call = self._clock.callLater(delay, self._living, callable, args, kw)
-        call.shown_time = call.time + self._skew_s()
+        call.shown_time = call.time + self._host.skew_s
         return call
 
     def _living(self, function: Callable[..., Any], args: Any, kw: Any) -> None:

@@ -109,7 +109,7 @@ class MasterProcess:
 
     def __init__(self, cluster: SimulatedCluster, trouble: Trouble) -> None:
         host = cluster.hosts[cluster.names[0]]
-        self.clock = ProcessClock(cluster.clock, lambda: host.skew_s)
+        self.clock = ProcessClock(cluster.clock, host)
         self.store = MemoryStore(cluster.disk, _Witness(self, cluster, trouble))
         self.begun = False
         self.failures: list[Any] = []
@@ -317,9 +317,10 @@ class SimulatedCluster:
 
     def quiet(self) -> bool:
         """The master is there and no job runs or waits; stuck ones may be left."""
-        if not self.serves:
+        process = self.process
+        if not process.begun or process.failures or process.clock.dead:
             return False
-        asked = (id(self.process), self.process.changes)
+        asked = (id(process), process.changes)
         if asked != self._asked_for_rest:  # it is asked after each event, and jobs change seldom
             self._asked_for_rest = asked
             unfinished = self.master.queue.unfinished()

@@ -5,6 +5,7 @@ In a simulation the log is not shown; these events are kept and make a trial fai
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
@@ -34,7 +35,8 @@ class Complaints:
     def listening(self) -> Iterator[Complaints]:
         """Quietens the log and hears it; the log's configuration is as before afterwards."""
         before = structlog.get_config()
-        structlog.configure(processors=[self._structured])
+        errors = structlog.make_filtering_bound_logger(logging.ERROR)
+        structlog.configure(processors=[self._structured], wrapper_class=errors)
         publisher: Any = globalLogPublisher
         publisher.addObserver(self._plain)
         try:

@@ -253,7 +253,7 @@ class SimulatedHost:
         """Start the node daemon again; one that runs is killed first."""
         self.kill_daemon()
         self.streams.accepted.clear()
-        process = self._process = ProcessClock(self._clock, lambda: self.skew_s)
+        process = self._process = ProcessClock(self._clock, self)
         service = build_node(
             self._equipment(process),
             self._backends(process),

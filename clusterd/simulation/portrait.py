@@ -7,19 +7,19 @@ drew differently look alike when they mean the same.
 from __future__ import annotations
 
 import difflib
+import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred
 
-from clusterd.configuration import Configuration
-from clusterd.model import Instance
+from clusterd.configuration import PREFIX
+from clusterd.model import ANY, KINDS, Image, Instance, Network, Node
 from clusterd.simulation.cluster import SimulatedCluster
 from clusterd.simulation.hosts import SimulatedHost
-from jobqueue.store.memory import MemoryStore
 
+MAX_KNOWN = 5000
 VOLATILE = frozenset({"serial_no", "ctime", "mtime", "made_by"})
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 Portrait = tuple[str, ...]
@@ -27,12 +27,14 @@ Portrait = tuple[str, ...]
 
 def portrait(cluster: SimulatedCluster) -> Portrait:
     """The lines, sorted."""
-    configuration = Configuration()
-    store = MemoryStore(cluster.disk)
-    Deferred.fromCoroutine(configuration.load(store))
-    store.die()
-    names = dict(_names(configuration))
-    lines = [*_configured(configuration), *_hosts(cluster), *_guests(cluster)]
+    objects = [
+        _read(key.split("/")[1], entry.value)
+        for key, entry in cluster.disk.entries.items()
+        if key.startswith(PREFIX)
+    ]
+    names = {identity: name for one in objects for identity, name in one.names}
+    configured = (one.line for one in objects if one.line)
+    lines = [*configured, *_hosts(cluster), *_guests(cluster)]
     return tuple(sorted(_renamed("\n".join(lines), names).split("\n")))
 
 
@@ -42,17 +44,24 @@ def difference(one: Portrait, other: Portrait) -> list[str]:
     return [line for line in lines if line[:2] not in ("--", "++", "@@")]
 
 
-def _configured(configuration: Configuration) -> Iterator[str]:
-    objects: Sequence[Any] = [
-        configuration.cluster,
-        *configuration.groups(),
-        *configuration.nodes(),
-        *configuration.instances(unfinished=True),
-        *configuration.images(unfinished=True),
-    ]
-    for value in objects:
-        kept = _lasting(msgspec.to_builtins(value))
-        yield f"config {type(value).__name__} {msgspec.json.encode(kept).decode()}"
+class _Object(msgspec.Struct, frozen=True):
+    """What is said of one object of the configuration."""
+
+    line: str
+    """Empty where nothing is."""
+    names: tuple[tuple[str, str], ...]
+    """Identity -> what it stands for."""
+
+
+@functools.lru_cache(MAX_KNOWN)
+def _read(kind: str, stored: bytes) -> _Object:
+    """Most objects are the same from life to life."""
+    value = msgspec.json.decode(stored, type=KINDS[kind])
+    if isinstance(value, Network):
+        return _Object("", ())
+    kept = _lasting(msgspec.to_builtins(value))
+    line = f"config {type(value).__name__} {msgspec.json.encode(kept).decode()}"
+    return _Object(line, tuple(_names(value)))
 
 
 def _lasting(value: Any) -> Any:
@@ -95,15 +104,15 @@ def _guests(cluster: SimulatedCluster) -> Iterator[str]:
             yield f"guest {guest} on {name} is {resident.presence}"
 
 
-def _names(configuration: Configuration) -> Iterator[tuple[str, str]]:
+def _names(value: ANY) -> Iterator[tuple[str, str]]:
     """Identity -> what it stands for."""
-    for node in configuration.nodes():
-        yield node.uuid, f"<{node.name}>"
-    for image in configuration.images(unfinished=True):
-        yield image.uuid, f"<image {image.name}>"
-    for instance in configuration.instances(unfinished=True):
-        yield instance.uuid, f"<{instance.name}>"
-        yield from _parts(instance)
+    if isinstance(value, Node):
+        yield value.uuid, f"<{value.name}>"
+    elif isinstance(value, Image):
+        yield value.uuid, f"<image {value.name}>"
+    elif isinstance(value, Instance):
+        yield value.uuid, f"<{value.name}>"
+        yield from _parts(value)
 
 
 def _parts(instance: Instance) -> Iterator[tuple[str, str]]:

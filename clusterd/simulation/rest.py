@@ -43,7 +43,7 @@ def _until_quiet(cluster: SimulatedCluster, deadline: float) -> bool:
 
 def _needs_care(cluster: SimulatedCluster) -> bool:
     process = cluster.process
-    return cluster.quiet() or bool(process.failures) or process.clock.dead
+    return process.clock.dead or bool(process.failures) or cluster.quiet()
 
 
 def _master_may_start(cluster: SimulatedCluster) -> bool:
