@@ -215,8 +215,7 @@ class RbdBackend(Unmirrored, Unstilled):
         """See ``Backend``. In the pools of the node's settings."""
         found: list[Stored] = []
         for pool in await self._own_pools():
-            images = await self._in_place(pool, partial(_stored, pool))
-            found += (one for one in images if NAME_SHAPE.fullmatch(one.name))
+            found += await self._in_place(pool, partial(_stored, pool))
         return tuple(sorted(found, key=lambda stored: (stored.pool, stored.name)))
 
     async def capacity(self) -> tuple[Capacity, ...]:
@@ -340,7 +339,10 @@ def _status(volume: Volume, link: Any, io: Any) -> tuple[VolumeStatus, str]:
 
 
 def _stored(pool: str, _link: Any, io: Any) -> list[Stored]:
-    return list(rbd_images.stored_in(io, pool))
+    """Ceph tells the names of a pool in one answer and the rest of each image by opening it, so the
+    images of others stay closed."""
+    names = [name for name in sorted(rbd_images.names_in(io)) if NAME_SHAPE.fullmatch(name)]
+    return list(rbd_images.stored_in(io, pool, names))
 
 
 class _PoolStats(msgspec.Struct, frozen=True):

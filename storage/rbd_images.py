@@ -7,7 +7,7 @@ there while two nodes may write it. A snapshot is protected, and counted as made
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -342,10 +342,15 @@ def status_of(io: Any, volume: Volume) -> VolumeStatus:
         return VolumeStatus(uuid=volume.uuid, present=False)
 
 
-def stored_in(io: Any, pool: str) -> Iterator[Stored]:
-    """The images of a pool; those that vanish meanwhile are left out."""
+def names_in(io: Any) -> list[str]:
+    """The names of all images of a pool."""
     _, rbd = libraries()
-    for name in sorted(rbd.RBD().list(io)):
+    return list(rbd.RBD().list(io))
+
+
+def stored_in(io: Any, pool: str, names: Sequence[str]) -> Iterator[Stored]:
+    """What is stored under these names; what vanishes meanwhile is left out."""
+    for name in names:
         with contextlib.suppress(VolumeMissing), image_of(io, name, read_only=True) as image:
             metadata = dict(image.metadata_list())
             yield Stored(
