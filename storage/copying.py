@@ -76,7 +76,9 @@ async def copy_image(commands: Commands, source: str, format: Format, target: Ta
             subject=target.where,
         )
     zeroed = ("--target-is-zero",) if target.zeroed else ()
-    convert = ("qemu-img", "convert", "-n", *zeroed, "-f", format, "-O", target.format)
+    # writeback: all of it is on the disk when it ends, as the original may be removed then
+    convert = ("qemu-img", "convert", "-n", "-t", "writeback", *zeroed)
+    convert += ("-f", format, "-O", target.format)
     await commands.run(*convert, source, target.where, timeout_s=COPY_TIMEOUT_S)
     if not target.zeroed:
         await _zero_behind(commands, info.virtual_size, target)

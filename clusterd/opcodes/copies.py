@@ -44,16 +44,22 @@ def as_template(
 
 
 def check(view: View, instance: Instance, disks: tuple[Disk, ...], nodes: list[Node]) -> None:
-    """Both the disks there are and the new ones are read and written as they are, and there is
-    room; raises Refused."""
+    """Both the disks there are and the new ones can be read and written, each by itself, and there
+    is room; raises Refused."""
     group = view.primary(instance).group
     for index, disk in enumerate((*instance.disks, *disks)):
         params = params_of(view, disk.template, disk.params, group)
-        if params.get("format", "raw") != "raw" or guests_alone(disk.template, params):
+        what = f"Disk {index % len(instance.disks)} of instance '{instance.name}'"
+        if guests_alone(disk.template, params):
             raise Refused(
-                f"Disk {index % len(instance.disks)} of instance '{instance.name}' would be copied"
-                f" as a {disk.template} disk that only its guest can read: files must be raw, and"
+                f"{what} would be copied as a {disk.template} disk that only its guest can read:"
                 " rbd needs access=kernelspace",
+                "wrong_state",
+            )
+        if params.get("format", "raw") != "raw" and disk.origin is not None:
+            raise Refused(
+                f"{what} reads from the image or snapshot that it began as: make it stand alone"
+                " with 'gnt-instance flatten' first",
                 "wrong_state",
             )
     for node in nodes:

@@ -25,6 +25,9 @@ SAME_NODE: tuple[Literal["replace_on_primary", "replace_on_secondary"], ...] = (
 TWO = (create("drbd", disks=({"size": 1024}, {"size": 2048})),)
 
 
+QCOW2 = ({"size": 1024, "format": "qcow2"},)
+
+
 def modify(*disks: tuple[str, int, dict[str, object]]) -> InstanceSetParams:
     """Changes of the instance's disks."""
     return InstanceSetParams(instance_name=NAME, disks=disks)
@@ -35,6 +38,16 @@ COPYING = (
         name="move-file",
         given=(create("file"),),
         act=(InstanceMove(instance_name=NAME, target_node="node3", compress="gzip"),),
+    ),
+    Scenario(
+        name="move-qcow2",
+        given=(create("file", disks=QCOW2, no_install=True),),
+        act=(InstanceMove(instance_name=NAME, target_node="node3"),),
+    ),
+    Scenario(
+        name="convert-qcow2-to-plain",
+        given=(create("file", disks=QCOW2, no_install=True, start=False),),
+        act=(InstanceSetParams(instance_name=NAME, disk_template="plain"),),
     ),
     Scenario(
         name="convert-plain-to-file",

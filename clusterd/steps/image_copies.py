@@ -11,17 +11,12 @@ import msgspec
 
 from clusterd.model import Image
 from clusterd.steps.images import OnImage, readable
-from clusterd.steps.streams import STREAM_PATIENCE, Ends, carry
+from clusterd.steps.streams import STREAM_PATIENCE, Ends, carry, file_limit_mib
 from clusterd.volumes import image_volume
 from clusterd.world import StreamEnd, World
 from jobqueue.errors import Refused
 from jobqueue.step import NOTHING, Outcome, Patience
 from storage.errors import ContentsDiffer
-
-FORMAT_MIB = 16
-"""What a file in another format than raw may take beside what is in it,"""
-FORMAT_PART = 64
-"""and this part of that."""
 
 
 class CarryImage(OnImage, frozen=True, kw_only=True, tag="image.carry"):
@@ -38,7 +33,7 @@ class CarryImage(OnImage, frozen=True, kw_only=True, tag="image.carry"):
     async def do(self, context: Any) -> Outcome:
         world: World = context.world
         image = world.configuration.image(self.image)
-        size_mib = image.size_mib + image.size_mib // FORMAT_PART + FORMAT_MIB
+        size_mib = file_limit_mib(image.size_mib)
         begin = await self._source_path(world, image)
         backend, volume = self.wanted(world)
         if not (await backend.look(volume)).present:

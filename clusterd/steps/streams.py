@@ -17,12 +17,21 @@ from clusterd.steps.disks import OnVolume
 from clusterd.steps.guests import linked_disks
 from clusterd.volumes import volume_on
 from clusterd.world import OsRun, StreamEnd, World
+from jobqueue.errors import Refused
 from jobqueue.step import NOTHING, Outcome, Patience
-from storage.volume import VolumeStatus
+from storage.errors import ContentsDiffer
+from storage.interface import Backend
+from storage.volume import Volume, VolumeStatus
 
 TOKEN_BYTES = 8
 STREAM_PATIENCE = Patience(for_s=300.0)
 """For streams that break: each attempt begins anew, so they are few."""
+
+
+FORMAT_MIB = 16
+"""What a file in another format than raw may take beside what is in it,"""
+FORMAT_PART = 64
+"""and this part of that."""
 
 
 class Ends(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +42,11 @@ class Ends(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     target_end: StreamEnd
     compress: str = "none"
+
+
+def file_limit_mib(size_mib: int) -> int:
+    """What a file in another format than raw may have at most with so much in it."""
+    return size_mib + size_mib // FORMAT_PART + FORMAT_MIB
 
 
 async def carry(context: Any, what: str, ends: Ends) -> Outcome:
@@ -190,17 +204,42 @@ class CopyDisk(CarryDisk, frozen=True, kw_only=True, tag="disk.copy"):
         world: World = context.world
         instance = world.configuration.instance(self.instance)
         backend, volume = self.wanted(world)
-        source = (await backend.look(volume)).path or ""
-        target = await self._target_path(world, instance) or ""
-        size_mib = instance.disks[self.disk].size_mib
-        ends = Ends(
+        source = await backend.look(volume)
+        new, draft = self._draft(world, instance)
+        target = await new.look(draft)
+        if source.format != "raw" and self.node != self.to:
+            return await self._carry_file(context, source.path or "", target.path or "")
+        if source.format != target.format or source.format != "raw":
+            # what is in a file of another format is read and written by QEMU's programs alone
+            await new.fill(draft, source.path or "", source.format)
+            return NOTHING
+        ends = self._ends(source.path or "", target.path or "", volume.size_mib)
+        return await carry(context, f"disk {self.disk}", ends)
+
+    async def _carry_file(self, context: Any, source: str, target: str) -> Outcome:
+        """The file as it is, which is no raw one, compared afterwards."""
+        world: World = context.world
+        instance = world.configuration.instance(self.instance)
+        limit_mib = file_limit_mib(instance.disks[self.disk].size_mib)
+        sent = await carry(context, f"disk {self.disk}", self._ends(source, target, limit_mib))
+        there = await world.node(self.to).sum_contents(target, limit_mib)
+        wanted = await world.node(self.node).sum_contents(source, limit_mib)
+        if there != wanted:
+            raise Refused(
+                f"The copy of disk {self.disk} on node {self.to} has checksum {there}, not"
+                f" {wanted}: check the disks of {self.node} and {self.to}, then try again",
+                ContentsDiffer.code,
+            )
+        return sent
+
+    def _ends(self, source: str, target: str, size_mib: int) -> Ends:
+        return Ends(
             source=self.node,
             source_end=StreamEnd(kind="disk", place=source, size_mib=size_mib),
             target=self.to,
             target_end=StreamEnd(kind="disk", place=target, size_mib=size_mib),
             compress=self.compress,
         )
-        return await carry(context, f"disk {self.disk}", ends)
 
     async def undo(self, context: Any) -> Outcome:
         """No stream goes on."""
@@ -208,15 +247,16 @@ class CopyDisk(CarryDisk, frozen=True, kw_only=True, tag="disk.copy"):
         instance = world.configuration.find_instance(self.instance)
         if instance is None or self.disk >= len(instance.drafted):
             return NOTHING
-        path = await self._target_path(world, instance)
+        backend, volume = self._draft(world, instance)
+        path = (await backend.look(volume)).path
         if path is not None:
             await world.node(self.to).stop_stream(path)
         return NOTHING
 
-    async def _target_path(self, world: World, instance: Instance) -> str | None:
+    def _draft(self, world: World, instance: Instance) -> tuple[Backend, Volume]:
         draft = instance.drafted[self.disk]
         volume = volume_on(world.view(), instance, draft, world.configuration.node(self.to))
-        return (await world.node(self.to).storage(draft.template).look(volume)).path
+        return world.node(self.to).storage(draft.template), volume
 
 
 class StillVolume(OnVolume, frozen=True, kw_only=True, tag="disk.still"):

@@ -42,6 +42,27 @@ def cluster(live_cluster: Cluster) -> Iterator[Cluster]:
     )
 
 
+def its_file_travels_and_becomes_a_logical_volume(cluster: Cluster) -> None:
+    """What the guest wrote into the qcow2 file is read back after each."""
+    cluster.gnt("gnt-instance", "shutdown", "--timeout=0", NAME)
+    with pytest.raises(DemoFailed, match="flatten"):
+        cluster.gnt("gnt-instance", "move", "-f", "-n", "n1.tb", NAME)
+    cluster.gnt("gnt-instance", "flatten", NAME)
+    written = contents(cluster, "n2", f"{DIRECTORY}/{NAME}/*.disk0")
+    cluster.gnt("gnt-instance", "move", "-f", "-n", "n1.tb", NAME)
+    assert contents(cluster, "n1", f"{DIRECTORY}/{NAME}/*.disk0") == written
+    cluster.gnt("gnt-instance", "modify", "-t", "plain", NAME)
+    cluster.gnt("gnt-instance", "activate-disks", NAME)
+    assert contents(cluster, "n1", "/dev/xenvg/*.disk0") == written
+
+
+def contents(cluster: Cluster, node: str, place: str) -> str:
+    """The sum of all that a guest would read."""
+    copy = "/tmp/contents"
+    made = f"qemu-img convert -O raw {place} {copy} && sha256sum {copy}; rm {copy}"
+    return cluster.node(node).run(made).stdout.split()[0]
+
+
 def test_a_guest_begins_as_an_image_that_its_node_has_to_get(cluster: Cluster) -> None:
     cluster.gnt("gnt-image", "add", "-t", "file", "--file", PLACE, "-n", "n1.tb", IMAGE)
     job = cluster.gnt(
@@ -63,6 +84,7 @@ def test_a_guest_begins_as_an_image_that_its_node_has_to_get(cluster: Cluster) -
     assert f"backing file: {DIRECTORY}/{IMAGE}/" in found
     with pytest.raises(DemoFailed, match=NAME):
         cluster.gnt("gnt-image", "remove", IMAGE)
+    its_file_travels_and_becomes_a_logical_volume(cluster)
     cluster.gnt("gnt-instance", "remove", "-f", "--shutdown-timeout=0", NAME)
     cluster.gnt("gnt-image", "remove", IMAGE)
     for node in cluster.testbed.nodes():
