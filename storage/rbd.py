@@ -7,7 +7,6 @@ seen here. ``open`` with ``force`` is the fence: it shuts the other client out o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -49,7 +48,6 @@ from storage.unmirrored import Unmirrored
 from storage.volume import Capacity, Filled, NetworkSource, Stored, Template, Volume, VolumeStatus
 
 MIB = 1024 * 1024
-NAME_SHAPE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.(rbd\.disk\d+|image)")
 DEFAULT_USER = "admin"
 BOUNDED = ":rados_mon_op_timeout=60:rados_osd_op_timeout=60"
 """For QEMU's own programs, which would wait for a full pool, or for dead OSDs, without end."""
@@ -339,10 +337,7 @@ def _status(volume: Volume, link: Any, io: Any) -> tuple[VolumeStatus, str]:
 
 
 def _stored(pool: str, _link: Any, io: Any) -> list[Stored]:
-    """Ceph tells the names of a pool in one answer and the rest of each image by opening it, so the
-    images of others stay closed."""
-    names = [name for name in sorted(rbd_images.names_in(io)) if NAME_SHAPE.fullmatch(name)]
-    return list(rbd_images.stored_in(io, pool, names))
+    return list(rbd_images.stored_in(io, pool))
 
 
 class _PoolStats(msgspec.Struct, frozen=True):

@@ -7,7 +7,8 @@ there while two nodes may write it. A snapshot is protected, and counted as made
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from storage.errors import (
 from storage.volume import Health, Origin, Snapshot, Stored, Template, Volume, VolumeStatus
 
 MIB = 1024 * 1024
+NAME_SHAPE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.(rbd\.disk\d+|image)")
 OWNER_KEY = "clusterd.owner"
 LABEL_KEY = "clusterd.label"
 SHARED_KEY = "clusterd.shared"
@@ -342,15 +344,11 @@ def status_of(io: Any, volume: Volume) -> VolumeStatus:
         return VolumeStatus(uuid=volume.uuid, present=False)
 
 
-def names_in(io: Any) -> list[str]:
-    """The names of all images of a pool."""
+def stored_in(io: Any, pool: str) -> Iterator[Stored]:
+    """Our images in a pool; those that vanish meanwhile are left out. Ceph tells the names of a
+    pool in one answer and the rest of each image by opening it, so those of others stay closed."""
     _, rbd = libraries()
-    return list(rbd.RBD().list(io))
-
-
-def stored_in(io: Any, pool: str, names: Sequence[str]) -> Iterator[Stored]:
-    """What is stored under these names; what vanishes meanwhile is left out."""
-    for name in names:
+    for name in filter(NAME_SHAPE.fullmatch, sorted(rbd.RBD().list(io))):
         with contextlib.suppress(VolumeMissing), image_of(io, name, read_only=True) as image:
             metadata = dict(image.metadata_list())
             yield Stored(
