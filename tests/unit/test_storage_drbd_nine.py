@@ -49,13 +49,17 @@ class Told:
         around: Surroundings = USUAL,
     ) -> Output:
         self.asked.append(argv)
-        output = self.answers.get(argv, Output(code=20, stdout="", stderr="not in the table"))
+        output = self.answer(argv)
         if check and output.code != 0:
             raise command_failed(argv, output)
         return output
 
     async def read(self, path: str) -> str:
         return self.proc if path == PROC else ""
+
+    def answer(self, argv: Argv) -> Output:
+        """What a program says."""
+        return self.answers.get(argv, Output(code=20, stdout="", stderr="not in the table"))
 
 
 def verbs(commands: tuple[Argv, ...]) -> list[str]:
