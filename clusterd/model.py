@@ -123,6 +123,8 @@ class Group(Stored, frozen=True, kw_only=True, omit_defaults=True):
     ndparams: Params = {}
     diskparams: dict[str, Params] = {}
     ipolicy: Policy = Policy()
+    networks: dict[str, Params] = {}
+    """uuid of each network that its nodes reach -> ``mode``, ``link`` and ``vlan`` of its cards."""
 
 
 class Node(Stored, frozen=True, kw_only=True, omit_defaults=True):

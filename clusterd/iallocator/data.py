@@ -54,7 +54,7 @@ def _group(view: View, group: Group) -> dict[str, Any]:
     return {
         "name": group.name,
         "alloc_policy": group.alloc_policy,
-        "networks": [],
+        "networks": sorted(group.networks),
         "ipolicy": policy_data(ipolicy.effective(view, group.uuid)),
         "tags": list(group.tags),
     }

@@ -38,6 +38,7 @@ def facts(view: View, *, stopped: bool, without: str = "") -> ClusterFacts:
         ),
         tags=configuration.cluster.tags,
         policy=policy_facts(ipolicy.cluster_policy(view)),
+        network_names={one.uuid: one.name for one in configuration.networks()},
     )
 
 
@@ -47,6 +48,7 @@ def _group(view: View, group: Group) -> GroupFacts:
         uuid=group.uuid,
         alloc_policy=group.alloc_policy,
         tags=group.tags,
+        networks=tuple(sorted(group.networks)),
         policy=policy_facts(ipolicy.effective(view, group.uuid)),
     )
 

@@ -219,8 +219,13 @@ def _instance(name: str, one: _Instance) -> InstanceFacts:
         spindles=_spindles(one.disks),
         disk_sizes_mib=tuple(disk.size for disk in one.disks),
         nics=len(one.nics),
+        networks=_networks(one.nics),
         forthcoming=one.forthcoming,
     )
+
+
+def _networks(nics: tuple[dict[str, Any], ...]) -> tuple[str, ...]:
+    return tuple(str(nic["network"]) for nic in nics if nic.get("network"))
 
 
 def _spindles(disks: tuple[_Disk, ...]) -> int | None:
@@ -286,7 +291,6 @@ def _new(file: _File, body: Any, where: str) -> NewInstance:
             f"{where}: disk template {new.disk_template} takes {needed} node"
             f"{'s' if needed > 1 else ''}, not {new.required_nodes}"
         )
-    networks = tuple(str(nic["network"]) for nic in new.nics if nic.get("network"))
     return NewInstance(
         name=new.name,
         disk_template=new.disk_template,
@@ -295,7 +299,7 @@ def _new(file: _File, body: Any, where: str) -> NewInstance:
         disk_sizes_mib=tuple(disk.size for disk in new.disks),
         disk_total_mib=new.disk_space_total,
         nics=new.nics,
-        networks=networks,
+        networks=_networks(new.nics),
         spindle_use=new.spindle_use,
         spindles=_spindles(new.disks),
         os=new.os,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from clusterd.placement.errors import BadRequest
-from clusterd.placement.facts import ALLOC_POLICIES
+from clusterd.placement.facts import ALLOC_POLICIES, ClusterFacts, GroupFacts
 from clusterd.placement.model import Cluster, Flags
 from clusterd.placement.options import Options, Request
 from clusterd.placement.placer import Found, Placer
@@ -82,13 +82,22 @@ def _closed(cluster: Cluster, request: Request, number: int) -> Refusal | None:
             return Refusal("group", f"group {group.name} was not asked for")
     elif group.alloc_policy == "unallocable":
         return Refusal("group", f"group {group.name} is unallocable")
-    missing = [uuid for uuid in request.networks if uuid not in group.networks]
-    if missing:
-        return Refusal("network", f"group {group.name} is not connected to network {missing[0]}")
+    apart = unconnected(cluster.facts, group, request.networks)
+    if apart is not None:
+        return apart
     faults = policy_faults(cluster.policy(number), request)
     if faults:
         return Refusal("policy", f"policy of group {group.name}: " + "; ".join(faults))
     return None
+
+
+def unconnected(facts: ClusterFacts, group: GroupFacts, networks: Sequence[str]) -> Refusal | None:
+    """Why a group cannot take an instance with cards in these networks."""
+    missing = [uuid for uuid in networks if uuid not in group.networks]
+    if not missing:
+        return None
+    name = facts.network_names.get(missing[0], missing[0])
+    return Refusal("network", f"group {group.name} is not connected to network {name}")
 
 
 def _answer(

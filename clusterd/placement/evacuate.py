@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clusterd.placement import suit
-from clusterd.placement.allocate import require_nodes
+from clusterd.placement.allocate import require_nodes, unconnected
 from clusterd.placement.errors import BadRequest
 from clusterd.placement.facts import ALLOC_POLICIES
 from clusterd.placement.model import NOWHERE, Cluster, Flags, Numbers
@@ -64,6 +64,28 @@ class Evacuator:
         group = self.cluster.facts.groups[int(self.nodes.group[nodes[0]])].uuid
         names = tuple(self.nodes.names[node] for node in nodes if node != NOWHERE)
         self.placed.append((name, group, names))
+
+    def stay(self, row: int, apart: dict[int, Refusal]) -> None:
+        """One instance finds no group that could take it."""
+        name = self.cluster.instances.names[row]
+        why = "; ".join(one.text for one in apart.values())
+        self.failed.append((name, why))
+        self.told(row, apart)
+
+    def told(self, row: int, apart: dict[int, Refusal]) -> None:
+        """Nodes of groups that were not considered get their verdict, too."""
+        name = self.cluster.instances.names[row]
+        verdicts = tuple(
+            NodeVerdict(
+                node=self.nodes.names[node],
+                group=self._group(node),
+                verdict="refused",
+                refusals=(apart[int(self.nodes.group[node])],),
+            )
+            for node in np.flatnonzero(np.isin(self.nodes.group, sorted(apart))).tolist()
+        )
+        if self.options.verdicts and verdicts:
+            self.verdicts[name] = self.verdicts.get(name, ()) + verdicts
 
     def _leave(self, row: int, mode: EvacuationMode, among: Flags) -> Outcome:
         instances = self.cluster.instances
@@ -321,16 +343,29 @@ def change_group(
         raise BadRequest("There is no other group to go to")
     evacuator = Evacuator(cluster, options, np.zeros(len(cluster.nodes.names), dtype=np.bool_))
     for row in rows:
-        for policy in ALLOC_POLICIES:
-            some = [one for one in groups if cluster.facts.groups[one].alloc_policy == policy]
-            failed = len(evacuator.failed)
-            if some:
-                evacuator.leave(row, "all", some)
-                if len(evacuator.failed) == failed:
-                    break
-                if policy != _last_policy(cluster, groups):
-                    evacuator.failed.pop()
+        _change_group(evacuator, row, groups)
     return evacuator.answer()
+
+
+def _change_group(evacuator: Evacuator, row: int, groups: list[int]) -> None:
+    """Into the first of the groups by their policies that is connected to its networks."""
+    facts = evacuator.cluster.facts
+    wired = facts.instances[row].networks
+    apart = {one: why for one in groups if (why := unconnected(facts, facts.groups[one], wired))}
+    left = [one for one in groups if one not in apart]
+    if not left:
+        evacuator.stay(row, apart)
+        return
+    for policy in ALLOC_POLICIES:
+        some = [one for one in left if facts.groups[one].alloc_policy == policy]
+        failed = len(evacuator.failed)
+        if some:
+            evacuator.leave(row, "all", some)
+            if len(evacuator.failed) == failed:
+                break
+            if policy != _last_policy(evacuator.cluster, left):
+                evacuator.failed.pop()
+    evacuator.told(row, apart)
 
 
 def _last_policy(cluster: Cluster, groups: list[int]) -> str:

@@ -147,3 +147,5 @@ class ClusterFacts(msgspec.Struct, frozen=True, kw_only=True):
     instances: tuple[InstanceFacts, ...] = ()
     tags: tuple[str, ...] = ()
     policy: PolicyFacts = DEFAULT_POLICY
+    network_names: dict[str, str] = {}
+    """uuid -> name, for sentences; one that is not there goes by its uuid."""

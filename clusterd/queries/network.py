@@ -61,6 +61,15 @@ def _instances(sources: Sources, network: Network) -> list[str]:
     return sorted({instance.name for _, instance in sources.addresses.get(network.uuid, ())})
 
 
+def _groups(sources: Sources, network: Network) -> list[list[str]]:
+    """(name, mode, link, vlan) of each group that reaches it."""
+    return [
+        [group.name, *(str(params.get(key, "")) for key in ("mode", "link", "vlan"))]
+        for group in sources.configuration.groups()
+        if (params := group.networks.get(network.uuid)) is not None
+    ]
+
+
 FIELDS = (
     Field("name", "Network", "text", "Name", plain(lambda n: n.name)),
     Field("network", "Subnet", "text", "IPv4 subnet", plain(lambda n: n.network)),
@@ -84,9 +93,19 @@ FIELDS = (
         "Addresses that no instance can have",
         plain(lambda n: ", ".join(reserved(n))),
     ),
-    Field("group_cnt", "NodeGroups", "number", "How many groups", plain(lambda _n: 0)),
     Field(
-        "group_list", "GroupList", "other", "Groups that it is connected to", plain(lambda _n: [])
+        "group_cnt",
+        "NodeGroups",
+        "number",
+        "How many groups",
+        lambda s, n: normal(len(_groups(s, n))),
+    ),
+    Field(
+        "group_list",
+        "GroupList",
+        "other",
+        "Groups that it is connected to",
+        lambda s, n: normal(_groups(s, n)),
     ),
     Field(
         "inst_cnt",

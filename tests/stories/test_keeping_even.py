@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from cli.main import run
+from cli.simulating import SimulatedSession
 from clusterd.master.balancer import PREFIX_OF_ROUNDS, SUBMITTER
 from clusterd.opcodes.cluster_set_params import ClusterSetParams
 from clusterd.opcodes.instance_create import InstanceCreate
 from clusterd.simulation.cluster import SimulatedCluster
 from clusterd.simulation.complaints import Complaints
+from clusterd.simulation.door import SimulatedDoor
 from clusterd.simulation.invariants import Invariants
 from clusterd.simulation.pretended_site import OS_NAME
 from clusterd.simulation.rest import settle
@@ -112,3 +115,38 @@ def test_at_rest_it_takes_more_to_begin_than_to_go_on(tmp_path: Path) -> None:
     assert first
     assert first[0]["score_planned"] <= first[0]["score_before"] - 0.2
     assert all(key in first[0] for key in ("began", "reason", "moves", "jobs", "group"))
+
+
+def told_by(cluster: SimulatedCluster, *words: str) -> str:
+    """What ``gnt-cluster balance`` says at this cluster's door."""
+    door = SimulatedDoor(cluster, 600.0)
+    door.begin()
+    session = SimulatedSession(door, cluster.clock, {})
+    assert run("cluster", ["balance", *words], session) == 0, session.lines
+    return "\n".join(session.lines)
+
+
+def test_quiet_hours_end_and_the_history_tells_what_was_done(tmp_path: Path) -> None:
+    """By the commands of an operator; a master that begins anew remembers."""
+    cluster = lopsided(tmp_path, NoTrouble())
+    limits = ("--begin-gain", "0.2", "--end-gain", "0.05", "--round-pause", "1m")
+    told_by(cluster, "--auto", "on", *limits, "--quiet-hours", "00:00-12:00,12:00-23:59")
+    cluster.clock.run(300.0)
+    settle(cluster)
+    assert "State: quiet hours" in told_by(cluster, "--auto", "status")
+    assert cluster.master.balancer.told()["rounds"] == []
+    told_by(cluster, "--auto", "on", "--quiet-hours", "none")
+    cluster.clock.run(300.0)
+    settle(cluster)
+    history = told_by(cluster, "--history")
+    moved = [line for line in history.split("\n") if " => " in line]
+    jobs = [job.id for job in cluster.master.queue.jobs() if job.submitter == SUBMITTER]
+    assert moved
+    assert jobs
+    assert f"  Jobs: {', '.join(map(str, jobs[:1]))}" in history
+    cluster.process.kill()
+    cluster.clock.run(60.0)
+    settle(cluster)
+    assert told_by(cluster, "--history") == history
+    told_by(cluster, "--auto", "off")
+    assert "Automatic balancing: off" in told_by(cluster, "--auto", "status")

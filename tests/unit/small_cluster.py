@@ -46,7 +46,12 @@ CLUSTER = Cluster(
     ctime=100.5,
 )
 GROUPS = (
-    Group(uuid="g1-uuid", name="default", ndparams={"spindle_count": 7}),
+    Group(
+        uuid="g1-uuid",
+        name="default",
+        ndparams={"spindle_count": 7},
+        networks={"net-uuid": {"mode": "bridged", "link": "br7"}},
+    ),
     Group(uuid="g2-uuid", name="rack2", alloc_policy="last_resort"),
 )
 HARDWARE = NodeHardware(

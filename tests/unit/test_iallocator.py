@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from clusterd.iallocator import answers, choice, data, live
+from clusterd.iallocator import answers, builtin, choice, data, live, reading
 from clusterd.iallocator.requests import (
     Allocate,
     AllocateSecondary,
@@ -320,3 +320,36 @@ def test_what_is_asked_for_again_does_not_stand_in_its_own_way() -> None:
     found = live.facts(view, stopped=True, without=uuid)
     assert "web1.example.com" not in {one.name for one in found.instances}
     assert len(found.instances) == len(live.facts(view, stopped=True).instances) - 1
+
+
+def test_groups_that_do_not_reach_its_networks_are_refused_by_name() -> None:
+    view = SmallCluster().view()
+    facts = live.facts(view, stopped=True)
+    assert [group.networks for group in facts.groups] == [("net-uuid",), ()]
+    told = data.cluster_data(view)["nodegroups"]
+    assert (told["g1-uuid"]["networks"], told["g2-uuid"]["networks"]) == (["net-uuid"], [])
+    asked = msgspec.structs.replace(NEW, networks=("net-uuid",), nics=({"network": "net-uuid"},))
+    (found,) = builtin.answer(facts, Allocate(instance=asked)).considered
+    texts = {one.node: one.text for one in found.nodes}
+    apart = "group rack2 is not connected to network net1"
+    assert texts["n3.example.com"] == apart
+    assert apart not in texts["n1.example.com"]
+    moved = builtin.answer(facts, ChangeGroup(instances=("web1.example.com",)))
+    assert moved.failed == (("web1.example.com", apart),)
+    assert moved.jobs == ()
+    (why,) = moved.considered
+    assert {one.node: one.text for one in why.nodes} == {"n3.example.com": apart}
+
+
+def test_networks_are_read_from_a_request_and_from_a_file() -> None:
+    view = SmallCluster().view()
+    asked = msgspec.structs.replace(NEW, nics=({"network": "net-uuid"},))
+    body = {**data.cluster_data(view), "request": Allocate(instance=asked).wire(view)}
+    body["instances"]["web1.example.com"]["nics"][0]["network"] = "net-uuid"
+    facts, request = reading.read(json.dumps(body))
+    assert facts.groups[0].networks == ("net-uuid",)
+    web1 = next(one for one in facts.instances if one.name == "web1.example.com")
+    assert web1.networks == ("net-uuid",)
+    assert isinstance(request, Allocate)
+    assert request.instance.networks == ("net-uuid",)
+    assert text_format.parse(text_format.render(facts)).groups[0].networks == ("net-uuid",)

@@ -99,6 +99,35 @@ def test_another_group_takes_over() -> None:
         change_group(model.build(facts), ["instance00001"])
 
 
+def test_a_group_without_its_networks_is_passed_over() -> None:
+    facts = generate(20, 100, "even")
+    groups = (
+        facts.groups[0],
+        GroupFacts(name="apart", uuid="v"),
+        GroupFacts(name="wired", uuid="w", alloc_policy="last_resort", networks=("net",)),
+    )
+    nodes = [
+        msgspec.structs.replace(
+            one, name=f"x{row}", group="v" if row % 2 else "w", disk_free_mib=one.disk_total_mib
+        )
+        for row, one in enumerate(facts.nodes[:6])
+    ]
+    first, *rest = facts.instances
+    wired = msgspec.structs.replace(first, networks=("net",))
+    both = msgspec.structs.replace(
+        facts, groups=groups, nodes=(*facts.nodes, *nodes), instances=(wired, *rest)
+    )
+    cluster = model.build(both)
+    found = change_group(cluster, [first.name])
+    assert [group for _name, group, _nodes in found.placed] == ["w"]
+    apart = [one for one in found.verdicts[first.name] if one.group == "apart"]
+    assert {one.refusals[0].reason for one in apart} == {"network"}
+    assert len(apart) == 3
+    kept = change_group(cluster, [first.name], ["apart"])
+    assert kept.failed == ((first.name, "group apart is not connected to network net"),)
+    assert not kept.moves
+
+
 HSPACE_STANDARD = 624
 HSPACE_TIERED = (
     "32768,994048,8,12=1 32768,983808,8,12=1 32768,953088,8,12=2 32768,932608,8,12=1"

@@ -312,3 +312,8 @@ def test_an_os_that_a_node_lacks_is_not_valid() -> None:
     asked = Asked()
     asked.cluster.watch.sights["n2.example.com"] = observed("n2.example.com")
     assert asked.row("os", "noop", "valid") == [False]
+
+
+def test_a_network_tells_the_groups_that_reach_it() -> None:
+    found = Asked().row("network", "net1", "group_cnt", "group_list")
+    assert found == [1, [["default", "bridged", "br7", ""]]]
