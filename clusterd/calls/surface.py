@@ -10,6 +10,7 @@ thing the others work one at a time, and how long a caller waits.
 from __future__ import annotations
 
 import abc
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -32,6 +33,8 @@ from storage.interface import Backend
 
 INTERFACES: dict[str, type[abc.ABC]] = {"storage": Backend, "hypervisor": Driver}
 NODE_FAMILY = "node"
+MAX_KNOWN = 1000
+"""Paths whose verb is remembered."""
 
 READS: dict[str, frozenset[str]] = {
     "storage": frozenset({"look", "list", "capacity"}),
@@ -134,6 +137,7 @@ class Surface:
         self._families[NODE_FAMILY] = {
             name: _node_verb(function) for name, function in sorted(functions.items())
         }
+        self._known = functools.lru_cache(MAX_KNOWN)(self._find)
 
     def family(self, family: str) -> Mapping[str, Verb]:
         """The verbs of one family by name."""
@@ -141,6 +145,9 @@ class Surface:
 
     def find(self, path: str) -> tuple[Verb, str]:
         """The verb of a path and the plugin it is for, empty for the node's; UnknownVerb."""
+        return self._known(path)
+
+    def _find(self, path: str) -> tuple[Verb, str]:
         family, *middle = path.split(".")
         name = middle.pop() if middle else ""
         verb = self._families.get(family, {}).get(name)

@@ -56,29 +56,29 @@ class Branches:
         except Moving:
             self.unplayed += faults
             return
-        for fault in faults:
-            self._play(fault, transaction, moment)
-
-    def _play(self, fault: Fault, transaction: Transaction, moment: Moment) -> None:
         heard = len(self._complaints.heard)
+        gone, verdicts = [], []
+        for fault in faults:
+            verdicts.append(self._played(fault, transaction))
+            gone.append(moment.restore())
+        # What is left of the branches goes away, and does no harm by that: coroutines that waited
+        # in them end, and what their ``finally`` blocks do to the world is taken back, too.
+        gone.clear()
+        gc.collect(0)
+        moment.restore()
+        for verdict in verdicts:
+            verdict.wrong += self._complaints.heard[heard:]
+        del self._complaints.heard[heard:]
+        self.verdicts += verdicts
+
+    def _played(self, fault: Fault, transaction: Transaction) -> Verdict:
         try:
             verdict = self._trial.crashed(fault, transaction)
         except Exception as error:  # noqa: BLE001 - as in ``attempt``
             verdict = broken(self._name, (fault,), error)
         self._seen(fault, self._trial)
         self._trial.cluster.process.kill()
-        self._go_back(moment)
-        verdict.wrong += self._complaints.heard[heard:]
-        del self._complaints.heard[heard:]
-        self.verdicts.append(verdict)
-
-    def _go_back(self, moment: Moment) -> None:
-        """What is left of the branch goes away, and does no harm by that: coroutines that waited in
-        it end, and what their ``finally`` blocks do to the world is taken back, too."""
-        gone = moment.restore()
-        gone.clear()
-        gc.collect(0)
-        moment.restore()
+        return verdict
 
     def _moment(self) -> Moment:
         cluster = self._trial.cluster

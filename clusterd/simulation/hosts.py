@@ -6,6 +6,7 @@ then. Without power only the disks and what the daemon keeps stay.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -160,6 +161,7 @@ class SimulatedHost:
         self._room = ground.room
         self._process: ProcessClock | None = None
         self._directory = ground.directory / name
+        self._links = self._directory / "run" / DISK_LINKS
         self.exports = self._directory / "export"
         shutil.rmtree(self.exports, ignore_errors=True)
         self._files = ground.files
@@ -273,9 +275,8 @@ class SimulatedHost:
     def device(self, path: str) -> str:
         """The device behind a disk of a guest. Guests know links that are named alike everywhere,
         so only the name counts; empty when there is no such link here."""
-        link = self._directory / "run" / DISK_LINKS / Path(path).name
         try:
-            return str(link.readlink())
+            return os.readlink(f"{self._links}/{path.rpartition('/')[2]}")
         except OSError:
             return ""
 

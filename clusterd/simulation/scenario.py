@@ -40,6 +40,11 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     ends: Status = Status.SUCCESS
 
     @property
+    def start(self) -> bytes:
+        """The same for scenarios with the same starting state."""
+        return msgspec.json.encode((self.given, self.nodes, self.outside, self.dark))
+
+    @property
     def usual_course(self) -> Course:
         """How migrations go when nothing is wrong."""
         return self.course or Course()
