@@ -94,7 +94,15 @@ def stored(shelf: Shelf) -> tuple[dict[Key, Piece], dict[Key, Attachment]]:
 
 def copied(pieces: dict[Key, Piece]) -> dict[Key, Piece]:
     """Pieces that can be changed without changing these."""
-    return {key: msgspec.structs.replace(piece) for key, piece in pieces.items()}
+    return {
+        key: msgspec.structs.replace(
+            piece,
+            snapshots={
+                name: msgspec.structs.replace(taken) for name, taken in piece.snapshots.items()
+            },
+        )
+        for key, piece in pieces.items()
+    }
 
 
 def shelved(shelf: Shelf, host: FoundedHost) -> None:

@@ -44,3 +44,14 @@ def test_a_branch_ends_as_the_whole_life_does(name: str, first: int) -> None:
         verdict, end = whole(name, faults)
         assert found[faults] == verdict
         assert ends[faults[0]] == end
+
+
+@pytest.mark.parametrize("name", ["snapshot-add", "create-drbd"])
+def test_a_life_changes_nothing_of_what_the_next_begins_with(name: str) -> None:
+    def start() -> str:
+        with Complaints().listening(), buried():
+            return repr(begun(name).cluster.founded())  # as it is now, sharing nothing with it
+
+    before = start()
+    whole(name)
+    assert start() == before
