@@ -20,7 +20,7 @@ help:
 	@echo 'make check-fast           the checks that need no root (about 2 minutes)'
 	@echo 'make bench [ONLY=GROUP]   figures, as a table and in build/bench.json'
 	@echo 'make explore SECONDS=60   random faults on simulated clusters'
-	@echo 'make prove KILLS=50         real masters killed, disks filled under load (root)'
+	@echo 'make prove KILLS=50       real masters killed, disks filled under load (root)'
 	@echo 'make format               put the sources into shape'
 
 setup:
@@ -47,7 +47,7 @@ layers: setup
 test-fast: setup
 	$(PYTEST) -n 4 --dist loadgroup -m 'not real'
 
-# acceptance and system tests on real node hosts; two modules at a time, the long ones first
+# acceptance and system tests on real node hosts; three modules at a time, the long ones first
 test-real: setup
 	$(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder --durations=25 -m real
 

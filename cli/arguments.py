@@ -107,14 +107,18 @@ def parse(tool: str, command: Command, words: Sequence[str], session: Session) -
         command.name,
         params=[_parameter(index, option) for index, option in enumerate(options)]
         + [click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)],
-        context_settings={"allow_interspersed_args": command.options_anywhere},
+        context_settings={
+            "allow_interspersed_args": command.options_anywhere,
+            # one that is not served says so, whatever it is given
+            "ignore_unknown_options": not command.served,
+        },
         add_help_option=False,
     )
     takes_value = {
         name: not (option.flag or option.counts) for option in options for name in option.names
     }
     try:
-        whole = written_out(words, takes_value)
+        whole = written_out(words, takes_value) if command.served else list(words)
         with parser.make_context(command.name, whole) as context:
             raw = context.params
     except BadText as error:

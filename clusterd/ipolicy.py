@@ -2,15 +2,68 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
+import storage.plugin
 from clusterd.defaults import IPOLICY
-from clusterd.model import Instance, MinMax, Node, Policy
+from clusterd.model import Instance, MinMax, Node, Policy, Specs
+from clusterd.parameters import MAX_NUMBER
 from clusterd.view import View
 from jobqueue.errors import Refused
 
 DEFAULT = msgspec.convert(IPOLICY, Policy)
 """Ganeti's defaults."""
+SPECS = tuple(sorted(DEFAULT.std or {}))
+"""What instances are measured by."""
+
+
+def changed(given: Mapping[str, Any], old: Policy) -> Policy:
+    """``old`` with what is given; None and "default" take a value back. Raises Refused."""
+    known = [field.encode_name for field in msgspec.structs.fields(Policy)]
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise _wrong(f"'{unknown[0]}' is no part of it; there are {', '.join(known)}")
+    values = {key: None if value == "default" else value for key, value in given.items()}
+    try:
+        policy = msgspec.convert({**msgspec.to_builtins(old), **values}, Policy)
+    except msgspec.ValidationError as error:
+        raise _wrong(str(error)) from None
+    _check(policy)
+    return policy
+
+
+def _check(policy: Policy) -> None:
+    templates = [str(template) for template in storage.plugin.built_in()]
+    for template in policy.disk_templates or ():
+        if template not in templates:
+            raise _wrong(f"unknown disk template '{template}': served are {', '.join(templates)}")
+    for word, ratio in (("vcpu", policy.vcpu_ratio), ("spindle", policy.spindle_ratio)):
+        if ratio is not None and not 0 < ratio < math.inf:
+            raise _wrong(f"{word}-ratio {ratio} is not a positive number")
+    for bounds in policy.minmax or ():
+        for name, least in bounds.min.items():
+            most = bounds.max.get(name, least)
+            if least > most:
+                raise _wrong(f"{name}: the minimum {least} is above the maximum {most}")
+        _check_specs(bounds.min)
+        _check_specs(bounds.max)
+    _check_specs(policy.std or {})
+
+
+def _check_specs(specs: Specs) -> None:
+    for name, value in specs.items():
+        if name not in SPECS:
+            raise _wrong(f"'{name}' is no size of instances; there are {', '.join(SPECS)}")
+        if not 0 <= value <= MAX_NUMBER:
+            raise _wrong(f"{name} {value} is not between 0 and {MAX_NUMBER}")
+
+
+def _wrong(why: str) -> Refused:
+    return Refused(f"Instance policy: {why}", "wrong_input")
 
 
 def effective(view: View, group_uuid: str) -> Policy:
@@ -58,6 +111,20 @@ def require(view: View, instance: Instance) -> None:
         group = view.configuration.group(view.primary(instance).group)
         raise Refused(
             f"Instance allocation to group {group.name} violates policy: {'; '.join(wrong)}",
+            "wrong_input",
+        )
+
+
+def require_still(view: View, before: Instance, after: Instance) -> None:
+    """Raise Refused for a change by which an instance comes to violate the policy. What it violated
+    before was accepted."""
+    group = view.primary(before).group
+    wrong = sorted(set(violations(view, after, group)) - set(violations(view, before, group)))
+    if wrong:
+        raise Refused(
+            f"Instance '{before.name}' would violate the policy of group "
+            f"{view.configuration.group(group).name}: {'; '.join(wrong)}; use --ignore-ipolicy to "
+            "change it nevertheless",
             "wrong_input",
         )
 

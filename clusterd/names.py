@@ -10,6 +10,8 @@ PROTOCOL_VERSION = 3010000
 CONFIG_VERSION = 3010000
 OS_API_VERSION = 20
 OS_API_VERSIONS = (20, 15, 10)
+OS_PARAMETERS_FROM = 20
+"""Definitions of this version list the parameters that they take."""
 EXPORT_VERSION = 0
 CALLS_VERSION = 1
 """Version of the frames between master and nodes."""

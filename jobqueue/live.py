@@ -62,6 +62,14 @@ class Job:
         return Status.RUNNING if status is Status.QUEUED and index else status
 
     @property
+    def stuck_reason(self) -> str:
+        """Why it needs an operator; empty while it does not."""
+        index = self.current
+        if index is None or self._status(index) is not Status.STUCK:
+            return ""
+        return self.stuck_because or self.known[index].failure
+
+    @property
     def finished(self) -> bool:
         """True once nothing more will happen."""
         return self.current is None

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from jobqueue.complaint import complaint
 from jobqueue.errors import Refused
 from jobqueue.job import SUBMITTABLE_PRIORITIES
 from jobqueue.lock import Lock
@@ -157,7 +158,8 @@ class Registry:
         try:
             opcode = msgspec.convert(body, type=kind.opcode, strict=True)
         except msgspec.ValidationError as error:
-            raise Refused(f"{body[OP_ID]}: {error}", "wrong_input") from None
+            words = complaint(error, body, kind.opcode)
+            raise Refused(f"{body[OP_ID]}: {words}", "wrong_input") from None
         if opcode.priority not in SUBMITTABLE_PRIORITIES:
             raise Refused(
                 f"{body[OP_ID]}: priority {opcode.priority} is not allowed, use -10, 0 or 10",

@@ -66,6 +66,20 @@ class TooLarge(RapiError):
     status = 413
 
 
+class PathTooLong(RapiError):
+    """The path with its arguments is over the limit of a line."""
+
+    code = "path_too_long"
+    status = 414
+
+
+class HeadersTooLong(RapiError):
+    """A header is over the limit of a line."""
+
+    code = "headers_too_long"
+    status = 431
+
+
 class UnsupportedMediaType(RapiError):
     """The body is not JSON."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -10,10 +11,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from clusterd import names
+from rapi.errors import HeadersTooLong, PathTooLong, body_of
 from rapi.exchange import JSON_TYPE, Answer
 from rapi.following import Answering
 from rapi.service import Incoming
@@ -45,6 +48,26 @@ class RapiRequest(Request):
         self.too_large = self.too_large or self._taken_bytes > MAX_BODY_BYTES
         if not self.too_large:
             super().handleContentChunk(data)  # type: ignore[no-untyped-call]
+
+
+class RapiChannel(HTTPChannel):
+    """A connection that says so when a line of a request is too long."""
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """The path, or once that is known a header, is over ``MAX_LENGTH`` bytes."""
+        what = HeadersTooLong if self.requests else PathTooLong
+        word = "header" if self.requests else "request line"
+        error = what(f"The {word} is over {self.MAX_LENGTH} bytes")
+        body = msgspec.json.encode(body_of(error)) + b"\n"
+        head = (
+            f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
+            f"Server: {SERVER}\r\nContent-Type: {JSON_TYPE}\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        transport: Any = self.transport
+        transport.write(head.encode() + body)
+        log.info("request_refused", status=error.status, size=len(line))
+        self.loseConnection()  # type: ignore[no-untyped-call]
 
 
 class RapiResource(Resource):
@@ -121,6 +144,8 @@ class TurnedAway(Protocol):
 
 class RapiSite(Site):
     """The server of the RAPI; more clients than it serves at once are turned away."""
+
+    protocol: Any = RapiChannel
 
     def __init__(self, rapi: Answering, reactor: Any, max_clients: int = MAX_CLIENTS) -> None:
         super().__init__(  # type: ignore[no-untyped-call]

@@ -22,6 +22,7 @@ FIELDS = (
     "received_ts",
     "start_ts",
     "end_ts",
+    "stuck_reason",
 )
 """What to ask for."""
 
@@ -31,9 +32,11 @@ _SKIPPED = frozenset({"OP_ID"})
 def job_info(job: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Keys and values in their order."""
     received, start, end = job["received_ts"], job["start_ts"], job["end_ts"]
+    needs = [("Needs an operator", job["stuck_reason"])] if job["stuck_reason"] else []
     rows: list[tuple[str, Any]] = [
         ("Job ID", job["id"]),
         ("Status", job["status"]),
+        *needs,
         ("Received", _time(received)),
         ("Processing start", _time(start, received)),
         ("Processing end", _time(end, start)),

@@ -8,26 +8,28 @@ import pkgutil
 from jobqueue.opcode import OpcodeKind, Registry
 
 SHARED_MODULES = frozenset(
-    (
-        *(
-            "fields",
-            "locking",
-            "requirements",
-            "drafts",
-            "roles",
-            "placing",
-            "moving",
-            "candidates",
-        ),
-        *("disk_plans", "disk_steps", "item_changes", "beginnings", "importing", "new_instances"),
-        *(
-            "seeding",
-            "adoption",
-            "copied_images",
-            "travelling",
-            "copies",
-        ),
-    )
+    {
+        "adoption",
+        "beginnings",
+        "candidates",
+        "copied_images",
+        "copies",
+        "disk_plans",
+        "disk_steps",
+        "drafts",
+        "fields",
+        "importing",
+        "item_changes",
+        "locking",
+        "moving",
+        "new_instances",
+        "guest_os",
+        "placing",
+        "requirements",
+        "roles",
+        "seeding",
+        "travelling",
+    }
 )
 """Modules of this package that hold pieces which several opcodes share."""
 

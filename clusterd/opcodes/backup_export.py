@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from clusterd.hooks import HookPoint, instance_environment, master_node
 from clusterd.model import Instance, Node
-from clusterd.opcodes import disk_steps, instance_remove, locking, requirements
+from clusterd.opcodes import disk_steps, guest_os, instance_remove, locking, requirements
 from clusterd.opcodes.fields import SHUTDOWN_TIMEOUT_S, Compress, InstanceName, ShutdownTimeout
 from clusterd.opcodes.instance_remove import InstanceRemove
 from clusterd.steps.cluster import Say
@@ -108,7 +108,7 @@ def readable(view: View, instance: Instance) -> None:
     """The contents of the disks can be read as they are; raises Refused."""
     primary = view.primary(instance)
     if instance.os:
-        requirements.os_found(view, primary, instance.os, force_variant=True)
+        guest_os.found_on(view, primary, instance.os, force_variant=True)
     for index, disk in enumerate(instance.disks):
         params = params_of(view, disk.template, disk.params, primary.group)
         what = f"Disk {index} of instance '{instance.name}'"

@@ -6,20 +6,17 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta
 
 import hypervisors.plugins
 import storage.plugin
-from clusterd import balancing, parameters
+from clusterd import balancing, ipolicy, parameters
 from clusterd.hooks import HookPoint, master_node
-from clusterd.model import Cluster, Node, Policy
+from clusterd.model import Cluster, Node
 from clusterd.model import Params as OwnParams
 from clusterd.opcodes import candidates, locking, requirements, roles
-from clusterd.opcodes.fields import (
-    Force,
-    Params,
-)
+from clusterd.opcodes.fields import Force, Params
+from clusterd.parameters import MAX_NUMBER
 from clusterd.steps.cluster import Say, record_cluster
 from clusterd.steps.nodes import record_node
 from clusterd.view import View
@@ -27,6 +24,7 @@ from jobqueue.errors import Refused
 from jobqueue.lock import BIG_LOCK_SHARED, Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
+from storage.site_directories import is_name
 
 
 class ClusterSetParams(Opcode, frozen=True, kw_only=True, tag="OP_CLUSTER_SET_PARAMS"):
@@ -44,9 +42,9 @@ class ClusterSetParams(Opcode, frozen=True, kw_only=True, tag="OP_CLUSTER_SET_PA
     nicparams: Params | None = None
     ndparams: Params | None = None
     ipolicy: dict[str, Any] | None = None
-    candidate_pool_size: Annotated[int, Meta(ge=1)] | None = None
-    max_running_jobs: Annotated[int, Meta(ge=1)] | None = None
-    max_tracked_jobs: Annotated[int, Meta(ge=1)] | None = None
+    candidate_pool_size: Annotated[int, Meta(ge=1, le=MAX_NUMBER)] | None = None
+    max_running_jobs: Annotated[int, Meta(ge=1, le=MAX_NUMBER)] | None = None
+    max_tracked_jobs: Annotated[int, Meta(ge=1, le=MAX_NUMBER)] | None = None
     job_archive_age: (
         Annotated[
             float, Meta(ge=0, description="archive jobs so many seconds after their end; 0: never")
@@ -55,7 +53,7 @@ class ClusterSetParams(Opcode, frozen=True, kw_only=True, tag="OP_CLUSTER_SET_PA
     ) = None
     mac_prefix: str | None = None
     master_netdev: str | None = None
-    master_netmask: int | None = None
+    master_netmask: Annotated[int, Meta(ge=1, le=128)] | None = None
     maintain_node_health: bool | None = None
     prealloc_wipe_disks: bool | None = None
     drbd_helper: str | None = None
@@ -118,6 +116,9 @@ def check(opcode: ClusterSetParams, view: View) -> None:
         except re.error as error:
             raise Refused(f"Reserved volumes '{one}': {error}", "wrong_input") from None
     _check_directories(opcode, view)
+    allocator = opcode.default_iallocator
+    if allocator and not is_name(allocator):
+        raise Refused(f"'{allocator}' cannot be the name of an iallocator", "wrong_input")
     prefix = opcode.mac_prefix
     if prefix is not None and not re.fullmatch(r"([0-9a-f]{2}:){2}[0-9a-f]{2}", prefix):
         raise Refused(f"Invalid MAC address prefix '{prefix}'", "wrong_input")
@@ -177,7 +178,7 @@ def changes(opcode: ClusterSetParams, view: View) -> dict[str, Any]:
         new["nicparams"] = parameters.nic(opcode.nicparams, cluster.nicparams)
     new.update(_plugin_params(opcode, cluster))
     if opcode.ipolicy is not None:
-        new["ipolicy"] = _policy(opcode.ipolicy, cluster.ipolicy)
+        new["ipolicy"] = ipolicy.changed(opcode.ipolicy, cluster.ipolicy)
     if opcode.balancing:
         new["balancing"] = balancing.changed(cluster.balancing, opcode.balancing)
     for field in ("hidden_os", "blacklisted_os"):
@@ -221,14 +222,6 @@ def _os_hvp(
             base = new.setdefault(os_name, {}).get(hypervisor, {})
             new[os_name][hypervisor] = parameters.hypervisor(hypervisor, given, base)
     return new
-
-
-def _policy(given: dict[str, Any], old: Policy) -> Policy:
-    merged = {**msgspec.to_builtins(old), **given}
-    try:
-        return msgspec.convert(merged, Policy)
-    except msgspec.ValidationError as error:
-        raise Refused(f"Instance policy: {error}", "wrong_input") from None
 
 
 def _listed(old: tuple[str, ...], edits: Any) -> tuple[str, ...]:

@@ -8,30 +8,38 @@ from msgspec import Meta
 
 from clusterd.model import ParamValue
 from clusterd.names import DEFAULT_SHUTDOWN_TIMEOUT_S
+from jobqueue.complaint import ALLOWS
 
 Params = dict[str, ParamValue | None]
 """Parameters to set; null takes a parameter back to its default."""
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$(?!\n)"
 """In Python ``$`` alone lets a newline at the end pass."""
+PLAIN = {ALLOWS: "letters, digits, '.', '_' and '-', the first a letter or a digit"}
 
 InstanceName = Annotated[
-    str, Meta(pattern=NAME, max_length=255, description="name of the instance")
+    str, Meta(pattern=NAME, extra=PLAIN, max_length=255, description="name of the instance")
 ]
-NodeName = Annotated[str, Meta(pattern=NAME, max_length=255, description="name of the node")]
+NodeName = Annotated[
+    str, Meta(pattern=NAME, extra=PLAIN, max_length=255, description="name of the node")
+]
 OsName = Annotated[
     str,
     Meta(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+:-]*$(?!\n)",
+        extra={ALLOWS: "NAME or NAME+VARIANT, of letters, digits and '.', '_', ':', '-'"},
         max_length=255,
         description="OS definition, with variant: name+variant",
     ),
 ]
-ImageName = Annotated[str, Meta(pattern=NAME, max_length=128, description="name of the image")]
+ImageName = Annotated[
+    str, Meta(pattern=NAME, extra=PLAIN, max_length=128, description="name of the image")
+]
 SnapshotName = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$(?!\n)",
+        pattern=NAME,
+        extra=PLAIN,
         max_length=64,
         description="name of the snapshot",
     ),
@@ -45,7 +53,7 @@ Beparams = Annotated[Params, Meta(description="memory, processors and other back
 Osparams = Annotated[dict[str, str | None], Meta(description="parameters of the OS definition")]
 IgnoreIpolicy = Annotated[bool, Meta(description="go on although the instance policy is violated")]
 TargetNode = Annotated[
-    Annotated[str, Meta(pattern=NAME)] | None, Meta(description="node to move to")
+    Annotated[str, Meta(pattern=NAME, extra=PLAIN)] | None, Meta(description="node to move to")
 ]
 Iallocator = Annotated[
     str | None, Meta(description="allocator that chooses nodes; '.' is the cluster's default")

@@ -27,6 +27,7 @@ from clusterd.volumes import (
     on_volume_group,
     params_of,
 )
+from jobqueue.complaint import ALLOWS
 from jobqueue.errors import Refused
 from jobqueue.lock import BIG_LOCK_SHARED, Lock
 from jobqueue.opcode import Opcode, OpcodeKind
@@ -52,7 +53,14 @@ class ImageAdd(Opcode, frozen=True, kw_only=True, tag="OP_IMAGE_ADD"):
         Meta(description="nodes that read the file; where storage is local each keeps a copy"),
     ] = ()
     checksum: Annotated[
-        Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$(?!\n)")] | None,
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^sha256:[0-9a-f]{64}$(?!\n)",
+                extra={ALLOWS: "sha256: and 64 hexadecimal digits"},
+            ),
+        ]
+        | None,
         Meta(description="what the file must have, as sha256:HEX"),
     ] = None
     pool: Annotated[

@@ -17,6 +17,7 @@ from clusterd.opcodes import (
     adoption,
     beginnings,
     copied_images,
+    guest_os,
     importing,
     locking,
     placing,
@@ -187,8 +188,12 @@ def check(opcode: InstanceCreate, view: View) -> None:
     if opcode.source is not None:
         importing.check(opcode.source, view, instance)
     if needs_os(opcode):
-        requirements.os_found(view, primary, instance.os, force_variant=opcode.force_variant)
+        guest_os.found_on(view, primary, instance.os, force_variant=opcode.force_variant)
         requirements.scripts_can_write(view, instance)
+        given = (opcode.osparams, opcode.osparams_private, opcode.osparams_secret)
+        rows = [row for params in given for row in (params or {}).items()]
+        names = [key for key, text in rows if text is not None]
+        guest_os.parameters_known(view, primary, instance.os, names)
     adoption.check(opcode.disks, view, instance, ignore_ipolicy=opcode.ignore_ipolicy)
 
 

@@ -14,6 +14,7 @@ from clusterd.model import AdminState, Disk, DrbdPair, Instance, Node
 from clusterd.opcodes import copies, disk_plans, disk_steps, locking, requirements
 from clusterd.opcodes.fields import (
     NAME,
+    PLAIN,
     SHUTDOWN_TIMEOUT_S,
     Compress,
     IgnoreIpolicy,
@@ -44,7 +45,9 @@ class InstanceMove(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_MOVE"):
     """Move an instance with its disks to another node, while it is down."""
 
     instance_name: InstanceName
-    target_node: Annotated[Annotated[str, Meta(pattern=NAME)], Meta(description="node to move to")]
+    target_node: Annotated[
+        Annotated[str, Meta(pattern=NAME, extra=PLAIN)], Meta(description="node to move to")
+    ]
     shutdown_timeout: ShutdownTimeout = SHUTDOWN_TIMEOUT_S
     ignore_ipolicy: IgnoreIpolicy = False
     compress: Compress = "none"

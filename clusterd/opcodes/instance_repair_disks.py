@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from clusterd.model import Instance, Node
 from clusterd.opcodes import disk_steps, locking, requirements
-from clusterd.opcodes.fields import NAME, InstanceName
+from clusterd.opcodes.fields import NAME, PLAIN, InstanceName
 from clusterd.steps.cluster import Say
 from clusterd.steps.disk_changes import GiveUpCopy, JoinCopy
 from clusterd.steps.disks import AwaitMirror, CloseVolume
@@ -26,7 +26,7 @@ class InstanceRepairDisks(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_RE
 
     instance_name: InstanceName
     keep: Annotated[
-        Annotated[str, Meta(pattern=NAME)],
+        Annotated[str, Meta(pattern=NAME, extra=PLAIN)],
         Meta(description="node whose copy is kept; what was written only on the other is lost"),
     ]
 

@@ -11,7 +11,15 @@ from msgspec import Meta
 from clusterd import capacity, ipolicy, parameters
 from clusterd.hooks import HookPoint, instance_environment, instance_nodes
 from clusterd.model import AdminState, Instance, Node
-from clusterd.opcodes import copies, disk_plans, item_changes, locking, requirements, seeding
+from clusterd.opcodes import (
+    copies,
+    disk_plans,
+    guest_os,
+    item_changes,
+    locking,
+    requirements,
+    seeding,
+)
 from clusterd.opcodes.fields import (
     Beparams,
     Force,
@@ -106,10 +114,17 @@ def check(opcode: InstanceSetParams, view: View) -> None:
         raise Refused(f"Instance '{instance.name}' is not marked offline", "wrong_state")
     if opcode.os_name:
         primary = view.primary(instance)
-        requirements.os_found(view, primary, opcode.os_name, force_variant=opcode.force_variant)
+        guest_os.found_on(view, primary, opcode.os_name, force_variant=opcode.force_variant)
     new = changes(opcode, view)
     if not new and not opcode.disks and not opcode.disk_template:
         raise Refused("No changes submitted", "wrong_input")
+    if opcode.osparams:
+        os_name, primary = opcode.os_name or instance.os, view.primary(instance)
+        names = [key for key, text in opcode.osparams.items() if text is not None]
+        guest_os.parameters_known(view, primary, os_name, names)
+    if not opcode.ignore_ipolicy:
+        after = msgspec.structs.replace(instance, **{**new, "disks": instance.disks})
+        ipolicy.require_still(view, instance, after)
     if opcode.disk_template:
         _check_conversion(opcode, view, instance)
     elif opcode.remote_node:

@@ -57,18 +57,7 @@ def check(opcode: NodeAdd, view: View) -> None:
         raise Refused("The node's primary address is missing", "wrong_input")
     if opcode.group:
         view.configuration.group(opcode.group)
-    taken = {
-        address: node.name
-        for node in view.configuration.nodes()
-        if node.name != opcode.node_name
-        for address in (node.primary_ip, node.secondary_ip)
-    }
-    for address in (opcode.primary_ip, opcode.secondary_ip):
-        if address in taken:
-            raise Refused(
-                f"New node IP address {address} conflicts with node {taken[address]}",
-                "resource_not_unique",
-            )
+    requirements.addresses_free(view, opcode.node_name, opcode.primary_ip, opcode.secondary_ip)
 
 
 def plan(opcode: NodeAdd, view: View) -> Sequence[Step]:

@@ -14,7 +14,7 @@ from clusterd.iallocator.choice import Taken, allocator_name, node_excluded
 from clusterd.iallocator.data import LVM, disk_total_mib, main_pool, nics_data
 from clusterd.iallocator.requests import Excluded, NewInstance
 from clusterd.model import Instance, Node
-from clusterd.opcodes import requirements
+from clusterd.opcodes import guest_os, requirements
 from clusterd.view import View
 from clusterd.volumes import has_mirror
 from jobqueue.errors import Refused
@@ -80,7 +80,7 @@ def _unfit(view: View, draft: Instance, node: Node, os_check: str | None, *, new
     try:
         requirements.hypervisor_answers(view, node, draft.hypervisor)
         if os_check is not None:
-            requirements.os_found(view, node, os_check, force_variant=True)
+            guest_os.found_on(view, node, os_check, force_variant=True)
         _bridges(view, draft, node)
         if new:
             _other_pools(view, draft, node)

@@ -3,6 +3,7 @@ do, and Ganeti's error code. Pure."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -149,28 +150,26 @@ def room_for(view: View, node: Node, need: Mapping[tuple[str, str], int]) -> Non
             )
 
 
-def os_found(view: View, node: Node, name: str, *, force_variant: bool) -> None:
-    """The OS definition is on the node, valid, and lists the variant."""
-    observation = view.sight(node).observation
-    base, _, variant = name.partition("+")
-    known = {found.name: found for found in (observation.oses if observation is not None else ())}
-    found = known.get(base)
-    if found is None:
-        raise Refused(
-            f"OS '{base}' not in supported OS list for node {node.name}: it has "
-            f"{', '.join(sorted(known)) or 'none'}",
-            "wrong_input",
-        )
-    if not found.valid:
-        raise Refused(f"OS '{base}' on node {node.name} is invalid: {found.message}", "wrong_input")
-    if found.variants and not variant:
-        raise Refused(
-            f"OS '{base}' must be used with a variant: {', '.join(found.variants)}", "wrong_input"
-        )
-    if variant and not found.variants:
-        raise Refused(f"OS '{base}' does not support variants ('{variant}' passed)", "wrong_input")
-    if variant and variant not in found.variants and not force_variant:
-        raise Refused(f"Unsupported OS variant '{variant}' of '{base}'", "wrong_input")
+def addresses_free(view: View, name: str, *addresses: str | None) -> None:
+    """These are addresses, and no node but ``name`` has them; None and empty ones are left out."""
+    taken = {
+        address: node.name
+        for node in view.configuration.nodes()
+        if node.name != name
+        for address in (node.primary_ip, node.secondary_ip)
+    }
+    for address in addresses:
+        if not address:
+            continue
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            raise Refused(f"'{address}' is not an IP address", "wrong_input") from None
+        if address in taken:
+            raise Refused(
+                f"New node IP address {address} conflicts with node {taken[address]}",
+                "resource_not_unique",
+            )
 
 
 def no_children(view: View, instance: Instance, disks: Sequence[Disk] | None = None) -> None:

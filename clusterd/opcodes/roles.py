@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clusterd import parameters
 from clusterd.model import Node
+from clusterd.opcodes import requirements
 from clusterd.view import View
 from jobqueue.errors import Refused
 
@@ -36,6 +37,7 @@ def check(opcode: NodeSetParams, view: View) -> None:
         raise Refused(f"Node {node.name} is not master capable", "wrong_state")
     if opcode.vm_capable is False and view.configuration.instances_on(node.uuid):
         raise Refused(f"Node {node.name} hosts instances, cannot unset vm_capable", "wrong_state")
+    requirements.addresses_free(view, node.name, opcode.secondary_ip)
     _pool_stays_full(opcode, view, node)
     parameters.node(opcode.ndparams or {}, node.ndparams)
 

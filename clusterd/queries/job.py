@@ -117,6 +117,13 @@ FIELDS = (
         "Why each node was or was not chosen",
         _each(lambda known: known.verdicts),
     ),
+    Field(
+        "stuck_reason",
+        "Stuck_reason",
+        "text",
+        "Why it needs an operator",
+        _of(lambda j: j.stuck_reason or None),
+    ),
     Field("received_ts", "Received", "other", "When it came", _of(lambda j: timestamp(j.received))),
     Field("start_ts", "Start", "other", "When it began", _of(lambda j: timestamp(j.started))),
     Field("end_ts", "End", "other", "When it ended", _of(lambda j: timestamp(j.ended))),

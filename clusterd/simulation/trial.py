@@ -253,8 +253,7 @@ class Trial:
             return
         for job in self.cluster.master.queue.jobs():
             if job.status is Status.STUCK:
-                reason = job.stuck_because or [known.failure for known in job.known]
-                self.invariants.note(f"job {job.id} {job.summary} is stuck: {reason}")
+                self.invariants.note(f"job {job.id} {job.summary} is stuck: {job.stuck_reason}")
 
     def _check_nothing_closed_for_it(self) -> None:
         """While nodes, links and disks are well a job closes itself what it has opened."""

@@ -232,7 +232,7 @@ def _reason(cluster: SimulatedCluster, job: Job) -> str:
     if job.status is Status.SUCCESS:
         return ""
     if job.status is Status.STUCK:
-        return job.stuck_because or next((one.failure for one in job.known if one.failure), "")
+        return job.stuck_reason
     if job.status is Status.WAITING:
         rows = cluster.master.queue.locks.rows()
         mine = [row for row in rows if str(job.id) in str(row.pending)]

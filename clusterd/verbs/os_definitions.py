@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clusterd.names import OS_API_VERSIONS
+from clusterd.names import OS_API_VERSIONS, OS_PARAMETERS_FROM
 from clusterd.observation import OsFound
 from storage import site_directories
 from storage.site_directories import check_script, described, lines
 
 SCRIPTS = ("create", "import", "export", "rename")
 VARIANTS_FROM = 15
-PARAMETERS_FROM = 20
 UNTRUSTED = "create_untrusted"
 
 SHIPPED = Path(__file__).resolve().parent.parent / "share" / "os"
@@ -79,7 +78,7 @@ def _newest(versions: tuple[int, ...]) -> int:
 
 
 def _check_scripts(place: Path, version: int) -> None:
-    wanted = SCRIPTS if version < PARAMETERS_FROM else (*SCRIPTS, "verify")
+    wanted = SCRIPTS if version < OS_PARAMETERS_FROM else (*SCRIPTS, "verify")
     for name in wanted:
         script = place / name
         if name == "create" and not script.exists() and (place / UNTRUSTED).exists():
@@ -91,15 +90,15 @@ def _variants(place: Path, version: int) -> tuple[str, ...]:
     if version < VARIANTS_FROM:
         return ()
     path = place / "variants.list"
-    if version >= PARAMETERS_FROM and not path.exists():
+    if version >= OS_PARAMETERS_FROM and not path.exists():
         return ()
     found = lines(path)
-    if not found and version < PARAMETERS_FROM:
+    if not found and version < OS_PARAMETERS_FROM:
         raise ValueError("variants.list names no variant")
     return found
 
 
 def _parameters(place: Path, version: int) -> tuple[tuple[str, str], ...]:
-    if version < PARAMETERS_FROM:
+    if version < OS_PARAMETERS_FROM:
         return ()
     return described(place / "parameters.list")

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cli import catalogue
+from cli.arguments import EVERYWHERE
+from cli.command import Command
 from clusterd import names
 from clusterd.settings import Settings
 from tests.meta.sources import CHECKOUT
@@ -95,3 +98,54 @@ def test_nothing_speaks_of_the_machine_it_was_written_on() -> None:
         if name and (CHECKOUT / name).is_file() and own in (CHECKOUT / name).read_bytes()
     ]
     assert wrong == []
+
+
+ROOMS = ("clusterd", "jobqueue", "storage", "hypervisors", "cli", "rapi", "tests", "docs", ".ci")
+PLACEHOLDER = re.compile(r"[A-Z]{3}|[*{<$]")
+ON_NODES = {"rapi/users", "clusterd/data/"}
+"""Paths below the state directory, and a prefix of keys in a store, that begin like our folders."""
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_paths_lead_somewhere(document: Path) -> None:
+    text = document.read_text().replace("```", "")
+    words = [(span.split() or [""])[0] for span in re.findall(r"`([^`\n]+)`", text)]
+    named = [word for word in words if "/" in word and word.split("/")[0] in ROOMS]
+    for word in named:
+        if not PLACEHOLDER.search(word) and word not in ON_NODES:
+            assert (CHECKOUT / word).exists(), f"{document.name} names {word}"
+
+
+def command_lines(text: str) -> list[list[str]]:
+    """Each ``gnt-...`` of a document, in blocks and in spans, as words; without comments."""
+    joined = text.replace("\\\n", " ")
+    spans = re.findall(r"`(gnt-[^`]+)`", joined)
+    blocks = re.findall(r"^ *(?:\$ )?(gnt-[^\n#|]+)", joined, re.MULTILINE)
+    return [re.sub(r"'[^']*'|\"[^\"]*\"", "TEXT", line).split() for line in (*spans, *blocks)]
+
+
+def spoken(words: list[str]) -> tuple[Command, list[str]] | None:
+    """The command of a line and the words after it; None where a line names a tool only."""
+    tool, *rest = words
+    names = [word for word in rest if re.fullmatch(r"[a-z][a-z0-9-]*", word)][:2]
+    if not names or rest[0] != names[0]:
+        return None
+    for count in (2, 1):
+        word = "-".join(rest[:count])
+        found = catalogue.find(tool.removeprefix("gnt-"), word) if len(rest) >= count else None
+        if found is not None:
+            return found, rest[count:]
+    raise AssertionError(f"there is no '{tool} {names[0]}'")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_and_their_options_exist(document: Path) -> None:
+    for words in command_lines(document.read_text()):
+        one = spoken(words)
+        if one is None or not one[0].served:
+            continue
+        known = {name for option in (*one[0].options, *EVERYWHERE) for name in option.names}
+        for word in one[1]:
+            option = re.match(r"--[a-z][a-z-]*|-[A-Za-z]\b", word)
+            if option is not None:
+                assert option[0] in known, f"{document.name}: {' '.join(words)}: {option[0]}"

@@ -7,11 +7,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from clusterd import parameters
+from clusterd import ipolicy, parameters
 from clusterd.doorway.protocol import BadMessage, decode_request
-from clusterd.opcodes import drafts, instance_set_params, requirements
+from clusterd.model import Policy
+from clusterd.opcodes import (
+    cluster_set_params,
+    drafts,
+    guest_os,
+    instance_set_params,
+    registry,
+    requirements,
+    roles,
+)
+from clusterd.opcodes.cluster_set_params import ClusterSetParams
 from clusterd.opcodes.instance_create import InstanceCreate
 from clusterd.opcodes.instance_set_params import InstanceSetParams
+from clusterd.opcodes.node_set_params import NodeSetParams
 from clusterd.queries.job import number_of
 from jobqueue.errors import JournalBroken, Refused
 from jobqueue.job import Status
@@ -24,6 +35,7 @@ from tests.unit.small_cluster import SmallCluster, instance
 from tests.unit.test_executor import Play
 from tests.unit.toy_cluster import Put, PutAll
 
+REGISTRY = registry()
 LONG = "9" * 5000
 """More digits than Python turns into a number."""
 
@@ -134,3 +146,114 @@ def test_names_of_operating_systems_are_plain(name: str) -> None:
         msgspec.convert(body, type=InstanceSetParams)
     body["os_name"] = "debootstrap+default"
     assert msgspec.convert(body, type=InstanceSetParams)
+
+
+def said(opcode: str, **fields: Any) -> str:
+    """Why an opcode from outside is refused."""
+    with pytest.raises(Refused) as refused:
+        REGISTRY.decode({"OP_ID": opcode, **fields})
+    assert refused.value.reason == "wrong_input"
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "'instance_name' is missing"),
+        (
+            {"instance_name": "a b"},
+            "'instance_name' cannot be 'a b': use letters, digits, '.', '_' and '-', the first a "
+            "letter or a digit",
+        ),
+        ({"instance_name": 5}, "'instance_name' cannot be 5: expected text, got a whole number"),
+        ({"instance_name": "x" * 300}, "expected text of length <= 255"),
+        ({"instance_name": "x", "timeout": -5}, "'timeout' cannot be -5: expected a whole number"),
+    ],
+)
+def test_what_is_wrong_with_a_field_is_said_in_words(fields: dict[str, Any], words: str) -> None:
+    told = said("OP_INSTANCE_SHUTDOWN", **fields)
+    assert told.startswith("OP_INSTANCE_SHUTDOWN: ")
+    assert words in told
+    assert "regex" not in told
+
+
+def test_what_is_wrong_tells_the_values_that_are_right() -> None:
+    told = said("OP_INSTANCE_REBOOT", instance_name="x", reboot_type="side")
+    assert told.endswith("'reboot_type' cannot be 'side': use one of soft, hard, full")
+    assert "cannot be 'x': expected a whole number or nothing, got text" in said(
+        "OP_CLUSTER_SET_PARAMS", candidate_pool_size="x"
+    )
+
+
+def test_nothing_is_counted_beyond_what_can_be() -> None:
+    for field in ("candidate_pool_size", "max_running_jobs", "max_tracked_jobs"):
+        assert "<= 2147483647" in said("OP_CLUSTER_SET_PARAMS", **{field: 10**30})
+    assert "<= 128" in said("OP_CLUSTER_SET_PARAMS", master_netmask=500)
+
+
+BOUNDS = {"memory-size": 4096, "cpu-count": 1}
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ({"nosuch": 1}, "'nosuch' is no part of it; there are minmax, std"),
+        ({"disk-templates": ["nosuch"]}, "unknown disk template 'nosuch'"),
+        ({"vcpu-ratio": 0}, "vcpu-ratio 0.0 is not a positive number"),
+        ({"spindle-ratio": "much"}, "Instance policy: "),
+        ({"std": {"nosuch": 1}}, "'nosuch' is no size of instances"),
+        ({"std": {"cpu-count": -1}}, "cpu-count -1 is not between 0 and"),
+        (
+            {"minmax": [{"min": BOUNDS, "max": {**BOUNDS, "memory-size": 1024}}]},
+            "memory-size: the minimum 4096 is above the maximum 1024",
+        ),
+    ],
+)
+def test_an_instance_policy_makes_sense(policy: dict[str, Any], words: str) -> None:
+    with pytest.raises(Refused, match=words):
+        cluster_set_params.check(ClusterSetParams(ipolicy=policy), SmallCluster().view())
+
+
+def test_values_of_an_instance_policy_are_taken_back() -> None:
+    own = ipolicy.changed({"vcpu-ratio": 2.0, "disk-templates": ["plain"]}, Policy())
+    assert own.vcpu_ratio == 2.0
+    assert ipolicy.changed({"vcpu-ratio": "default", "disk-templates": None}, own) == Policy()
+
+
+def test_a_change_may_not_break_the_policy() -> None:
+    cluster = SmallCluster(instance("much.example.com"))
+    opcode = InstanceSetParams(instance_name="much.example.com", beparams={"maxmem": 999_999})
+    with pytest.raises(Refused, match="memory-size value 999999 is not in range"):
+        instance_set_params.check(opcode, cluster.view())
+    instance_set_params.check(msgspec.structs.replace(opcode, ignore_ipolicy=True), cluster.view())
+
+
+def test_the_name_of_an_allocator_leads_nowhere() -> None:
+    opcode = ClusterSetParams(default_iallocator="../x")
+    with pytest.raises(Refused, match=r"'\.\./x' cannot be the name of an iallocator"):
+        cluster_set_params.check(opcode, SmallCluster().view())
+
+
+def test_addresses_of_nodes_are_addresses_and_theirs_alone() -> None:
+    view = SmallCluster().view()
+    first, second = list(view.configuration.nodes())[:2]
+    requirements.addresses_free(view, first.name, first.secondary_ip, None, "")
+    with pytest.raises(Refused, match="is not an IP address"):
+        requirements.addresses_free(view, first.name, "300.1.1.1")
+    with pytest.raises(Refused, match=f"conflicts with node {second.name}"):
+        requirements.addresses_free(view, first.name, second.secondary_ip)
+    opcode = NodeSetParams(node_name=first.name, secondary_ip="node2")
+    with pytest.raises(Refused, match="'node2' is not an IP address"):
+        roles.check(opcode, view)
+
+
+def test_an_operating_system_takes_the_parameters_that_it_lists() -> None:
+    view = SmallCluster().view()
+    node = next(
+        node
+        for node in view.configuration.nodes()
+        if view.sight(node).observation.oses  # type: ignore[union-attr]
+    )
+    guest_os.parameters_known(view, node, "noop+tiny", ["colour"])
+    with pytest.raises(Refused, match="OS 'noop' has no parameter 'nosuch': it takes colour"):
+        guest_os.parameters_known(view, node, "noop+tiny", ["nosuch", "colour"])

@@ -33,6 +33,7 @@ JOB = {
     "received_ts": [1_700_000_000, 100],
     "start_ts": [1_700_000_000, 200],
     "end_ts": [1_700_000_002, 0],
+    "stuck_reason": None,
 }
 
 
@@ -64,6 +65,16 @@ def test_details_of_jobs(stage: Stage) -> None:
         "        - Time: " + f"{when}:21.000007",
         "          Content: 1:message:hello",
         "- Job ID 999999 not found",
+    ]
+
+
+def test_details_say_why_a_job_needs_an_operator(stage: Stage) -> None:
+    stuck = {**JOB, "status": "stuck", "stuck_reason": "undoing disk.ensure failed: no room"}
+    stage.answer(QueryJobs=lambda _jobs, fields: [[stuck[name] for name in fields]])
+    assert stage.run("job", "info", "12").out[:3] == [
+        "- Job ID: 12",
+        "  Status: stuck",
+        "  Needs an operator: undoing disk.ensure failed: no room",
     ]
 
 

@@ -150,6 +150,21 @@ def test_too_many_arguments_are_refused() -> None:
     assert heard.status == 400
 
 
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "said"),
+    [
+        ("/2/" + "x" * 20_000, {}, 414, "The request line is over 16384 bytes"),
+        ("/2/info", {"X-Long": "x" * 20_000}, 431, "The header is over 16384 bytes"),
+    ],
+)
+def test_lines_that_are_too_long_are_answered(
+    path: str, headers: dict[str, str], status: int, said: str
+) -> None:
+    heard = RapiHouse().ask("GET", path, headers=headers)
+    assert (heard.status, heard.body["code"], heard.body["message"]) == (status, status, said)
+    assert heard.body["explain"]
+
+
 def test_more_clients_than_a_site_serves_are_turned_away() -> None:
     house = RapiHouse()
     site = RapiSite(

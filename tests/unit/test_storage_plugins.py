@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from clusterd.defaults import DISK_TEMPLATES
+from clusterd.placement import facts
 from storage.commands import ThreadedCommands
 from storage.plugin import Mirrored, StorageSettings, built_in
 from storage.volume import Template
@@ -32,6 +34,18 @@ def test_parameters_have_defaults_and_strict_names(template: Template) -> None:
         return
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"no-such-parameter": 1}, parameters)
+
+
+def test_placement_and_policies_know_every_template() -> None:
+    """Placement is told of templates by name, and must not read plugins; here both are compared."""
+    plugins = {str(t): plugin for t, plugin in built_in().items() if t is not Template.MEMORY}
+    assert sorted(facts.TEMPLATES) == sorted(DISK_TEMPLATES) == sorted(plugins)
+    shared = [name for name, plugin in plugins.items() if plugin.shared and name != "diskless"]
+    assert sorted(facts.SHARED) == sorted(shared)
+    assert sorted(facts.LOCAL) == [name for name, p in plugins.items() if p.uses_volume_groups]
+    mirrored = [name for name, p in plugins.items() if p.mirrored is Mirrored.INTERNAL]
+    assert mirrored == [facts.INTERNAL_MIRROR]
+    assert sorted(facts.MOVABLE) == sorted([*shared, *mirrored])
 
 
 def test_what_the_master_reads() -> None:

@@ -78,6 +78,9 @@ def stage(request: pytest.FixtureRequest) -> Stage:
         stage.begin()
     assert stage.status(1) is Status.STUCK
     assert stage.holders() == {"1"}
+    job = stage.master.queue.job(1)
+    assert job is not None
+    assert job.stuck_reason.startswith("undoing ")
     return stage
 
 
@@ -86,6 +89,9 @@ def test_resume_goes_forward_from_where_it_got_stuck(stage: Stage) -> None:
     done, sentence = stage.decide("resume", 1)
     assert (done, sentence) == (True, "Job 1: goes on")
     assert stage.status(1) is Status.SUCCESS
+    job = stage.master.queue.job(1)
+    assert job is not None
+    assert job.stuck_reason == ""
     assert stage.toys.things == {"a", "b", "c"}
     assert stage.holders() == set()
 
@@ -164,6 +170,7 @@ def test_an_unreadable_line_of_a_journal_stops_its_job_only() -> None:
     job = stage.master.queue.job(1)
     assert job is not None
     assert "does not fit" in job.stuck_because
+    assert job.stuck_reason == job.stuck_because
 
 
 def test_locks_that_another_job_holds_stop_one_job_only() -> None:
