@@ -265,18 +265,7 @@ class DrbdBackend(StilledByLvm, Unsnapped):
 
     async def list(self) -> tuple[Stored, ...]:
         """See ``Backend``. Data and metadata are pieces of their own."""
-        return tuple(
-            Stored(
-                template=self.template,
-                pool=lv.group,
-                name=lv.name,
-                size_mib=lv.size_mib,
-                owner=lv.owner,
-                attached=lv.opened,
-            )
-            for lv in await self._lvm.all()
-            if NAME_SHAPE.fullmatch(lv.name)
-        )
+        return await self._lvm.stored(self.template, NAME_SHAPE, lambda lv: lv.opened)
 
     async def capacity(self) -> tuple[Capacity, ...]:
         """See ``Backend``."""

@@ -81,6 +81,19 @@ def resource_name(mirror: Mirror) -> str:
     return f"resource{mirror.minor}"
 
 
+def meta_command(mirror: Mirror, version: str, *words: str) -> Argv:
+    """A drbdmeta command on the metadata, of this version, of a device that is not attached."""
+    path = device_path(mirror.meta_pool, mirror.meta_name)
+    return ("drbdmeta", "--force", str(mirror.minor), version, path, "flex-external", *words)
+
+
+def attach_command(volume: Volume, mirror: Mirror, options: tuple[str, ...]) -> Argv:
+    """The device gets its data and metadata."""
+    data = device_path(volume.pool, volume.name)
+    meta = device_path(mirror.meta_pool, mirror.meta_name)
+    return ("drbdsetup", "attach", str(mirror.minor), data, meta, "flexible", *options)
+
+
 def data_name(volume: Volume) -> str:
     """LVM's name of the data."""
     return full_name(volume.pool, volume.name)

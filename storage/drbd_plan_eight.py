@@ -8,12 +8,21 @@ from __future__ import annotations
 import math
 
 from storage.drbd_options import DrbdParameters, disk_options, endpoints, net_options
-from storage.drbd_plan import Argv, clean_generation, resource_name, window_options
+from storage.drbd_plan import (
+    Argv,
+    attach_command,
+    clean_generation,
+    meta_command,
+    resource_name,
+    window_options,
+)
 from storage.drbd_state import SECTORS_PER_MIB, Resource
 from storage.logical_volumes import device_path
 from storage.lvm_report import MIB
 from storage.volume import Mirror, Volume
 
+METADATA = "v08"
+"""The version of what is written beside the data."""
 BITMAP_BYTES_PER_BIT = 4096
 BITMAP_WORD_BITS = 64
 CONSISTENT_UP_TO_DATE_AL_CLEAN = 0x91
@@ -23,12 +32,12 @@ CONSISTENT_UP_TO_DATE_AL_CLEAN = 0x91
 def create_metadata(mirror: Mirror) -> Argv:
     """See ``Plan``; ``-`` is drbdmeta's word for no minor."""
     path = device_path(mirror.meta_pool, mirror.meta_name)
-    return ("drbdmeta", "--force", "-", "v08", path, "flex-external", "create-md")
+    return ("drbdmeta", "--force", "-", METADATA, path, "flex-external", "create-md")
 
 
 def stored_generation(mirror: Mirror) -> Argv:
     """See ``Plan``."""
-    return _meta_command(mirror, "get-gi")
+    return meta_command(mirror, METADATA, "get-gi")
 
 
 def live_generation(mirror: Mirror) -> Argv:
@@ -38,7 +47,7 @@ def live_generation(mirror: Mirror) -> Argv:
 
 def start_clean(volume: Volume, mirror: Mirror) -> tuple[Argv, str | None]:
     """See ``Plan``."""
-    argv = _meta_command(mirror, "restore-md", "/proc/self/fd/0")
+    argv = meta_command(mirror, METADATA, "restore-md", "/proc/self/fd/0")
     return argv, clean_metadata(volume, mirror)
 
 
@@ -74,16 +83,8 @@ def bring_up(
     if found is None or found.data is None:
         # A detach leaves the activity log unapplied too, so this cannot wait for a refusal.
         commands += [
-            _meta_command(mirror, "apply-al"),
-            (
-                "drbdsetup",
-                "attach",
-                minor,
-                device_path(volume.pool, volume.name),
-                device_path(mirror.meta_pool, mirror.meta_name),
-                "flexible",
-                *disk_options(parameters, volume.size_mib),
-            ),
+            meta_command(mirror, METADATA, "apply-al"),
+            attach_command(volume, mirror, disk_options(parameters, volume.size_mib)),
         ]
     return (*commands, *connect(mirror, parameters, found))
 
@@ -134,9 +135,3 @@ def clean_metadata(volume: Volume, mirror: Mirror) -> str:
             "",
         ]
     )
-
-
-def _meta_command(mirror: Mirror, *words: str) -> Argv:
-    """A drbdmeta command on the metadata of a device that is not attached."""
-    path = device_path(mirror.meta_pool, mirror.meta_name)
-    return ("drbdmeta", "--force", str(mirror.minor), "v08", path, "flex-external", *words)

@@ -13,11 +13,20 @@ from storage.drbd_options import (
     endpoints,
     peer_options,
 )
-from storage.drbd_plan import Argv, clean_generation, resource_name, window_options
+from storage.drbd_plan import (
+    Argv,
+    attach_command,
+    clean_generation,
+    meta_command,
+    resource_name,
+    window_options,
+)
 from storage.drbd_state import Resource
 from storage.logical_volumes import device_path
 from storage.volume import Mirror, Volume
 
+METADATA = "v09"
+"""The version of what is written beside the data."""
 PEERS_MAX = 1
 VOLUME = "0"
 
@@ -25,12 +34,21 @@ VOLUME = "0"
 def create_metadata(mirror: Mirror) -> Argv:
     """See ``Plan``; ``-`` is drbdmeta's word for no minor."""
     path = device_path(mirror.meta_pool, mirror.meta_name)
-    return ("drbdmeta", "--force", "-", "v09", path, "flex-external", "create-md", str(PEERS_MAX))
+    return (
+        "drbdmeta",
+        "--force",
+        "-",
+        METADATA,
+        path,
+        "flex-external",
+        "create-md",
+        str(PEERS_MAX),
+    )
 
 
 def stored_generation(mirror: Mirror) -> Argv:
     """See ``Plan``."""
-    return _meta_command(mirror, "get-gi", "--node-id", _peer(mirror))
+    return meta_command(mirror, METADATA, "get-gi", "--node-id", _peer(mirror))
 
 
 def live_generation(mirror: Mirror) -> Argv:
@@ -41,7 +59,7 @@ def live_generation(mirror: Mirror) -> Argv:
 def start_clean(volume: Volume, mirror: Mirror) -> tuple[Argv, str | None]:
     """See ``Plan``. Both sides write the same generation: consistent, and up to date."""
     generation = f"{clean_generation(volume, mirror):016X}:0:0:0:1:1"
-    return _meta_command(mirror, "set-gi", "--node-id", _peer(mirror), generation), None
+    return meta_command(mirror, METADATA, "set-gi", "--node-id", _peer(mirror), generation), None
 
 
 def bring_up(
@@ -57,16 +75,8 @@ def bring_up(
         commands.append(("drbdsetup", "new-minor", name, minor, VOLUME))
     if found is None or found.data is None:
         commands += [
-            _meta_command(mirror, "apply-al"),
-            (
-                "drbdsetup",
-                "attach",
-                minor,
-                device_path(volume.pool, volume.name),
-                device_path(mirror.meta_pool, mirror.meta_name),
-                "flexible",
-                *backing_options(parameters, volume.size_mib),
-            ),
+            meta_command(mirror, METADATA, "apply-al"),
+            attach_command(volume, mirror, backing_options(parameters, volume.size_mib)),
         ]
     return (*commands, *connect(mirror, parameters, found))
 
@@ -125,9 +135,3 @@ def _peer(mirror: Mirror) -> str:
 
 def _connect(name: str, peer: str, *, discard_local: bool) -> Argv:
     return ("drbdsetup", "connect", name, peer, *(("--discard-my-data",) if discard_local else ()))
-
-
-def _meta_command(mirror: Mirror, *words: str) -> Argv:
-    """A drbdmeta command on the metadata of a device that is not attached."""
-    path = device_path(mirror.meta_pool, mirror.meta_name)
-    return ("drbdmeta", "--force", str(mirror.minor), "v09", path, "flex-external", *words)

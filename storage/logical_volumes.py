@@ -9,6 +9,7 @@ another's partition table; their other old contents stay unless the parameter ``
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from storage.commands import command_failed
 from storage.errors import (
@@ -38,7 +39,7 @@ from storage.lvm_report import (
     parse_volumes,
     size_fits,
 )
-from storage.volume import Capacity, Template, Volume
+from storage.volume import Capacity, Stored, Template, Volume
 
 WIPE_MIB_PER_S = 8
 """The slowest disk that a wipe waits for; decides its time limit."""
@@ -78,6 +79,23 @@ class LogicalVolumes:
         if output.code != 0 and "Failed to find logical volume" not in output.stderr:
             raise command_failed(argv, output)
         return {full_name(lv.group, lv.name): lv for lv in parse_volumes(output.stdout)}
+
+    async def stored(
+        self, template: Template, names: re.Pattern[str], attached: Callable[[LogicalVolume], bool]
+    ) -> tuple[Stored, ...]:
+        """Those whose whole names match, as ``Backend.list`` tells them."""
+        return tuple(
+            Stored(
+                template=template,
+                pool=lv.group,
+                name=lv.name,
+                size_mib=lv.size_mib,
+                owner=lv.owner,
+                attached=attached(lv),
+            )
+            for lv in await self.all()
+            if names.fullmatch(lv.name)
+        )
 
     async def stands(self, volume: Volume) -> bool:
         """Whether it is there as wanted: whole, the owner's, of its size. One that was left

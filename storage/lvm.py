@@ -174,18 +174,7 @@ class PlainBackend(StilledByLvm, Unmirrored):
 
     async def list(self) -> tuple[Stored, ...]:
         """See ``Backend``."""
-        return tuple(
-            Stored(
-                template=self.template,
-                pool=lv.group,
-                name=lv.name,
-                size_mib=lv.size_mib,
-                owner=lv.owner,
-                attached=lv.active,
-            )
-            for lv in await self._lvm.all()
-            if NAME_SHAPE.fullmatch(lv.name)
-        )
+        return await self._lvm.stored(self.template, NAME_SHAPE, lambda lv: lv.active)
 
     async def capacity(self) -> tuple[Capacity, ...]:
         """See ``Backend``. A thin pool is told as ``group/pool``, with what nobody has written to
