@@ -150,8 +150,16 @@ def room_for(view: View, node: Node, need: Mapping[tuple[str, str], int]) -> Non
             )
 
 
+def valid_address(address: str) -> None:
+    """Raises Refused for what is no IP address."""
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise Refused(f"'{address}' is not an IP address", "wrong_input") from None
+
+
 def addresses_free(view: View, name: str, *addresses: str | None) -> None:
-    """These are addresses, and no node but ``name`` has them; None and empty ones are left out."""
+    """No node but ``name`` has these addresses."""
     taken = {
         address: node.name
         for node in view.configuration.nodes()
@@ -159,12 +167,6 @@ def addresses_free(view: View, name: str, *addresses: str | None) -> None:
         for address in (node.primary_ip, node.secondary_ip)
     }
     for address in addresses:
-        if not address:
-            continue
-        try:
-            ipaddress.ip_address(address)
-        except ValueError:
-            raise Refused(f"'{address}' is not an IP address", "wrong_input") from None
         if address in taken:
             raise Refused(
                 f"New node IP address {address} conflicts with node {taken[address]}",

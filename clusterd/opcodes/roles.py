@@ -37,7 +37,9 @@ def check(opcode: NodeSetParams, view: View) -> None:
         raise Refused(f"Node {node.name} is not master capable", "wrong_state")
     if opcode.vm_capable is False and view.configuration.instances_on(node.uuid):
         raise Refused(f"Node {node.name} hosts instances, cannot unset vm_capable", "wrong_state")
-    requirements.addresses_free(view, node.name, opcode.secondary_ip)
+    if opcode.secondary_ip:
+        requirements.valid_address(opcode.secondary_ip)
+        requirements.addresses_free(view, node.name, opcode.secondary_ip)
     _pool_stays_full(opcode, view, node)
     parameters.node(opcode.ndparams or {}, node.ndparams)
 
