@@ -21,7 +21,8 @@ from clusterd.simulation.grounds import buried
 from clusterd.simulation.network import Endpoint
 from clusterd.simulation.portrait import difference
 from clusterd.simulation.rewinding import Folders, Moment, Moving, Reach
-from clusterd.simulation.trial import Trial, Verdict, attempt, begun, broken, reference
+from clusterd.simulation.trial import Trial, attempt, begun, reference
+from clusterd.simulation.verdict import Verdict, broken
 from hypervisors.interface import Driver
 from jobqueue.store.interface import Transaction
 from jobqueue.store.memory import MemoryStore

@@ -21,7 +21,8 @@ import msgspec
 from clusterd.simulation.branching import crash_everywhere
 from clusterd.simulation.faults import KINDS, Fault, parse
 from clusterd.simulation.scenarios import SCENARIOS
-from clusterd.simulation.trial import Verdict, attempt, reference
+from clusterd.simulation.trial import attempt, reference
+from clusterd.simulation.verdict import Verdict
 
 Case = tuple[str, tuple[Fault, ...]]
 """Name of a scenario, and faults."""

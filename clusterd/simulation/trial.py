@@ -35,6 +35,7 @@ from clusterd.simulation.portrait import Portrait, difference, portrait
 from clusterd.simulation.rest import go_on_settling, settle
 from clusterd.simulation.scenario import Scenario
 from clusterd.simulation.scenarios import SCENARIOS
+from clusterd.simulation.verdict import Verdict, broken
 from jobqueue.job import Status
 from jobqueue.live import Job
 from jobqueue.opcode import Opcode
@@ -46,29 +47,6 @@ REST_S = 100.0
 """Virtual time for the cluster to repair itself."""
 
 MAX_SHOWN = 12
-
-
-class Verdict(msgspec.Struct, kw_only=True):
-    """What came of a trial."""
-
-    scenario: str
-    faults: tuple[Fault, ...]
-    wrong: list[str]
-    calls: int
-    commits: int
-    status: Status | None
-    """Of the job; None when nobody was told of it."""
-    struck: tuple[str, ...] = ()
-    """The faults that came to pass, each with its node."""
-    after: Portrait = ()
-    """The end, of a trial without faults."""
-
-    @property
-    def again(self) -> str:
-        """The line that repeats it."""
-        line = f"python -m clusterd.simulation.explore --scenario {self.scenario}"
-        chosen = ",".join(map(str, self.faults))
-        return f"{line} --faults {chosen}" if chosen else line
 
 
 class Trial:
@@ -368,12 +346,6 @@ def attempt(name: str, faults: tuple[Fault, ...] = (), steps: Steps = STEPS) -> 
 def begun(name: str, faults: tuple[Fault, ...] = (), steps: Steps = STEPS) -> Trial:
     """A trial that begins with the scenario's starting state. There is one at a time."""
     return Trial(place(), SCENARIOS[name], faults, steps, _founded(name))
-
-
-def broken(name: str, faults: tuple[Fault, ...], error: Exception) -> Verdict:
-    """Of a trial that raised."""
-    text = f"the trial broke: {type(error).__name__}: {error}"
-    return Verdict(scenario=name, faults=faults, wrong=[text], calls=0, commits=0, status=None)
 
 
 def _founded(name: str) -> Founded:

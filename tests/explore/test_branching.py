@@ -13,7 +13,8 @@ from clusterd.simulation.faults import Fault
 from clusterd.simulation.founded import Founded
 from clusterd.simulation.grounds import buried
 from clusterd.simulation.scenarios import SCENARIOS
-from clusterd.simulation.trial import Trial, Verdict, begun
+from clusterd.simulation.trial import Trial, begun
+from clusterd.simulation.verdict import Verdict
 
 NAMES = sorted(SCENARIOS)
 EVERY = 29

@@ -15,7 +15,8 @@ from clusterd.simulation.branching import crash_everywhere
 from clusterd.simulation.explore import crashes, drawn, played, single_faults
 from clusterd.simulation.faults import KINDS, Fault, parse
 from clusterd.simulation.scenarios import SCENARIOS
-from clusterd.simulation.trial import Verdict, attempt
+from clusterd.simulation.trial import attempt
+from clusterd.simulation.verdict import Verdict
 
 STRIDE = 499
 SEEDS = range(12)
