@@ -393,5 +393,6 @@ PLUGINS = (
         mirrored=Mirrored.EXTERNAL,
         snapshots=always_snapshots,
         any_pool=True,
+        held_by_node=True,
     ),
 )
