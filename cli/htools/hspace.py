@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from string import ascii_letters, digits
 
@@ -59,7 +60,7 @@ def main_failure(found: Capacity) -> str:
 def stage(prefix: str, at: Resources) -> Iterator[str]:
     """The lines of one state of the cluster."""
     rows = (
-        ("SCORE", f"{at.score:.8f}"),
+        ("SCORE", eight(at.score)),
         ("INST_CNT", at.instances),
         ("MEM_FREE", at.memory_free),
         ("MEM_AVAIL", at.memory_available),
@@ -88,9 +89,15 @@ def quoted(value: str) -> str:
     return value if not value.strip(ascii_letters + digits + ".") else f"'{value}'"
 
 
+def eight(value: float) -> str:
+    """With eight decimals; halves of what is shown in decimals go to the even one, as there."""
+    whole = Decimal(repr(value)).quantize(Decimal("0.00000001"), rounding=ROUND_HALF_EVEN)
+    return f"{whole:f}"
+
+
 def _share(part: float, whole: float) -> str:
     if whole:
-        return f"{part / whole:.8f}"
+        return eight(part / whole)
     return "Infinity" if part else "NaN"
 
 
@@ -202,8 +209,8 @@ def _spec(spec: Spec, exclusive: bool) -> str:
 def _results(found: Capacity, exclusive: bool) -> Iterator[str]:
     after = found.after
     yield f"  - most likely failure reason: Fail{main_failure(found)}"
-    yield f"  - initial cluster score: {found.before.score:.8f}"
-    yield f"  -   final cluster score: {after.score:.8f}"
+    yield f"  - initial cluster score: {eight(found.before.score)}"
+    yield f"  -   final cluster score: {eight(after.score)}"
     rows = [
         ("memory", after.memory_instances, after.memory_total),
         ("disk", after.disk_instances, after.disk_total),
@@ -255,6 +262,7 @@ def _options(asked: argparse.Namespace, cluster: Cluster, usage: Usage) -> Capac
             capacity_checks=not asked.no_capacity_checks,
             accept_existing_errors=accept,
             unchecked_groups=stuck,
+            as_htools=True,
         ),
     )
 

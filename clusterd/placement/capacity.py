@@ -14,7 +14,7 @@ import msgspec
 from clusterd.placement.causes import policy_cause
 from clusterd.placement.errors import BadRequest
 from clusterd.placement.facts import INTERNAL_MIRROR, Spec
-from clusterd.placement.model import Cluster, Flags
+from clusterd.placement.model import NOWHERE, Cluster, Flags
 from clusterd.placement.options import CapacityOptions, Request
 from clusterd.placement.placer import Found, Placer
 from clusterd.placement.requests import item_of, require_possible
@@ -48,10 +48,15 @@ class Filling:
         self.mirrored = options.template == INTERNAL_MIRROR
         strict = msgspec.structs.replace(options.options, verdicts=False)
         self.lax = msgspec.structs.replace(strict, capacity_checks=False)
-        self.checked = strict.capacity_checks and not self.mirrored
+        one = cluster.instances
+        alone = bool(((one.secondary == NOWHERE) & ~one.forthcoming).any())
+        self.checked = strict.capacity_checks and (
+            not self.mirrored or (alone and strict.as_htools)
+        )
         self.cluster, self.options, self.keep_going = cluster, options, keep_going
-        self.placer = Placer(cluster, self.lax if self.mirrored else strict)
-        """Mirrored instances that fit leave each node evacuable anyway: not asked while filling."""
+        self.placer = Placer(cluster, strict if self.checked else self.lax)
+        """Mirrored instances that fit leave each node evacuable, but for unmirrored ones beside
+        them, which only ``hspace`` counts here: else it is not asked while filling."""
         groups = cluster.facts.groups
         self.open = [
             number

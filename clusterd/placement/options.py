@@ -24,6 +24,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """uuids of groups that do not count in the capacity checks."""
     restrict_to: tuple[str, ...] | None = None
     """Nodes; None is all."""
+    as_htools: bool = False
+    """Whether nodes can be emptied is asked in htools' own way, which finds fewer ways."""
     verdicts: bool = True
     """False spares the explanations, for callers that place thousands."""
 
@@ -82,7 +84,8 @@ class CapacityOptions(msgspec.Struct, frozen=True, kw_only=True):
     all_nodes: bool = False
     """Offline nodes count among the resources, as in ``hspace``."""
     as_hspace: bool = False
-    """The very sizes that ``hspace`` would take, where it would stop and where it miscounts."""
+    """The very sizes that ``hspace`` would take, where it would stop and where it miscounts; with
+    ``options.as_htools`` also where it sees no way to empty a node."""
     spindle_use: int | None = None
     """Of each instance; None: the policy's standard."""
     closed_groups: tuple[str, ...] = ()

@@ -111,17 +111,32 @@ class Scores:
         return found
 
     def _primary(self) -> Numbers:
-        """What counts on the primary alone: N+1, exclusion tags, wishes."""
-        usage, item, nodes = self.usage, self.item, self.usage.cluster.nodes
-        count = self.ledger.count
-        fails = usage.amounts[MEMORY] + item.primary[MEMORY] <= usage.reserved
-        found: Numbers = (fails * (count + 1) - usage.failing * count) * nodes.usable
-        if item.exclusion:
-            tags = list(item.exclusion)
-            found = found + WEIGHTS["pri_tags_score"] * (usage.tags[tags] > 0).sum(axis=0)
-            spread = (usage.spread[tags] > 0).sum(axis=0)
-            found += WEIGHTS["location_exclusion_score"] * (nodes.locations @ spread)
-        if item.desired:
-            unmet = [usage.unmet_wishes(item, node) for node in range(len(nodes.names))]
-            found = found + np.array(unmet, dtype=np.float64)
-        return found
+        return on_primary(self.usage, self.item, self.ledger.count)
+
+
+def on_primary(usage: Usage, item: Item, count: Numbers) -> Numbers:
+    """What counts on the primary alone: N+1, exclusion tags, wishes. ``count``: instances by
+    node."""
+    nodes = usage.cluster.nodes
+    fails = usage.amounts[MEMORY] + item.primary[MEMORY] <= usage.reserved
+    found: Numbers = (fails * (count + 1) - usage.failing * count) * nodes.usable
+    if item.exclusion:
+        tags = list(item.exclusion)
+        found = found + WEIGHTS["pri_tags_score"] * (usage.tags[tags] > 0).sum(axis=0)
+        spread = (usage.spread[tags] > 0).sum(axis=0)
+        found += WEIGHTS["location_exclusion_score"] * (nodes.locations @ spread)
+    if item.desired:
+        unmet = [usage.unmet_wishes(item, node) for node in range(len(nodes.names))]
+        found = found + np.array(unmet, dtype=np.float64)
+    return found
+
+
+def added_by(usage: Usage, item: Item, scale: Numbers) -> Numbers:
+    """What an item as primary adds to each metric's value of each node; quantities x nodes."""
+    nodes = usage.cluster.nodes
+    added: Numbers = item.primary[:, None] * scale
+    exclusive = nodes.exclusive & nodes.usable
+    if exclusive.any() and item.primary[DISK]:
+        share = -max(item.spindles, 0.0) / np.maximum(nodes.spindles[exclusive], 1)
+        added[DISK, exclusive] = added[DISK_F, exclusive] = share
+    return added

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from clusterd.placement import suit
+from clusterd.placement.emptying import Emptying
 from clusterd.placement.model import NOWHERE, Cluster, Flags, Numbers, Rows
 from clusterd.placement.options import Options
 from clusterd.placement.pairs import Scores
@@ -50,6 +51,7 @@ class Placer:
         """Primaries, secondaries and scores of the last pair that was sought."""
         self.added: list[tuple[Item, int]] = []
         """Items that were put here, and on which node as primary."""
+        self.emptying: Emptying | None = None
         if options.restrict_to is not None:
             self.allowed &= np.isin(cluster.nodes.names, options.restrict_to)
 
@@ -159,11 +161,14 @@ class Placer:
     def _redundancy(self) -> Redundancy | None:
         if not self.options.capacity_checks:
             return None
+        if self.options.as_htools and self.emptying is None:
+            self.emptying = Emptying(self.cluster)
         return Redundancy(
             self.usage,
             self.options.accept_existing_errors,
             unchecked=self.options.unchecked_groups,
             added=self.added,
+            emptying=self.emptying,
         )
 
     def _first(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from clusterd.placement.emptying import Emptying, Lodger
 from clusterd.placement.model import NOWHERE, Flags, Numbers
 from clusterd.placement.usage import DISK, MEMORY, Item, Usage
 
@@ -26,13 +27,17 @@ class Redundancy:
         *,
         unchecked: Sequence[str] = (),
         added: Sequence[tuple[Item, int]] = (),
+        emptying: Emptying | None = None,
     ) -> None:
         """``unchecked``: uuids of groups whose nodes need not be emptied; ``added``: items that are
-        in the state beside the instances, with their primary nodes."""
-        self.usage = usage
+        in the state beside the instances, with their primary nodes; ``emptying``: htools' own way,
+        to be gone instead of ours."""
+        self.usage, self.emptying = usage, emptying
         self.added = [one for one in added if not one[0].secondary.any() and one[0].takeover > 0]
         nodes = usage.cluster.nodes
-        self.free: Numbers = np.where(nodes.usable, usage.amounts[MEMORY], 0.0)
+        # a mirror on an offline node takes over, in htools' eyes
+        able = nodes.usable | (emptying is not None)
+        self.free: Numbers = np.where(able, usage.amounts[MEMORY], 0.0)
         needed = usage.takeover
         counts = nodes.usable | (not accept_offline)
         if unchecked:
@@ -70,12 +75,25 @@ class Redundancy:
         unmirrored = self.alone.any() or self.added
         if not unmirrored and (extra is None or extra[0].secondary.any()):
             return True
+        if self.emptying is not None and (extra is None or not extra[0].secondary.any()):
+            return self._as_htools(self.emptying, extra)
         usage, nodes = self.usage, self.usage.cluster.nodes
         homes = set(np.unique(usage.primary[self.alone]).tolist())
         homes |= {node for _item, node in self.added if self.counts[node]}
         if extra is not None and self.counts[extra[1]]:
             homes.add(extra[1])
         return all(self._empty(home, extra, nodes.group == nodes.group[home]) for home in homes)
+
+    def _as_htools(self, emptying: Emptying, extra: tuple[Item, int] | None) -> bool:
+        state, lodgers = (
+            self.usage,
+            [Lodger(item, node, _shared(item)) for item, node in self.added],
+        )
+        if extra is not None:
+            state = state.copy()
+            state.put(extra[0], extra[1], NOWHERE, 1)
+            lodgers.append(Lodger(*extra, _shared(extra[0])))
+        return emptying.possible(state, lodgers, self.counts)
 
     def _empty(self, home: int, extra: tuple[Item, int] | None, group: Flags) -> bool:
         usage, nodes = self.usage, self.usage.cluster.nodes
@@ -114,6 +132,11 @@ def _packed(sizes: list[tuple[float, float]], free: Numbers, disk: Numbers, tigh
 
 def _size(item: Item) -> tuple[float, float]:
     return item.takeover, -float(item.primary[DISK])
+
+
+def _shared(item: Item) -> bool:
+    """A new instance without a disk of its node's."""
+    return not item.primary[DISK]
 
 
 def failing_globally(usage: Usage, accept_offline: bool = False) -> bool:

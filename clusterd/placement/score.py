@@ -84,10 +84,10 @@ def scales(cluster: Cluster) -> Numbers:
     return wanted
 
 
-def values(usage: Usage) -> Numbers:
-    """The metrics' values, quantities x nodes."""
+def values(usage: Usage, scale: Numbers | None = None) -> Numbers:
+    """The metrics' values, quantities x nodes; ``scale`` is that of its cluster, if known."""
     nodes = usage.cluster.nodes
-    found = usage.amounts * scales(usage.cluster)
+    found = usage.amounts * (scales(usage.cluster) if scale is None else scale)
     without = nodes.usable & ~nodes.exclusive & (nodes.disk_total == 0)
     exclusive = nodes.usable & nodes.exclusive
     for row, spindles in ((DISK, usage.spindles_free), (DISK_F, usage.spindles_free_f)):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
+
+import msgspec
 
 from clusterd.placement import text_format
 from clusterd.placement.facts import DEFAULT_POLICY as POLICY
@@ -59,6 +62,24 @@ def cluster(nodes: int, instances: int, seed: int, *, offline: int = 0) -> Clust
         instances=tuple(made),
         tags=("htools:iextags:svc",),
         policy=POLICY,
+    )
+
+
+def unmirrored(facts: ClusterFacts, template: str) -> ClusterFacts:
+    """The same with one copy of each disk, in a volume group (plain) or outside of the nodes."""
+    room: Counter[str] = Counter()
+    for one in facts.instances:
+        room[one.secondary] += one.disk_mib
+        room[one.primary] += 0 if template == "plain" else one.disk_mib
+    return msgspec.structs.replace(
+        facts,
+        instances=tuple(
+            msgspec.structs.replace(one, template=template, secondary="") for one in facts.instances
+        ),
+        nodes=tuple(
+            msgspec.structs.replace(one, disk_free_mib=one.disk_free_mib + room[one.name])
+            for one in facts.nodes
+        ),
     )
 
 

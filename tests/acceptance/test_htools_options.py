@@ -64,6 +64,22 @@ def test_tiers_are_the_same_to_the_last(tmp_path: Path) -> None:
     assert lines(mine) == lines(real)
 
 
+@pytest.mark.parametrize(("shape", "template"), [((4, 12, 6, 1), "plain"), ((4, 9, 13, 0), "rbd")])
+def test_tiers_without_mirrors_are_the_same(
+    tmp_path: Path, shape: tuple[int, int, int, int], template: str
+) -> None:
+    """Where nodes could be emptied only in one of several ways, and one node is offline."""
+    nodes, instances, seed, offline = shape
+    facts = htools_data.cluster(nodes, instances, seed, offline=offline)
+    path = tmp_path / "cluster.data"
+    path.write_text(htools_data.text(htools_data.unmirrored(facts, template)), "utf-8")
+    words = ("-t", str(path), "--disk-template", template, "--machine-readable")
+    large = ("--standard-alloc", "200g,8g,1", "--tiered-alloc", "1000g,32g,8")
+    mine, real = ours("hspace", *words, *large), theirs("hspace", *words, *large)
+    assert "HTS_TSPEC=" in real.stdout
+    assert lines(mine) == lines(real)
+
+
 def monitoring(facts: Any, skip: str = "") -> str:
     def report(node: str, load: float) -> dict[str, Any]:
         found = {

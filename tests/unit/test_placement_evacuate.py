@@ -229,3 +229,30 @@ def test_mirrors_on_exclusive_storage_are_counted_by_hspace_and_refused_by_ganet
     found = capacity(like_hspace, options)
     assert found.count == 4
     assert found.after.score == pytest.approx(1.78654481, abs=1e-8), "that of hspace 3.0.2"
+
+
+@pytest.mark.parametrize(
+    ("shape", "tiers"),
+    [
+        ((4, 8, 5, 0), "32768,1048576=3 29632,920576=1 28608,920576=1"),
+        ((4, 12, 6, 1), "32768,1048576=3 27072,900096=1 25536,900096=1 4096,30720=1"),
+        (
+            (6, 30, 1, 0),
+            "32768,1048576=5 28096,930816=1 27072,910336=1 26560,879616=1 1536,859136=1"
+            " 1536,695296=1",
+        ),
+    ],
+)
+def test_tiers_of_plain_disks_are_those_of_hspace_3_0_2(
+    shape: tuple[int, int, int, int], tiers: str
+) -> None:
+    """Which depend on how it empties nodes, and on offline nodes being places to it."""
+    nodes, instances, seed, offline = shape
+    facts = htools_data.cluster(nodes, instances, seed, offline=offline)
+    cluster = model.build(htools_data.unmirrored(facts, "plain"))
+    asked = CapacityOptions(
+        template="plain", tiered=True, as_hspace=True, options=Options(as_htools=True)
+    )
+    found = capacity(cluster, asked)
+    told = [f"{one.spec.memory_mib},{one.spec.disk_mib}={one.count}" for one in found.fitted]
+    assert " ".join(told) == tiers
