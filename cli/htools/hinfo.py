@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
+import numpy as np
+
 from cli.htools import tables
 from cli.htools.parser import Parser
 from cli.htools.source import cluster_of, ended, show_tables
 from clusterd.placement import score
-from clusterd.placement.model import Cluster
+from clusterd.placement.model import NOWHERE, Cluster
 from clusterd.placement.usage import Usage
 
 
@@ -38,21 +40,55 @@ def _run(asked: argparse.Namespace) -> int:
             f"Loaded {len(facts.nodes)} nodes, {len(facts.instances)} instances, {many} node"
             f" group{'' if many == 1 else 's'}"
         )
+        _tell_groups(cluster)
     found = score.components(cluster)
     print("Cluster is N+1 happy" if not found["n1_cnt"] else "Cluster is N+1 unhappy")
     print("\n".join(coefficients(cluster)))
     print(f"Cluster score: {score.total(cluster):.8f}")
-    if asked.verbose > 1:
-        print("\n".join(_groups(cluster)))
     return 0
 
 
-def _groups(cluster: Cluster) -> list[str]:
-    lines = ["Node groups:"]
-    for number, group in enumerate(cluster.facts.groups):
-        nodes = int((cluster.nodes.group == number).sum())
-        lines.append(f"  {group.name} {group.uuid} {group.alloc_policy} {nodes} nodes")
-    return lines
+def _tell_groups(cluster: Cluster) -> None:
+    """What is split between groups (its names on the standard error), and each group's health."""
+    one, group = cluster.instances, cluster.nodes.group
+    apart = (one.secondary != NOWHERE) & (group[one.primary] != group[one.secondary])
+    split = [one.names[row] for row in np.flatnonzero(apart).tolist()]
+    print(
+        "Found instances belonging to multiple node groups:"
+        if split
+        else "No split instances found"
+    )
+    for name in split:
+        print(f"  {name}", file=sys.stderr)
+    print("Node group information:")
+    rows = [HEAD, *(_group_row(cluster, number) for number in range(len(cluster.facts.groups)))]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(HEAD))]
+    for row in rows:
+        cells = (
+            f"{text:<{width}}" if title in LEFT else f"{text:>{width}}"
+            for title, text, width in zip(HEAD, row, widths, strict=True)
+        )
+        print(f"   {' '.join(cells)}")
+
+
+HEAD = ("Group", "Nodes", "Instances", "Bad_Nodes", "Bad_Instances", "N+1", "Score")
+LEFT = ("Group", "N+1")
+
+
+def _group_row(cluster: Cluster, number: int) -> tuple[str, ...]:
+    usage, here = Usage(cluster), cluster.nodes.group == number
+    failing = np.flatnonzero(usage.failing & here)
+    own = here[usage.primary]
+    held = np.isin(usage.primary, failing) | np.isin(usage.secondary, failing)
+    return (
+        cluster.facts.groups[number].name,
+        str(int(here.sum())),
+        str(int(own.sum())),
+        str(len(failing)),
+        str(int(held.sum())),
+        str(not len(failing)),
+        f"{score.weighed(score.components_of(usage, here)):.8f}",
+    )
 
 
 def main() -> int:

@@ -39,6 +39,20 @@ def test_hinfo_prints_the_same(data: str) -> None:
     assert lines(ours("hinfo", "-t", data)) == lines(theirs("hinfo", "-t", data))
 
 
+def test_hinfo_tells_of_groups_and_what_is_split_between_them(tmp_path: Path) -> None:
+    facts = htools_data.cluster(6, 20, 1, offline=1)
+    second = replace(facts.groups[0], name="second-group", uuid="u2")
+    first, *nodes = facts.nodes
+    short = replace(first, memory_free_mib=900)
+    apart = [replace(one, group="u2") if at > 1 else one for at, one in enumerate(nodes)]
+    path = tmp_path / "cluster.data"
+    both = replace(facts, groups=(*facts.groups, second), nodes=(short, *apart))
+    path.write_text(text_format.render(both), "utf-8")
+    mine, real = (run("hinfo", "-t", str(path), "-v") for run in (ours, theirs))
+    assert lines(mine) == lines(real)
+    assert mine.stderr.split() == real.stderr.split()
+
+
 def test_hbal_begins_the_same(data: str) -> None:
     words = ("-t", data, "-l", "0")
     assert lines(ours("hbal", *words)) == lines(theirs("hbal", *words))
