@@ -34,12 +34,13 @@ def _run(asked: argparse.Namespace) -> int:
     for line in tables.missing(state):
         print(line, file=sys.stderr)
     show_tables(asked, state, "")
-    if asked.verbose > 0:
-        print(f"Loaded cluster tags: {','.join(facts.tags)}")
-        print(
-            f"Loaded {len(facts.nodes)} nodes, {len(facts.instances)} instances, {many} node"
-            f" group{'' if many == 1 else 's'}"
-        )
+    print(f"Loaded cluster tags: {','.join(facts.tags)}")
+    print(
+        f"Loaded {len(facts.nodes)} nodes, {len(facts.instances)} instances, {many} node"
+        f" group{'' if many == 1 else 's'}"
+    )
+    _tell_split(cluster, asked.verbose)
+    if asked.verbose > 1:
         _tell_groups(cluster)
     found = score.components(cluster)
     print("Cluster is N+1 happy" if not found["n1_cnt"] else "Cluster is N+1 unhappy")
@@ -48,18 +49,21 @@ def _run(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _tell_groups(cluster: Cluster) -> None:
-    """What is split between groups (its names on the standard error), and each group's health."""
+def _tell_split(cluster: Cluster, verbose: int) -> None:
+    """The instances with nodes in two groups, their names on the standard error."""
     one, group = cluster.instances, cluster.nodes.group
     apart = (one.secondary != NOWHERE) & (group[one.primary] != group[one.secondary])
     split = [one.names[row] for row in np.flatnonzero(apart).tolist()]
-    print(
-        "Found instances belonging to multiple node groups:"
-        if split
-        else "No split instances found"
-    )
+    if split:
+        print("Found instances belonging to multiple node groups:")
+    elif verbose > 1:
+        print("No split instances found")
     for name in split:
         print(f"  {name}", file=sys.stderr)
+
+
+def _tell_groups(cluster: Cluster) -> None:
+    """Each group's health, as a table."""
     print("Node group information:")
     rows = [HEAD, *(_group_row(cluster, number) for number in range(len(cluster.facts.groups)))]
     widths = [max(len(row[at]) for row in rows) for at in range(len(HEAD))]
