@@ -17,6 +17,9 @@ from tests.demo.steps import INSTANCE, add_instance
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("live cluster")]
 
 PATIENCE_S = 60.0
+TAKES_ALL = """#!/bin/sh
+exec /sbin/lvcreate -q -y -Wn -Zn -l 100%FREE -n filler xenvg
+"""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,26 @@ def test_a_disk_grows_under_its_guest(cluster: Cluster) -> None:
         " blockdev --getsize64 /dev/drbd0"
     )
     assert sizes.stdout.split() == [str(96 * 2**20)] * 2
+    assert dstate(cluster) == "UpToDate/UpToDate"
+    counts_on(cluster, "n3")
+
+
+def test_a_secondary_without_room_leaves_the_disk_as_it_is(cluster: Cluster) -> None:
+    n3, hooks = cluster.node("n3"), "/etc/ganeti/hooks/disk-grow-pre.d"
+    before = volumes(cluster, "n3")
+    n3.write(f"{hooks}/10taken", TAKES_ALL, mode=0o755)  # the room goes after the job has looked
+    grow = ("gnt-instance", "grow-disk", INSTANCE, "0", "32m")
+    said = cluster.gnt(*grow, allowed=(1,))
+    n3.run(f"rm -r {hooks}")
+    assert "the volume group has too little free space" in said
+    assert "(node n3.tb)" in said
+    said = cluster.gnt(*grow, allowed=(1,))
+    assert "Not enough disk space on target node n3.tb in 'xenvg'" in said
+    n3.run("lvremove -q -y xenvg/filler")
+    assert volumes(cluster, "n3") == before
+    for node in ("n2", "n3"):
+        sizes = cluster.node(node).run("lvs --noheadings --units m --nosuffix -o lv_size xenvg")
+        assert "96.00" in sizes.stdout.split()
     assert dstate(cluster) == "UpToDate/UpToDate"
     counts_on(cluster, "n3")
 
