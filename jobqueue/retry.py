@@ -28,7 +28,9 @@ def pause_s(error: BaseException, patience: Patience, attempt: int, spent_s: flo
 
     ``attempt`` counts from 1; pauses double up to the longest one.
     """
-    for_s = min(patience.for_s, patience.limits.get(code_of(error), patience.for_s))
+    code = code_of(error)
+    usual_s = max(patience.for_s, patience.longer.get(code, 0.0))
+    for_s = min(usual_s, patience.limits.get(code, usual_s))
     retryable = patience.of_any or getattr(error, "retryable", False)
     if not retryable or spent_s >= for_s:
         return None

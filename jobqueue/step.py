@@ -28,6 +28,8 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     for_s: float = 60.0
     limits: dict[str, float] = {}
     """Code of an error -> seconds, where that error is borne for a shorter time."""
+    longer: dict[str, float] = {}
+    """Code of an error -> seconds, where that error is borne for a longer time."""
     of_any: bool = False
     """Errors that call themselves final are repeated too: it must not lightly be left undone."""
     first_pause_s: float = 0.5

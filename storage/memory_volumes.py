@@ -38,6 +38,8 @@ from storage.volume import (
 
 ON_GROUPS = (Template.PLAIN, Template.DRBD)
 """Templates whose data are logical volumes."""
+BY_NAME = (Template.SHAREDFILE, Template.RBD, Template.GLUSTER)
+"""Shared templates of which nothing is on a node but its users."""
 
 
 class MemoryBackend(Unmirrored):
@@ -86,6 +88,9 @@ class MemoryBackend(Unmirrored):
         await self.detach(volume)
         await self.forget_still(volume)
         self._pieces.pop(key_of(volume), None)
+        if self.template in BY_NAME:
+            for _, shelf in sorted(self._shelf.wire.shelves.items()):
+                shelf.attached.pop(key_of(volume), None)
 
     async def grow(self, volume: Volume) -> None:
         """See ``Backend``."""

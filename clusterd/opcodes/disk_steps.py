@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from clusterd.model import Disk, Instance, Node
 from clusterd.steps.cluster import Say
@@ -101,21 +102,22 @@ def close_source(instance: Instance, source: Node, target: Node) -> list[Step]:
     """Only the target may write again; the source may have died meanwhile."""
     steps: list[Step] = []
     for index, disk in enumerate(instance.disks):
-        name = instance.uuid
+        disk_of: dict[str, Any] = {
+            "instance": instance.uuid,
+            "disk": index,
+            "optional": True,
+            "insists": True,
+        }
         if has_mirror(disk.template):
             steps += [
-                CloseVolume(instance=name, disk=index, node=source.name, optional=True),
-                UnshareVolume(instance=name, disk=index, node=source.name, optional=True),
-                UnshareVolume(instance=name, disk=index, node=target.name, optional=True),
+                CloseVolume(**disk_of, node=source.name),
+                UnshareVolume(**disk_of, node=source.name),
+                UnshareVolume(**disk_of, node=target.name),
             ]
         else:
-            steps.append(
-                DetachVolume(
-                    instance=name, disk=index, node=source.name, optional=True, patience_s=60.0
-                )
-            )
+            steps.append(DetachVolume(**disk_of, node=source.name, patience_s=60.0))
         if is_shared(disk.template):
-            steps.append(UnshareVolume(instance=name, disk=index, node=target.name, optional=True))
+            steps.append(UnshareVolume(**disk_of, node=target.name))
     return steps
 
 

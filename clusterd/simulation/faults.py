@@ -212,6 +212,16 @@ def _disks(trouble: DiskTrouble) -> Act:
     return strike
 
 
+def _storage(trouble: DiskTrouble) -> Act:
+    """The same on all nodes, as when it is a service that they share."""
+
+    def strike(cluster: SimulatedCluster, _node: str) -> None:
+        for name in cluster.hosts:
+            _disks(trouble)(cluster, name)
+
+    return strike
+
+
 TO_NODE, FROM_NODE = _cut_way(to_node=True), _cut_way(to_node=False)
 LATE_S = 4.0
 """Less than the silence after which a link is given up, and more than any patience between."""
@@ -244,6 +254,8 @@ KINDS: dict[str, Kind] = {
     "disk-broken": Kind(strike=_disks("broken"), heal=_disks(""), lasts_s=50.0, may_stick=True),
     "disk-fails": Kind(strike=_disks("fails"), heal=_disks(""), lasts_s=30.0, may_stick=True),
     "disk-torn": Kind(strike=_disks("torn"), heal=_disks(""), lasts_s=30.0, may_stick=True),
+    "disk-hung": Kind(strike=_disks("hung"), heal=_disks(""), lasts_s=100.0, may_stick=True),
+    "storage-down": Kind(strike=_storage("down"), heal=_storage(""), lasts_s=100.0, may_stick=True),
     "stop-service": Kind(strike=_stop_service, heal=_start_service, lasts_s=40.0),
     "guest-ends": Kind(strike=_guest_ends),
     "guest-crashes": Kind(strike=_guest_crashes),

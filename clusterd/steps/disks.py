@@ -22,6 +22,9 @@ STALLED = (
     "but it stands still: look at the network between the nodes and at their disks; canceling the"
     " job is possible"
 )
+UNANSWERED = {"command_timed_out": UNDO_PATIENCE_S, "storage_down": UNDO_PATIENCE_S}
+"""How long to wait for storage that hangs or is away once the guest is elsewhere: given up before,
+the disk would stay in use, and open, where its instance is not any more."""
 SYNC_PATIENCE_S = 7 * 24 * 3600.0
 """A full synchronisation of a large disk takes days; the job can be canceled meanwhile."""
 
@@ -159,6 +162,8 @@ class DetachVolume(OnVolume, frozen=True, kw_only=True, tag="disk.detach"):
 
     was_open: bool = False
     optional: bool = False
+    insists: bool = False
+    """Storage that hangs or is away is waited for, see ``UNANSWERED``."""
     patience_s: float | None = None
     """How long to try; None: long, or shortly if it is optional."""
 
@@ -174,7 +179,8 @@ class DetachVolume(OnVolume, frozen=True, kw_only=True, tag="disk.detach"):
     def patience(self) -> Patience:
         usual_s = 10.0 if self.optional else 60.0
         for_s = usual_s if self.patience_s is None else self.patience_s
-        return Patience(for_s=for_s, of_any=self.optional)
+        longer = UNANSWERED if self.insists else {}
+        return Patience(for_s=for_s, of_any=self.optional, longer=longer)
 
     async def do(self, context: Any) -> Outcome:
         target = self.target(context.world)
@@ -213,6 +219,8 @@ class CloseVolume(OnVolume, frozen=True, kw_only=True, tag="disk.close"):
     be closed, and whether it was open is not known."""
 
     optional: bool = False
+    insists: bool = False
+    """Storage that hangs or is away is waited for, see ``UNANSWERED``."""
     patience_s: float = 60.0
 
     @property
@@ -222,7 +230,8 @@ class CloseVolume(OnVolume, frozen=True, kw_only=True, tag="disk.close"):
     @property
     def patience(self) -> Patience:
         # left open where its instance does not live, it might be written on two nodes
-        return Patience(for_s=self.patience_s, of_any=self.optional)
+        longer = UNANSWERED if self.insists else {}
+        return Patience(for_s=self.patience_s, of_any=self.optional, longer=longer)
 
     async def do(self, context: Any) -> Outcome:
         target = self.target(context.world)
@@ -250,6 +259,8 @@ class UnshareVolume(OnVolume, frozen=True, kw_only=True, tag="disk.unshare"):
     """Only one node may write the disk again."""
 
     optional: bool = False
+    insists: bool = False
+    """Storage that hangs or is away is waited for, see ``UNANSWERED``."""
 
     @property
     def tolerated(self) -> bool:
@@ -257,7 +268,7 @@ class UnshareVolume(OnVolume, frozen=True, kw_only=True, tag="disk.unshare"):
 
     @property
     def patience(self) -> Patience:
-        return Patience(of_any=self.optional)
+        return Patience(of_any=self.optional, longer=UNANSWERED if self.insists else {})
 
     async def do(self, context: Any) -> Outcome:
         target = self.target(context.world)

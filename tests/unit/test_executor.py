@@ -10,6 +10,8 @@ from twisted.internet.defer import Deferred
 from clusterd.simulation.clock import Clock
 from jobqueue.job import Status
 from jobqueue.opcode import Opcode
+from jobqueue.retry import pause_s
+from jobqueue.step import Patience
 from jobqueue.store.memory import MemoryDisk
 from tests.unit.toy_cluster import PutAll, PutGuarded, SpawnAll, ToyMaster, Toys
 
@@ -267,3 +269,29 @@ def test_a_stored_job_that_this_version_cannot_read_stops_nobody() -> None:
     (other,) = play.submit([PutAll(names=("c",))])
     play.settle()
     assert play.status(other) is Status.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("code", "spent_s", "goes_on"),
+    [
+        ("busy", 59.0, True),
+        ("busy", 60.0, False),
+        ("hung", 60.0, True),
+        ("hung", 900.0, False),
+        ("away", 10.0, False),
+    ],
+)
+def test_an_error_is_borne_for_its_own_time(code: str, spent_s: float, goes_on: bool) -> None:
+    patience = Patience(longer={"hung": 900.0}, limits={"away": 10.0})
+    error = Trouble(code)
+    assert (pause_s(error, patience, 3, spent_s) is not None) is goes_on
+
+
+class Trouble(Exception):
+    """Retryable, with a code of its own."""
+
+    retryable = True
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
