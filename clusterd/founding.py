@@ -13,9 +13,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from clusterd import defaults, names, parameters
+from clusterd import defaults, ipolicy, names, parameters
 from clusterd.model import Cluster, Group, Node, Params, Policy
-from jobqueue.errors import Refused
 
 FILE_DIRECTORY = "/srv/ganeti/file-storage"
 SHARED_FILE_DIRECTORY = "/srv/ganeti/shared-file-storage"
@@ -188,7 +187,4 @@ def effective_diskparams(founding: Founding) -> dict[str, Params]:
 def effective_ipolicy(founding: Founding) -> Policy:
     """Ganeti's defaults below what was given; by default the templates that are enabled."""
     base = {**defaults.IPOLICY, "disk-templates": list(founding.enabled_disk_templates)}
-    try:
-        return msgspec.convert({**base, **founding.ipolicy}, Policy)
-    except msgspec.ValidationError as error:
-        raise Refused(f"Instance policy: {error}") from None
+    return ipolicy.changed(founding.ipolicy, msgspec.convert(base, Policy))

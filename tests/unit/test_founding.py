@@ -95,6 +95,7 @@ def test_a_usual_request() -> None:
         ({"hvparams": {"kvm": {"no_such": 1}}}, "wrong_input", "no_such"),
         ({"diskparams": {"drbd": {"no-such": 1}}}, "wrong_input", "no-such"),
         ({"ipolicy": {"vcpu-ratio": "x"}}, "wrong_input", "Instance policy"),
+        ({"ipolicy": {"disk-templates": ["x"]}}, "wrong_input", "unknown disk template 'x'"),
     ],
 )
 def test_a_request_is_refused_by_its_reason(asked: dict[str, Any], reason: str, what: str) -> None:
