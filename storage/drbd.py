@@ -223,6 +223,10 @@ class DrbdBackend(StilledByLvm, Unsnapped):
             raise not_attached(volume)
         if found.data == device_path(volume.pool, volume.name):
             return
+        if found.data is None and state.disk in ("Attaching", "Negotiating"):
+            raise VolumeBusy(  # whose data these are is not told before
+                f"{volume.name}: the copy here is being attached; wait for it", subject=volume.name
+            )
         refusal = occupant(old, found) or refuse_swap(volume, state)
         if refusal is not None:
             raise refusal

@@ -4,6 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+LONGEST = (
+    "live cluster",
+    "storage hosts",
+    "tests/system/test_failover.py",
+    "tests/demo/test_demo.py",
+    "tests/system/test_rbd_cluster.py",
+    "tests/system/test_rbd.py",
+    "tests/system/test_three_masters.py",
+    "tests/proof/test_proof.py",
+    "tests/system/test_kvm_guest.py",
+)
+"""Groups of real tests by the time they take."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -15,6 +28,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         real = item.get_closest_marker("real") is not None
         if real and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """Groups that take minutes begin first, or one of them would be left alone at the end."""
+    group = item.get_closest_marker("xdist_group")
+    name = group.args[0] if group is not None else ""
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

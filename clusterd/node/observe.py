@@ -43,6 +43,8 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
     soon_s: float = 0.2
     share: float = 1 / 3
     """Of the time, spent with looking at most while change follows change."""
+    idle_share: float = 1 / 12
+    """The same while nothing is known to change."""
     longest_silence_s: float = 30.0
     part_timeout_s: float = 10.0
 
@@ -193,11 +195,12 @@ class Observer:
 
     def _after(self) -> None:
         self._looking = False
-        now = self._clock.seconds()
-        rest_s = (now - self._begun) * (1 / self._rhythm.share - 1)
-        self._rested = now + min(rest_s, self._rhythm.interval_s)
+        now, rhythm = self._clock.seconds(), self._rhythm
+        took_s = now - self._begun
+        self._rested = now + min(took_s * (1 / rhythm.share - 1), rhythm.interval_s)
         if self._tell is not None:
-            self._plan(self._soon() if self._again else self._rhythm.interval_s)
+            idle_s = min(took_s * (1 / rhythm.idle_share - 1), rhythm.longest_silence_s / 2)
+            self._plan(self._soon() if self._again else max(idle_s, rhythm.interval_s))
 
     def _soon(self) -> float:
         """How long to wait for a look that is wanted: a slow node has more to do than to look."""

@@ -349,9 +349,10 @@ class MirrorContract:
         disk.volumes = (new, disk.volumes[1])
         disk.write(0)
         disk.until_synced()
-        for _ in range(2):
-            finish(backend.swap(old, new))
+        finish(backend.swap(old, new))
         disk.volumes = (old, disk.volumes[1])
+        disk.until_synced()
+        finish(backend.swap(old, new))
         finish(backend.forget(new))
         disk.until_synced()
         assert disk.equal()

@@ -14,11 +14,13 @@ import pytest
 
 from hypervisors.guest import Guest
 from tests.contracts.hypervisor_world import Pair
-from tests.system.kvm_world import CHECKOUT, KvmWorld
+from tests.system.kvm_world import CHECKOUT, KvmWorld, guest_image
 
 pytestmark = pytest.mark.real
 COUNTER_OFFSET = 528384
 SOON_S = 40.0
+MIB = 2**20
+GZIP = b"\x1f\x8b\x08"
 
 
 @pytest.fixture
@@ -64,6 +66,29 @@ def test_boots_from_its_disk_with_the_wishes_of_its_stamp(world: KvmWorld) -> No
     count, boot = counted_on_disk(guest)
     assert count >= 3
     assert boot == 1
+
+
+def kernel_and_initrd(world: KvmWorld) -> dict[str, str]:
+    """The two inside the demo's image, as files: each begins at a MiB of its own."""
+    image = guest_image().read_bytes()
+    begin = next(at for at in range(2 * MIB, len(image), MIB) if image.startswith(GZIP, at))
+    parts = {"kernel_path": image[MIB:begin], "initrd_path": image[begin:]}
+    for name, part in parts.items():
+        (world.hosts.directory / name).write_bytes(part)
+    return {name: str(world.hosts.directory / name) for name in parts}
+
+
+def test_boots_without_disks_from_a_kernel_given_to_it(world: KvmWorld) -> None:
+    pair, guest = Pair(world), world.guest()
+    words = "name=bare tick=0.1 quiet mitigations=off no_timer_check tsc=reliable"
+    params = {**kernel_and_initrd(world), "kernel_args": words, "root_path": ""}
+    guest = msgspec.structs.replace(guest, disks=(), params=params)
+    world.drive(pair.here.start(guest))
+    wait_for_tick(world, guest, 3)
+    booted = next(line for line in world.console(guest).splitlines() if "BOOTED" in line)
+    assert "name=bare boot=1 last=0" in booted
+    assert "vda" not in booted
+    world.drive(pair.here.destroy(guest.name))
 
 
 def test_counts_on_after_power_off_and_start_elsewhere(world: KvmWorld) -> None:

@@ -103,23 +103,45 @@ def test_disks_come_and_go_under_their_guest(cluster: Cluster) -> None:
     counts_on(cluster, "n3")
 
 
-def test_the_peer_loses_power_while_its_copy_is_made_anew(cluster: Cluster) -> None:
-    job = cluster.gnt("gnt-instance", "replace-disks", "-s", "--submit", INSTANCE)
-    number = job.split("JobID: ")[1].split()[0]
-    deadline = time.monotonic() + PATIENCE_S
-    while len(volumes(cluster, "n3")) < 4:
-        assert time.monotonic() < deadline, "no new copy is made"
-        time.sleep(0.1)
+def submitted(cluster: Cluster, *argv: str) -> str:
+    """The number of the job."""
+    return cluster.gnt(*argv).split("JobID: ")[1].split()[0]
+
+
+def power_lost(cluster: Cluster, job: str) -> None:
+    """n3 loses power and comes back while the guest counts on n2; its job ends, and both copies
+    are whole again."""
     cluster.node("n3").kill()
     seen = len(guest.ticks(cluster.console("n2", INSTANCE)))
     cluster.wait_ticks("n2", INSTANCE, seen + 3)
     cluster.node("n3").start()
     cluster.node("n3").run(["clusterd-node", "--start"])
-    cluster.gnt("gnt-job", "wait", number, allowed=(0, 1))
+    cluster.gnt("gnt-job", "wait", job, allowed=(0, 1))
     cluster.gnt("gnt-instance", "activate-disks", "--wait-for-sync", INSTANCE)
     assert len(volumes(cluster, "n3")) == 2
     assert dstate(cluster) == "UpToDate/UpToDate"
     counts_on(cluster, "n3")
+
+
+def test_the_peer_loses_power_while_its_copy_is_made_anew(cluster: Cluster) -> None:
+    job = submitted(cluster, "gnt-instance", "replace-disks", "-s", "--submit", INSTANCE)
+    deadline = time.monotonic() + PATIENCE_S
+    while len(volumes(cluster, "n3")) < 4:
+        assert time.monotonic() < deadline, "no new copy is made"
+        time.sleep(0.1)
+    power_lost(cluster, job)
+
+
+def test_the_target_loses_power_while_the_guest_is_on_its_way(cluster: Cluster) -> None:
+    job = submitted(cluster, "gnt-instance", "migrate", "-f", "--submit", INSTANCE)
+    deadline = time.monotonic() + PATIENCE_S
+    while "memory transfer: " not in cluster.gnt("gnt-job", "info", job):
+        assert time.monotonic() < deadline, "no migration begins"
+        time.sleep(0.1)
+    power_lost(cluster, job)
+    assert cluster.fields("job", job, "status") == ["error"]
+    assert cluster.fields("instance", INSTANCE, "pnode", "status") == ["n2.tb", "running"]
+    assert cluster.node("n3").run("virsh -c qemu:///system list --name").stdout.strip() == ""
 
 
 def test_the_mirror_moves_to_another_node(cluster: Cluster) -> None:

@@ -146,6 +146,22 @@ def test_a_slow_node_looks_a_third_of_the_time_while_change_follows_change(tmp_p
     assert len(told) >= 1
 
 
+def test_a_slow_node_rests_longer_while_nothing_changes(tmp_path: Path) -> None:
+    clock, kvm = Clock(), Guests()
+    eyes(tmp_path, clock, {"kvm": kvm})
+    kvm.hangs, begun = [], []
+    for _ in range(4):
+        before = kvm.asked
+        while kvm.asked == before:
+            clock.run(0.1)
+        begun.append(clock.seconds())
+        clock.run(1)
+        kvm.hangs[-1].callback(None)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(begun)]
+    # a look took 1 to 1.1 s
+    assert all(12.0 <= pause < 13.3 for pause in pauses), pauses
+
+
 def test_an_answer_is_never_older_than_its_question() -> None:
     clock, guests = Clock(), Guests()
     inquiry = Inquiry(clock, 10.0)
