@@ -28,7 +28,7 @@ from hypervisors.guest import (
     ParamValue,
 )
 from hypervisors.host import Host
-from hypervisors.interface import Clock, Driver
+from hypervisors.interface import Clock, Driver, passed
 from hypervisors.kvm_parameters import GLOBAL_PARAMETERS, KvmParameters, kvm_parameters
 from hypervisors.kvm_preparation import Preparation
 from hypervisors.libvirt_link import LibvirtLink
@@ -145,6 +145,9 @@ class KvmDriver(Driver):
         if known is not None and known.result is not None:
             return known.result
         found = await self._under_way(name)
+        if known is None and found is not None and patience_s > 0:
+            # begun by a daemon before this one: its end is not told here, and asking costs
+            await passed(self._clock, patience_s)
         if known is not None:  # it may have ended while libvirt was asked
             return known.result or found or MigrationStatus(state="running")
         return found or MigrationStatus(state="none")

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import msgspec
-from twisted.internet.defer import Deferred
 
 from hypervisors.errors import (
     BadParameter,
@@ -24,7 +23,7 @@ from hypervisors.errors import (
     StillRunning,
 )
 from hypervisors.guest import Guest, GuestStatus, MigrationStatus, NodeHardware, ParamValue
-from hypervisors.interface import Clock, Driver
+from hypervisors.interface import Clock, Driver, passed
 from hypervisors.machine_room import Machine, MachineRoom, Passage, Presence, Resident
 from hypervisors.plugins import Plugin, Surroundings
 
@@ -160,10 +159,8 @@ class MemoryDriver(Driver):
         self._room.advance(passage, released=mine)
         if not mine and passage.state != "running":
             return MigrationStatus(state="none")
-        if passage.state == "running" and mine and patience_s > 0 and self._clock is not None:
-            late: Deferred[None] = Deferred()
-            self._clock.callLater(patience_s, late.callback, None)
-            await late
+        if passage.state == "running" and patience_s > 0 and self._clock is not None:
+            await passed(self._clock, patience_s)
         return _status(passage)
 
     async def abort_migration(self, name: str) -> None:

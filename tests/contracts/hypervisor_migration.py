@@ -143,7 +143,9 @@ class Migration:
         pair.begin(guest)
         _wait_for_transfer(pair, guest)
         pair.here = pair.world.driver(pair.world.here)
-        assert drive(pair.here.migration(guest.name)).state == "running"
+        for patience_s in (0.0, 0.2):
+            seen = drive(pair.here.migration(guest.name, patience_s=patience_s))
+            assert seen.state == "running"
         drive(pair.here.migrate(guest, pair.world.there, "", live=True))
         _abort(pair, guest)
         assert pair.end(guest).state in ("none", "cancelled")

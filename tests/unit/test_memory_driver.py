@@ -7,9 +7,11 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from hypervisors.errors import GuestMissing, HypervisorDown, StillRunning
-from hypervisors.guest import Guest, GuestDisk
+from hypervisors.guest import Guest, GuestDisk, MigrationStatus
 from hypervisors.interface import Driver
 from hypervisors.machine_room import Course, MachineRoom
 from hypervisors.memory import MemoryDriver
@@ -133,6 +135,23 @@ def test_nobody_releases_the_guest_of_a_daemon_that_died(pair: Pair) -> None:
     assert pair.places(guest) == (None, "paused")
     settled(pair.there.settle(guest, arrived=True))
     assert room.running_on(guest.name) == ("n2",)
+
+
+def test_a_look_has_patience_whoever_began_the_migration(pair: Pair) -> None:
+    room, guest = begun(pair, Course(polls=5))
+    clock = Clock()
+    for driver in (pair.here, MemoryDriver(room, "n1")):
+        assert settled(driver.migration(guest.name, patience_s=0.5)).state == "running"
+    fresh = MemoryDriver(room, "n1", clock)
+    seen = Deferred.fromCoroutine(fresh.migration(guest.name, patience_s=0.5))
+    assert not seen.called
+    clock.advance(0.5)
+    assert seen.called
+    assert settled(_answer(seen)).state == "running"
+
+
+async def _answer(seen: Deferred[MigrationStatus]) -> MigrationStatus:
+    return await seen
 
 
 def test_power_failure_takes_guests_and_the_service(pair: Pair) -> None:
