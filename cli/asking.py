@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cli.catalogue import Body
 from cli.command import Arguments, Call, Command
 from cli.exits import Exit
 
@@ -26,9 +27,19 @@ def list_tags_command(kind: str, *, named: bool = True) -> Command:
         summary=f"List the tags of the {kind}",
         run=run,
         arguments=Arguments(
-            shown=f"<{kind}>" if named else "", minimum=count, maximum=count, completes=kind
+            shown=f"<{kind}>" if named else "",
+            minimum=count,
+            maximum=count,
+            completes="group" if kind == "nodegroup" else kind,
         ),
     )
+
+
+def tell_tags(call: Call, _body: Body, found: Any) -> int:
+    """What a search for tags found; finding nothing is a failure."""
+    for path, tag in found:
+        call.session.out(f"{path} {tag}")
+    return Exit.SUCCESS if found else Exit.FAILURE
 
 
 def tell_modified(call: Call, kind: str, name: str, changes: Any) -> None:

@@ -28,6 +28,7 @@ from cli.rows import (
     sets,
 )
 from cli.spelling import Spelling
+from cli.tag_rows import TAGS
 
 INTERNAL = frozenset(
     {
@@ -44,6 +45,7 @@ INTERNAL = frozenset(
         "query",
         "test_allocator",
         "backup_prepare",
+        "tags_get",
     }
 )
 """Opcodes that are no command of their own; a hand-written command submits them."""
@@ -310,5 +312,5 @@ DEBUG = (
 
 SPELLINGS: tuple[Spelling, ...] = (
     *(*INSTANCES, *DISKS, *NODES, *CLUSTER, *IMAGES),
-    *(*DISK_CARE, *CRYPTO, *STORAGE, *DEBUG, *MOVES, *BACKUPS),
+    *(*DISK_CARE, *CRYPTO, *STORAGE, *DEBUG, *MOVES, *BACKUPS, *TAGS),
 )

@@ -19,7 +19,7 @@ _FUNCTIONS = r"""
 _clusterd_names() {
   case $1 in
     filter) gnt-filter list --no-headers -o uuid 2>/dev/null ;;
-    node|instance|group) gnt-$1 list --no-headers -o name 2>/dev/null ;;
+    node|instance|group|network) gnt-$1 list --no-headers -o name 2>/dev/null ;;
     os) gnt-os list --no-headers 2>/dev/null ;;
     job) gnt-job list --no-headers -o id 2>/dev/null ;;
   esac

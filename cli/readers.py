@@ -70,6 +70,11 @@ def file_text(path: str) -> str:
         raise WrongInput(f"{path} cannot be read: {error}") from None
 
 
+def file_words(path: str) -> list[str]:
+    """The words of a file of the operator's; ``-`` is standard input."""
+    return file_text("/dev/stdin" if path == "-" else path).split()
+
+
 def ssh_keys(texts: Sequence[str]) -> list[str]:
     """Public keys: each text is one, or a file with one a line."""
     found = []

@@ -54,6 +54,9 @@ DRY_RUN = Option(
 LETTERS = {"J": (SUBMIT, PRINT_JOBID), "P": (PRIORITY, KEY), "D": (DRY_RUN,)}
 """What jobs have in common, by the letters of ``Spelling.common``."""
 
+NAMED = ("instance", "node", "group", "network")
+"""Kinds of objects whose names complete arguments."""
+
 Finish = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -143,11 +146,12 @@ def arguments_of(spelling: Spelling, declaration: Declaration) -> Arguments:
     fields = positional_of(spelling, declaration)
     shown = spelling.shown or " ".join(f"<{name.replace('_', '-')}>" for name in fields)
     many = bool(fields) and declaration.fields[fields[-1]].kind == "names"
-    kind = next((name for name in ("instance", "node", "group") if name in " ".join(fields)), "")
+    said = " ".join((*fields, shown))
+    kind = next((name for name in NAMED if name in said), "")
     if spelling.selects:
         return Arguments(shown=shown, minimum=0, maximum=None, completes=kind)
     count = len(fields)
-    minimum = 0 if shown.startswith("[") else count
+    minimum = max(0, count - sum(word.startswith("[") for word in shown.split()))
     return Arguments(shown=shown, minimum=minimum, maximum=None if many else count, completes=kind)
 
 

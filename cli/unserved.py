@@ -6,24 +6,18 @@ hand-written command of that name exists.
 
 from __future__ import annotations
 
-_TAGS = "<tag>..."
-
 UNSERVED: dict[str, tuple[tuple[str, str, str], ...]] = {
     "cluster": (
         ("activate-master-ip", "", "Bring up the address of the master"),
-        ("add-tags", _TAGS, "Add tags to the cluster"),
         ("command", "<command>...", "Run a command on nodes"),
         ("copyfile", "<file>", "Copy a file to nodes"),
         ("deactivate-master-ip", "", "Take down the address of the master"),
         ("epo", "[<name>...]", "Power nodes or groups off in an emergency, or on again"),
-        ("remove-tags", _TAGS, "Remove tags from the cluster"),
         ("rename", "<name>", "Rename the cluster"),
-        ("search-tags", "<pattern>", "Search all tags"),
         ("show-ispecs-cmd", "", "Print the command that makes the instance policy"),
         ("upgrade", "", "Change to another version"),
     ),
     "node": (
-        ("add-tags", f"<node> {_TAGS}", "Add tags to a node"),
         ("evacuate", "<node>", "Move instances away from a node"),
         ("failover", "<node>", "Fail over all primary instances of a node"),
         ("health", "[<node>...]", "Show the health of nodes"),
@@ -31,15 +25,12 @@ UNSERVED: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("migrate", "<node>", "Migrate all primary instances of a node"),
         ("power", "on|off|cycle|status [<node>...]", "Change the power state of nodes"),
         ("powercycle", "<node>", "Restart a node at once"),
-        ("remove-tags", f"<node> {_TAGS}", "Remove tags from a node"),
         ("restricted-command", "<command> [<node>...]", "Run a permitted command on nodes"),
     ),
     "instance": (
-        ("add-tags", f"<instance> {_TAGS}", "Add tags to an instance"),
         ("batch-create", "<file>", "Create several instances from a file"),
         ("change-group", "<instance>", "Move an instance to another node group"),
         ("reinstall", "<instance>...", "Install the OS again"),
-        ("remove-tags", f"<instance> {_TAGS}", "Remove tags from an instance"),
         ("rename", "<instance> <new-name>", "Rename an instance"),
     ),
     "job": (),
@@ -47,24 +38,20 @@ UNSERVED: dict[str, tuple[tuple[str, str, str], ...]] = {
     "image": (),
     "group": (
         ("add", "<group>", "Add a node group"),
-        ("add-tags", f"<group> {_TAGS}", "Add tags to a node group"),
         ("assign-nodes", "<group> <node>...", "Assign nodes to a node group"),
         ("evacuate", "<group>", "Move all instances of a node group away"),
         ("modify", "<group>", "Change parameters of a node group"),
         ("remove", "<group>", "Remove an empty node group"),
-        ("remove-tags", f"<group> {_TAGS}", "Remove tags from a node group"),
         ("rename", "<group> <new-name>", "Rename a node group"),
         ("show-ispecs-cmd", "[<group>...]", "Print the command that makes the instance policy"),
     ),
     "network": (
         ("add", "<network>", "Add a network"),
-        ("add-tags", f"<network> {_TAGS}", "Add tags to a network"),
         ("connect", "<network> [<group>...]", "Connect a network to node groups"),
         ("disconnect", "<network> [<group>...]", "Disconnect a network from node groups"),
         ("info", "[<network>...]", "Show details of networks"),
         ("modify", "<network>", "Change a network"),
         ("remove", "<network>", "Remove a network"),
-        ("remove-tags", f"<network> {_TAGS}", "Remove tags from a network"),
         ("rename", "<network> <new-name>", "Rename a network"),
     ),
     "backup": (),

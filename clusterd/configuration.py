@@ -139,6 +139,18 @@ class Configuration:
         """A group by name or uuid; raises Refused."""
         return self._find("group", name, Group, "Group")
 
+    def network(self, name: str) -> Network:
+        """A network by name or uuid; raises Refused."""
+        return self._find("network", name, Network, "Network")
+
+    def find_group(self, name: str) -> Group | None:
+        """A group by exact name or uuid, or None."""
+        return self._get("group", name, Group)
+
+    def find_network(self, name: str) -> Network | None:
+        """A network by exact name or uuid, or None."""
+        return self._get("network", name, Network)
+
     def find_instance(self, name: str) -> Instance | None:
         """An instance by exact name or uuid, or None."""
         return self._get("instance", name, Instance)

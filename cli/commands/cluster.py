@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cli import jobs
-from cli.asking import list_tags_command
+from cli.asking import list_tags_command, tell_tags
 from cli.catalogue import Body, Effect
 from cli.command import Arguments, Call, Command, Option
 from cli.commands import cluster_planning
@@ -216,6 +216,7 @@ EFFECTS = {
     "verify-disks": Effect(after=_disks_verified),
     "repair-disk-sizes": Effect(after=_sizes_repaired),
     "renew-crypto": Effect(instead=_crypto_renewed),
+    "search-tags": Effect(after=tell_tags),
 }
 
 COMMANDS: tuple[Command, ...] = (

@@ -28,6 +28,7 @@ SHARED_MODULES = frozenset(
         "requirements",
         "roles",
         "seeding",
+        "tag_changes",
         "travelling",
     }
 )

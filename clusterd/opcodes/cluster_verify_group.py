@@ -9,12 +9,13 @@ from clusterd.hooks import (
     HookPoint,
     nowhere,
 )
+from clusterd.opcodes import locking
 from clusterd.opcodes.fields import (
     GroupName,
 )
 from clusterd.steps.verification import VerifyGroup
 from clusterd.view import View
-from jobqueue.lock import BIG_LOCK_SHARED, Level, Lock
+from jobqueue.lock import BIG_LOCK_SHARED, Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
 
@@ -34,7 +35,7 @@ class ClusterVerifyGroup(Opcode, frozen=True, kw_only=True, tag="OP_CLUSTER_VERI
 def locks(opcode: ClusterVerifyGroup, view: View) -> Iterable[Lock]:
     """The group's nodes and all instances must stay what they are."""
     group = view.configuration.group(opcode.group_name)
-    return [BIG_LOCK_SHARED, Lock(Level.NODEGROUP, group.uuid, True)]
+    return [BIG_LOCK_SHARED, locking.group_lock(group.name, shared=True)]
 
 
 def nodes_of(opcode: ClusterVerifyGroup, view: View) -> list[str]:

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from clusterd import disk_health
+from clusterd.opcodes import locking
 from clusterd.opcodes.fields import GroupName
 from clusterd.steps.cluster import Say
 from clusterd.view import View
-from jobqueue.lock import BIG_LOCK_SHARED, Level, Lock
+from jobqueue.lock import BIG_LOCK_SHARED, Lock
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
 
@@ -26,7 +27,7 @@ class GroupVerifyDisks(Opcode, frozen=True, kw_only=True, tag="OP_GROUP_VERIFY_D
 def locks(opcode: GroupVerifyDisks, view: View) -> Iterable[Lock]:
     """The group must stay what it is."""
     group = view.configuration.group(opcode.group_name)
-    return [BIG_LOCK_SHARED, Lock(Level.NODEGROUP, group.uuid, True)]
+    return [BIG_LOCK_SHARED, locking.group_lock(group.name, shared=True)]
 
 
 def sights(opcode: GroupVerifyDisks, view: View) -> Iterable[str]:

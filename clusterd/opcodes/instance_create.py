@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from clusterd import tags
 from clusterd.hooks import HookPoint, instance_environment, master_node
 from clusterd.iallocator.answers import Answer
 from clusterd.iallocator.choice import Choice, Taken, allocator_name
@@ -174,7 +175,7 @@ def check(opcode: InstanceCreate, view: View) -> None:
     name_free(opcode, view)
     requirements.served(_not_served(opcode))
     instance = draft(opcode, view)
-    requirements.tags_valid(opcode.tags)
+    tags.require_valid(opcode.tags)
     for node in view.nodes_of(instance):
         requirements.node_takes_instances(view, node)
         requirements.disk_free(view, node, instance)

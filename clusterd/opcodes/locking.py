@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from clusterd.model import Instance, Node
+from clusterd.model import Cluster, Group, Instance, Network, Node
 from clusterd.view import View
 from jobqueue.lock import BIG_LOCK_EXCLUSIVE, BIG_LOCK_SHARED, Level, Lock
 
@@ -32,6 +32,30 @@ def image_lock(name: str, *, shared: bool = False) -> Lock:
 def node_lock(node: Node, *, shared: bool) -> Lock:
     """Nodes are locked by uuid."""
     return Lock(Level.NODE, node.uuid, shared)
+
+
+def group_lock(name: str, *, shared: bool = False) -> Lock:
+    """Node groups are locked by name, so that a name can be held before it exists."""
+    return Lock(Level.NODEGROUP, name, shared)
+
+
+def network_lock(name: str, *, shared: bool = False) -> Lock:
+    """Networks are locked by name, so that a name can be held before it exists."""
+    return Lock(Level.NETWORK, name, shared)
+
+
+def whole(found: Cluster | Node | Instance | Group | Network) -> tuple[Lock, ...]:
+    """The object alone. The cluster itself has no lock that would not stop everything."""
+    match found:
+        case Node():
+            return (node_lock(found, shared=False),)
+        case Instance():
+            return (instance_lock(found.name),)
+        case Group():
+            return (group_lock(found.name),)
+        case Network():
+            return (network_lock(found.name),)
+    return ()
 
 
 def on_instance(view: View, instance: Instance, *others: Node) -> tuple[Lock, ...]:

@@ -4,7 +4,6 @@ do, and Ganeti's error code. Pure."""
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from clusterd import capacity
@@ -21,8 +20,6 @@ from clusterd.volumes import (
     takes_any_parameter,
 )
 from jobqueue.errors import Refused
-
-TAG = re.compile(r"^[\w.+*/:@-]{1,128}\Z")
 
 NAMED_MAX = 10
 """Things that a refusal names."""
@@ -299,10 +296,3 @@ def moved(view: View, instance: Instance, target: str | None) -> tuple[Node, Nod
     if has_mirror(instance.disk_template):
         return view.primary(instance), other_node(view, instance, target)
     return view.primary(instance), asked_node(view, instance, target)
-
-
-def tags_valid(tags: tuple[str, ...]) -> None:
-    """Tags are short and made of the allowed characters."""
-    for tag in tags:
-        if not TAG.match(tag):
-            raise Refused(f"Invalid tag '{tag}': use up to 128 of A-Z a-z 0-9 . + * / : @ - _")

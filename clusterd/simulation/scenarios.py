@@ -32,6 +32,7 @@ from clusterd.opcodes.query import Query
 from clusterd.opcodes.test_delay import TestDelay
 from clusterd.simulation.disk_scenarios import DISKS
 from clusterd.simulation.export_scenarios import EXPORTS
+from clusterd.simulation.group_scenarios import GROUPS
 from clusterd.simulation.image_scenarios import IMAGES
 from clusterd.simulation.node_storage_scenarios import STORAGE
 from clusterd.simulation.outside_scenarios import OUTSIDE
@@ -269,7 +270,7 @@ SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
         *(*CREATING, *LIVING, *MOVING, *DISKS, *STORAGE, *IMAGES, *OUTSIDE),
-        *(*EXPORTS, *PLACING, *CROWDED, *CLUSTER),
+        *(*EXPORTS, *PLACING, *CROWDED, *CLUSTER, *GROUPS),
     )
 }
 """All scenarios by name."""

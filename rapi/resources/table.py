@@ -32,6 +32,7 @@ def _tags(path: str, kind: str) -> Iterable[Route]:
             lists=(("tag", "tags"),),
             flags=(DRY,),
             fixed={"kind": kind},
+            needed=("tag",),
             body=False,
         )
         yield _job(method, f"{path}/tags", submit, f"{words} tags of the {kind}")

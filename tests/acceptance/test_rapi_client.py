@@ -22,6 +22,7 @@ from clusterd.settings import ClusterSection, NodeSection, RapiSection, Settings
 from clusterd.simulation.pretended_site import OS_NAME
 from tests.acceptance import stock_client
 from tests.acceptance.exercise import Plan, exercise, finish
+from tests.acceptance.furnishing import tag
 from tests.ports import free_port
 from tests.unit.places import CHECKOUT
 
@@ -143,6 +144,13 @@ def test_the_life_of_an_instance_without_a_mirror(front: Front) -> None:
     exercise(front.client(), plan)
 
 
+def test_tags_of_everything(front: Front) -> None:
+    client = front.client()
+    tag(client, PLAN, "Cluster")
+    tag(client, PLAN, "Node", PLAN.nodes[0])
+    tag(client, PLAN, "Group", client.GetGroups()[0])
+
+
 def test_what_the_client_makes_of_errors(front: Front) -> None:
     module = stock_client.load()
     client = front.client()
@@ -159,8 +167,8 @@ def test_what_the_client_makes_of_errors(front: Front) -> None:
         front.client("jack", "wrong").StartupInstance("web9")
     assert caught.value.code == 401
     with pytest.raises(module.GanetiApiError) as caught:
-        client.AddInstanceTags("web9", ["a"])
-    assert caught.value.code in (400, 501)
+        client.PowercycleNode("node9", force=True)
+    assert caught.value.code == 501
 
 
 def test_what_is_refused_is_seen_in_the_job(front: Front) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from clusterd import ipolicy, parameters
+from clusterd import ipolicy, parameters, tags
 from clusterd.doorway.protocol import BadMessage, decode_request
 from clusterd.model import Policy
 from clusterd.opcodes import (
@@ -93,9 +93,9 @@ def test_names_of_instances_end_where_they_end(name: str) -> None:
 
 
 def test_tags_and_addresses_end_where_they_end() -> None:
-    requirements.tags_valid(("ab",))
+    tags.require_valid(("ab",))
     with pytest.raises(Refused, match="Invalid tag"):
-        requirements.tags_valid(("ab\n",))
+        tags.require_valid(("ab\n",))
     assert drafts.MAC.match("aa:00:00:00:00:01")
     assert not drafts.MAC.match("aa:00:00:00:00:01\n")
 
