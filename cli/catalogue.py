@@ -138,7 +138,8 @@ def derived(spelling: Spelling, effect: Effect) -> Command | None:
 
 def _gives_something(spelling: Spelling, body: Body) -> bool:
     quiet = {"OP_ID", "force", "force_variant", "ignore_ipolicy", "auto_promote"}
-    quiet |= {"instance_name", "node_name", *spelling.positional, *spelling.fixed}
+    quiet |= {f"{kind}_name" for kind in ("instance", "node", "group", "network", "image")}
+    quiet |= {*spelling.positional, *spelling.fixed}
     return bool(body.keys() - quiet)
 
 

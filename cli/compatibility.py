@@ -12,6 +12,7 @@ from cli import readers
 from cli.backup_rows import BACKUPS
 from cli.command import Option
 from cli.disk_rows import DISKS
+from cli.group_rows import GROUPS
 from cli.instance_rows import INSTANCES
 from cli.notation import boolean, integer, split
 from cli.placement_rows import MOVES
@@ -24,6 +25,7 @@ from cli.rows import (
     NODE_PARAMS,
     POLICY,
     not_,
+    policy,
     row,
     sets,
 )
@@ -62,14 +64,6 @@ def verify(body: dict[str, Any]) -> dict[str, Any]:
     if skipped:
         body["skip_checks"] = skipped
     return body
-
-
-def policy(body: dict[str, Any]) -> dict[str, Any]:
-    """The parts of an instance policy, put together."""
-    keys = ("minmax", "std", "disk-templates", "vcpu-ratio", "spindle-ratio")
-    parts = {key: body[f"policy {key}"] for key in keys if f"policy {key}" in body}
-    rest = {key: value for key, value in body.items() if not key.startswith("policy ")}
-    return {**rest, "ipolicy": parts} if parts else rest
 
 
 NODES = (
@@ -313,4 +307,5 @@ DEBUG = (
 SPELLINGS: tuple[Spelling, ...] = (
     *(*INSTANCES, *DISKS, *NODES, *CLUSTER, *IMAGES),
     *(*DISK_CARE, *CRYPTO, *STORAGE, *DEBUG, *MOVES, *BACKUPS, *TAGS),
+    *GROUPS,
 )

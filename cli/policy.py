@@ -48,3 +48,21 @@ def _has(policy: Mapping[str, Any], key: str) -> bool:
 
 def _shown(value: Any, inherited: bool) -> Any:
     return f"default ({value})" if inherited else value
+
+
+def policy_options(policy: Mapping[str, Any]) -> list[str]:
+    """The options of commands that make the sizes of a policy: usual instances and bounds."""
+    options = []
+    if policy.get("std"):
+        options.append(f"--ipolicy-std-specs {_specs(policy['std'])}")
+    if policy.get("minmax"):
+        pairs = (
+            "/".join(f"{side}:{_specs(pair[side])}" for side in ("min", "max"))
+            for pair in policy["minmax"]
+        )
+        options.append(f"--ipolicy-bounds-specs {'//'.join(pairs)}")
+    return options
+
+
+def _specs(specs: Mapping[str, Any]) -> str:
+    return ",".join(f"{key}={value}" for key, value in sorted(specs.items()))

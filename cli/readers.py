@@ -93,6 +93,17 @@ def nested_params(texts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def disk_states(texts: Sequence[str]) -> dict[str, Any]:
+    """Repeated ``TEMPLATE/GROUP:k=v,...``."""
+    found: dict[str, Any] = {}
+    for name, values in nested_params(texts).items():
+        template, slash, group = name.partition("/")
+        if not slash or not group:
+            raise BadText(f"'{name}' is not of the form TEMPLATE/GROUP, such as plain/xenvg")
+        found.setdefault(template, {})[group] = values
+    return found
+
+
 def os_params(text: str) -> dict[str, Any]:
     """Parameters of an OS definition: texts, or null for the default."""
     found = pairs(text)

@@ -128,3 +128,11 @@ POLICY = (
         "N",
     ),
 )
+
+
+def policy(body: dict[str, Any]) -> dict[str, Any]:
+    """The parts of an instance policy, put together."""
+    keys = ("minmax", "std", "disk-templates", "vcpu-ratio", "spindle-ratio")
+    parts = {key: body[f"policy {key}"] for key in keys if f"policy {key}" in body}
+    rest = {key: value for key, value in body.items() if not key.startswith("policy ")}
+    return {**rest, "ipolicy": parts} if parts else rest

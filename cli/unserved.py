@@ -14,7 +14,6 @@ UNSERVED: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("deactivate-master-ip", "", "Take down the address of the master"),
         ("epo", "[<name>...]", "Power nodes or groups off in an emergency, or on again"),
         ("rename", "<name>", "Rename the cluster"),
-        ("show-ispecs-cmd", "", "Print the command that makes the instance policy"),
         ("upgrade", "", "Change to another version"),
     ),
     "node": (
@@ -36,15 +35,7 @@ UNSERVED: dict[str, tuple[tuple[str, str, str], ...]] = {
     "job": (),
     "os": (("modify", "<os>", "Change parameters of an OS definition"),),
     "image": (),
-    "group": (
-        ("add", "<group>", "Add a node group"),
-        ("assign-nodes", "<group> <node>...", "Assign nodes to a node group"),
-        ("evacuate", "<group>", "Move all instances of a node group away"),
-        ("modify", "<group>", "Change parameters of a node group"),
-        ("remove", "<group>", "Remove an empty node group"),
-        ("rename", "<group> <new-name>", "Rename a node group"),
-        ("show-ispecs-cmd", "[<group>...]", "Print the command that makes the instance policy"),
-    ),
+    "group": (),
     "network": (
         ("add", "<network>", "Add a network"),
         ("connect", "<network> [<group>...]", "Connect a network to node groups"),

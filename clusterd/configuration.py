@@ -143,6 +143,10 @@ class Configuration:
         """A network by name or uuid; raises Refused."""
         return self._find("network", name, Network, "Network")
 
+    def find(self, kind: str, name: str) -> ANY | None:
+        """An object of any kind by exact name or uuid, or None."""
+        return self._objects[kind].get(self._names[kind].get(name, name))
+
     def find_group(self, name: str) -> Group | None:
         """A group by exact name or uuid, or None."""
         return self._get("group", name, Group)

@@ -28,6 +28,8 @@ NDPARAMS: Params = {
     "ssh_port": 22,
     "cpu_speed": 1.0,
 }
+HV_STATE = {"mem_total": 0, "mem_node": 0, "mem_hv": 0, "cpu_total": 1, "cpu_node": 1}
+DISK_STATE = {"disk_total": 0, "disk_reserved": 0, "disk_overhead": 0}
 DISK_TEMPLATES = (
     "diskless",
     "file",

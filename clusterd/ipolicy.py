@@ -66,10 +66,11 @@ def _wrong(why: str) -> Refused:
     return Refused(f"Instance policy: {why}", "wrong_input")
 
 
-def effective(view: View, group_uuid: str) -> Policy:
-    """The policy of a group: its own values, else the cluster's, else the defaults."""
+def effective(view: View, group_uuid: str, own: Policy | None = None) -> Policy:
+    """The policy of a group: its own values, else the cluster's, else the defaults. ``own``: as if
+    the group had these."""
     cluster = view.configuration.cluster.ipolicy
-    group = view.configuration.group(group_uuid).ipolicy
+    group = own or view.configuration.group(group_uuid).ipolicy
     return Policy(
         minmax=group.minmax or cluster.minmax or DEFAULT.minmax,
         std=cluster.std or DEFAULT.std,
@@ -91,10 +92,13 @@ def cluster_policy(view: View) -> Policy:
     )
 
 
-def violations(view: View, instance: Instance, group: str | None = None) -> list[str]:
+def violations(
+    view: View, instance: Instance, group: str | None = None, own: Policy | None = None
+) -> list[str]:
     """What is wrong, as sentences; an instance must fit one of the alternatives. ``group`` is the
-    uuid of the node group that it is to be in, its own if not given."""
-    policy = effective(view, group or view.primary(instance).group)
+    uuid of the node group that it is to be in, its own if not given; ``own``: as if that group had
+    these values of its own."""
+    policy = effective(view, group or view.primary(instance).group, own)
     wrong = []
     if policy.disk_templates is not None and instance.disk_template not in policy.disk_templates:
         wrong.append(f"Disk template {instance.disk_template} is not allowed")

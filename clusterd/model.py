@@ -123,6 +123,11 @@ class Group(Stored, frozen=True, kw_only=True, omit_defaults=True):
     ndparams: Params = {}
     diskparams: dict[str, Params] = {}
     ipolicy: Policy = Policy()
+    hv_state: dict[str, Specs] = {}
+    """Hypervisor -> what it and the node take. As ``disk_state`` kept for those who set it; nothing
+    is decided by it."""
+    disk_state: dict[str, dict[str, Specs]] = {}
+    """Disk template -> volume group -> what is kept free of instances."""
     networks: dict[str, Params] = {}
     """uuid of each network that its nodes reach -> ``mode``, ``link`` and ``vlan`` of its cards."""
 

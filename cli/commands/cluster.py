@@ -14,6 +14,7 @@ from cli.commands.cluster_store import COMMAND as STORE
 from cli.exits import CommandError, Exit
 from cli.notation import boolean, time_s
 from cli.output import info, moment, roman
+from cli.policy import policy_options
 from clusterd.errors import ClusterError
 
 
@@ -44,6 +45,13 @@ def _version(call: Call) -> int:
         ("VCS version", "vcs_version"),
     ):
         call.session.out(f"{title}: {cluster[key]}")
+    return Exit.SUCCESS
+
+
+def _show_ispecs(call: Call) -> int:
+    cluster = _cluster(call)
+    options = policy_options(cluster.get("ipolicy") or {})
+    call.session.out(" ".join(["gnt-cluster init", *options, cluster["name"]]))
     return Exit.SUCCESS
 
 
@@ -228,6 +236,11 @@ COMMANDS: tuple[Command, ...] = (
         summary="Show the configuration of the cluster",
         run=_info,
         options=(Option(names=("--roman",), flag=True, words="Roman numbers"),),
+    ),
+    Command(
+        name="show-ispecs-cmd",
+        summary="Print the command that makes the instance policy",
+        run=_show_ispecs,
     ),
     Command(name="version", summary="Show versions", run=_version),
     Command(name="getmaster", summary="Show the master node", run=_getmaster),

@@ -23,6 +23,7 @@ SHARED_MODULES = frozenset(
         "locking",
         "moving",
         "new_instances",
+        "grouping",
         "guest_os",
         "placing",
         "requirements",

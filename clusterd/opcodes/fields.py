@@ -45,6 +45,13 @@ SnapshotName = Annotated[
     ),
 ]
 GroupName = Annotated[str, Meta(min_length=1, max_length=255, description="name of the node group")]
+NewGroupName = Annotated[
+    str, Meta(pattern=NAME, extra=PLAIN, max_length=128, description="name of the node group")
+]
+NetworkName = Annotated[str, Meta(min_length=1, max_length=255, description="name of the network")]
+NewNetworkName = Annotated[
+    str, Meta(pattern=NAME, extra=PLAIN, max_length=128, description="name of the network")
+]
 ShutdownTimeout = Annotated[
     int, Meta(ge=0, description="seconds to wait for the guest to power off before it is forced")
 ]

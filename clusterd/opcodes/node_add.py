@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from clusterd import parameters
 from clusterd.hooks import HookPoint, all_nodes
-from clusterd.model import Node
+from clusterd.model import Group, Node
 from clusterd.opcodes import candidates, locking, requirements
 from clusterd.opcodes.fields import (
     NodeName,
@@ -57,6 +57,8 @@ def check(opcode: NodeAdd, view: View) -> None:
         raise Refused("The node's primary address is missing", "wrong_input")
     if opcode.group:
         view.configuration.group(opcode.group)
+    elif known is None:
+        _only_group(view)
     requirements.addresses_free(view, opcode.node_name, opcode.primary_ip, opcode.secondary_ip)
 
 
@@ -82,7 +84,7 @@ def plan(opcode: NodeAdd, view: View) -> Sequence[Step]:
     cluster = view.configuration.cluster
     present = sum(1 for node in view.configuration.nodes() if node.master_candidate)
     capable = opcode.master_capable is not False
-    group = view.configuration.group(opcode.group) if opcode.group else _first_group(view)
+    group = view.configuration.group(opcode.group) if opcode.group else _only_group(view)
     draft = Node(
         uuid="",
         name=opcode.node_name,
@@ -105,8 +107,14 @@ def plan(opcode: NodeAdd, view: View) -> Sequence[Step]:
     ]
 
 
-def _first_group(view: View) -> Any:
-    return next(iter(view.configuration.groups()))
+def _only_group(view: View) -> Group:
+    groups = list(view.configuration.groups())
+    if len(groups) > 1:
+        raise Refused(
+            "There is more than one node group: name the one that the node comes to (option -g)",
+            "wrong_input",
+        )
+    return groups[0]
 
 
 def environment(opcode: NodeAdd, view: View) -> dict[str, str]:

@@ -349,5 +349,6 @@ def routes() -> tuple[Route, ...]:
         *_node_storage(),
         *_groups(),
         *_networks(),
+        *_images(),
         *_instances(),
     )

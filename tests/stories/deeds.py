@@ -66,6 +66,8 @@ class Deeds:
 
     def _noted(self, node: str, script: Script) -> bool:
         place = Path(script.argv[0]).parent.name
+        if not place.endswith(".d"):
+            return False
         names = {key.removeprefix("GANETI_"): text for key, text in script.environment.items()}
         self.hooked.append((node, place, names))
         return False

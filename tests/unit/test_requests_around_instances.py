@@ -16,6 +16,7 @@ from tests.unit.cli_stage import Stage, job_answers, stage_in
 from tests.unit.rapi_house import RapiHouse
 
 REGISTRY = registry()
+USAGE = 2
 
 LINES: list[tuple[str, dict[str, Any]]] = [
     (
@@ -33,6 +34,42 @@ LINES: list[tuple[str, dict[str, Any]]] = [
     (
         "network add-tags --from {file} net1",
         {"OP_ID": "OP_TAGS_SET", "kind": "network", "name": "net1", "tags": ["x", "y"]},
+    ),
+    (
+        "group add --alloc-policy=last_resort --node-parameters spindle_count=2 -D plain:stripes=2 "
+        "--ipolicy-bounds-specs min:memory-size=128/max:memory-size=1g --ipolicy-vcpu-ratio 2 "
+        "--hypervisor-state kvm:mem_node=512 --disk-state plain/xenvg:disk_reserved=10 rack2",
+        {
+            "OP_ID": "OP_GROUP_ADD",
+            "group_name": "rack2",
+            "alloc_policy": "last_resort",
+            "ndparams": {"spindle_count": "2"},
+            "diskparams": {"plain": {"stripes": "2"}},
+            "ipolicy": {
+                "minmax": [{"min": {"memory-size": 128}, "max": {"memory-size": 1024}}],
+                "vcpu-ratio": 2.0,
+            },
+            "hv_state": {"kvm": {"mem_node": "512"}},
+            "disk_state": {"plain": {"xenvg": {"disk_reserved": "10"}}},
+        },
+    ),
+    (
+        "group modify --alloc-policy=unallocable rack2",
+        {"OP_ID": "OP_GROUP_SET_PARAMS", "group_name": "rack2", "alloc_policy": "unallocable"},
+    ),
+    ("group remove rack2", {"OP_ID": "OP_GROUP_REMOVE", "group_name": "rack2"}),
+    (
+        "group rename rack2 row2",
+        {"OP_ID": "OP_GROUP_RENAME", "group_name": "rack2", "new_name": "row2"},
+    ),
+    (
+        "group assign-nodes -f rack2 n1 n2",
+        {
+            "OP_ID": "OP_GROUP_ASSIGN_NODES",
+            "group_name": "rack2",
+            "nodes": ["n1", "n2"],
+            "force": True,
+        },
     ),
 ]
 
@@ -60,15 +97,50 @@ MISTAKES = [
     ("node add-tags node1", "No tags given"),
     ("node add-tags --from /nonexistent/file node1", "/nonexistent/file"),
     ("node add-tags", "at least 1 argument"),
+    ("group modify rack2", "at least one"),
+    ("group add --disk-state plain:disk_total=1 rack2", "TEMPLATE/GROUP"),
+    ("group add --ipolicy-std-specs memory-size=1 rack2", "--ipolicy-std-specs"),
+    ("group assign-nodes rack2", "argument"),
 ]
 
 
 @pytest.mark.parametrize(("line", "says"), MISTAKES, ids=[line for line, _ in MISTAKES])
 def test_a_mistake_is_told_and_nothing_sent(stage: Stage, line: str, says: str) -> None:
     ended = stage.run(*shlex.split(line))
-    assert ended.code == Exit.FAILURE
+    assert ended.code in (Exit.FAILURE, USAGE)
     assert says in "\n".join(ended.err)
     assert stage.responder.of("SubmitJob") == []
+
+
+def test_an_evacuated_groups_jobs_are_followed(stage: Stage) -> None:
+    stage.answer(**job_answers({"jobs": []}))
+    ended = stage.run("group", "evacuate", "--to", "a", "--to=b", "--sequential", "rack2")
+    assert ended.out == ["There is nothing to do"]
+    assert stage.submitted() == {
+        "OP_ID": "OP_GROUP_EVACUATE",
+        "group_name": "rack2",
+        "target_groups": ["a", "b"],
+        "sequential": True,
+    }
+
+
+def test_what_was_changed_of_a_group_is_told(stage: Stage) -> None:
+    stage.answer(**job_answers([["alloc_policy", "preferred"]]))
+    ended = stage.run("group", "modify", "--alloc-policy", "preferred", "rack2")
+    assert ended.out == ["Modified node group rack2", " - alloc_policy -> preferred"]
+
+
+def test_commands_that_make_a_policy(stage: Stage) -> None:
+    bounds = {"minmax": [{"min": {"b": 1, "a": 2}, "max": {"a": 3}}], "std": {"a": 1}}
+    stage.answer(QueryGroups=[["g1", {}], ["g2", bounds]])
+    assert stage.run("group", "show-ispecs-cmd").out == [
+        "gnt-group add g1",
+        "gnt-group add --ipolicy-bounds-specs min:a=2,b=1/max:a=3 g2",
+    ]
+    stage.answer(QueryClusterInfo={"name": "c", "ipolicy": bounds})
+    assert stage.run("cluster", "show-ispecs-cmd").out == [
+        "gnt-cluster init --ipolicy-std-specs a=1 --ipolicy-bounds-specs min:a=2,b=1/max:a=3 c"
+    ]
 
 
 def test_a_search_for_tags_fails_if_nothing_is_found(stage: Stage) -> None:
@@ -88,6 +160,39 @@ REQUESTS: list[tuple[str, str, Any, str, dict[str, Any]]] = [
         "OP_TAGS_DEL",
         {"kind": "network", "name": "net1", "tags": ("a",), "dry_run": True},
     ),
+    (
+        "POST",
+        "/2/groups",
+        {"name": "rack2", "alloc_policy": None, "ndparams": {"ovs": True}},
+        "OP_GROUP_ADD",
+        {"group_name": "rack2", "alloc_policy": None, "ndparams": {"ovs": True}},
+    ),
+    (
+        "PUT",
+        "/2/groups/rack2/modify",
+        {"custom_ipolicy": {"vcpu-ratio": 2.0}, "alloc_policy": "preferred"},
+        "OP_GROUP_SET_PARAMS",
+        {
+            "group_name": "rack2",
+            "alloc_policy": "preferred",
+            "ipolicy": {"vcpu-ratio": 2.0},
+        },
+    ),
+    (
+        "PUT",
+        "/2/groups/rack2/assign-nodes?force=1",
+        {"nodes": ["n1"]},
+        "OP_GROUP_ASSIGN_NODES",
+        {"group_name": "rack2", "nodes": ("n1",), "force": True},
+    ),
+    (
+        "PUT",
+        "/2/groups/rack2/rename",
+        {"new_name": "row2"},
+        "OP_GROUP_RENAME",
+        {"group_name": "rack2", "new_name": "row2"},
+    ),
+    ("DELETE", "/2/groups/rack2", None, "OP_GROUP_REMOVE", {"group_name": "rack2"}),
 ]
 
 
