@@ -53,10 +53,13 @@ def backup(call: Call) -> int:
 
 def _of_file(path: Path) -> Iterator[Entry]:
     """All keys of the embedded store, from one moment; the master goes on beside it."""
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-        database.execute("BEGIN")
-        for key, value, version in database.execute(READ_ALL):
-            yield Entry(key, value, version)
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            database.execute("BEGIN")
+            for key, value, version in database.execute(READ_ALL):
+                yield Entry(key, value, version)
+    except sqlite3.Error as error:
+        raise CommandError(f"The store {path} cannot be read: {error}") from None
 
 
 def restore(call: Call) -> int:

@@ -41,7 +41,7 @@ def renew(call: Call, body: dict[str, Any]) -> int:
     if given is not None:
         _place(call, Path(given))
         body = {**body, "rapi_certificate": "spread"}
-    jobs.run(call, body)
+    jobs.submit_or_run(call, body)
     return 0
 
 

@@ -175,10 +175,16 @@ def _status(daemon: str) -> int:
 def _reactor() -> Any:
     from twisted.internet import epollreactor
 
+    from cli.even_time import EvenTime
+    from cli.machine import Machine
+
     epollreactor.install()  # type: ignore[no-untyped-call]
     from twisted.internet import reactor
 
-    return reactor
+    made: Any = reactor
+    machine = Machine()
+    made.seconds = EvenTime(machine.now, machine.steady).seconds
+    return made
 
 
 def _build_node(around: Surroundings) -> Service:

@@ -27,6 +27,9 @@ from cli.rows import (
     sets,
 )
 from cli.spelling import Spelling
+from storage.volume import Template
+
+TEMPLATES = frozenset(str(template) for template in Template)
 
 
 def create(body: dict[str, Any]) -> dict[str, Any]:
@@ -45,8 +48,12 @@ def create(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _disks_to_create(body: dict[str, Any]) -> list[dict[str, Any]]:
-    image = bool(body.get("image"))
-    if body.get("disk_template") == "diskless":
+    image, template = bool(body.get("image")), body.get("disk_template")
+    if template is not None and template not in TEMPLATES:
+        raise WrongInput(
+            f"Unknown disk template '{template}': there are {', '.join(sorted(TEMPLATES))}"
+        )
+    if template == "diskless":
         if body.get("disks") is not None or body.get("single_disk") is not None:
             raise WrongInput("Diskless instance but disk information passed")
         return []

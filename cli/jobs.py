@@ -8,7 +8,8 @@ watches.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,7 +18,9 @@ from cli.command import Call, Session
 from cli.exits import CommandError, Exit, encoded_error, told
 from cli.progress import Progress, progress_for
 from cli.verdicts import explanation
+from clusterd.doorway.client import DoorRefused, DoorSilent
 from clusterd.doorway.protocol import RequestFailed
+from clusterd.errors import ClusterError, DoorAway
 
 Body = Mapping[str, Any]
 
@@ -25,6 +28,9 @@ _NOTICES = {
     "queued": "Job {job} is waiting in queue",
     "waiting": "Job {job} is waiting for locks",
 }
+LOOKS, LOOK_EVERY_S = 120, 1.0
+"""A master that is away is asked so often: jobs go on when it, or another one, is there again."""
+
 _ENDED = frozenset({"success", "error", "canceled"})
 _STUCK = "stuck"
 
@@ -86,21 +92,56 @@ def _key(call: Call) -> str:
 
 
 def follow(session: Session, job: int, *, quiet: bool = False) -> Watched:
-    """Print the job's log until it ended; raises JobFailed."""
+    """Print the job's log until it ended, also when the master is away meanwhile; raises
+    JobFailed."""
     if quiet:
         _wait(session, job, None)
     else:
         with progress_for(session, job) as progress:
             _wait(session, job, progress)
-    return Watched(job, _results(session, job))
+    return Watched(job, _asked(session, job, lambda: _results(session, job), session.err))
+
+
+def _asked(
+    session: Session, job: int, ask: Callable[[], Any], notice: Callable[[str], None]
+) -> Any:
+    """The answer to a question about a job, asked until there is a master that answers."""
+    for look in range(LOOKS):
+        try:
+            return ask()
+        except (DoorAway, RequestFailed) as error:
+            if not _comes_back(error) or look + 1 == LOOKS:
+                _told_where(session, job, error)
+                raise
+        if look == 0:
+            notice(f"The master is away; job {job} goes on when it is back")
+        session.pause(LOOK_EVERY_S)
+    raise AssertionError("the last look raises")
+
+
+def _comes_back(error: ClusterError) -> bool:
+    """Whether asking here again makes sense: a master that is another node answers there."""
+    if isinstance(error, RequestFailed):
+        return error.kind == "NotMaster" and "please connect to node" not in error.message
+    return not isinstance(error, DoorRefused | DoorSilent)
+
+
+def _told_where(session: Session, job: int, error: ClusterError) -> None:
+    if isinstance(error, DoorAway) or (
+        isinstance(error, RequestFailed) and error.kind == "NotMaster"
+    ):
+        session.err(
+            f"Job {job} is in the queue: follow it with 'gnt-job watch {job}' on the master"
+        )
 
 
 def _wait(session: Session, job: int, progress: Progress | None) -> None:
     info: Any = None
     serial: int | None = None
     noticed = False
+    said = session.err if progress is None else progress.notice
     while True:
-        answer = session.door.wait_for_job_change(job, ("status",), info, serial)
+        answer = _asked(session, job, partial(_change, session, job, info, serial), said)
         if answer is None:
             raise JobFailed("JobLost", [f"Job {job} is not there any more"])
         if answer == "nochange":
@@ -118,6 +159,10 @@ def _wait(session: Session, job: int, progress: Progress | None) -> None:
             return
         if progress is not None:
             progress.status(info[0])
+
+
+def _change(session: Session, job: int, info: Any, serial: int | None) -> Any:
+    return session.door.wait_for_job_change(job, ("status",), info, serial)
 
 
 def log_line(entry: Sequence[Any]) -> str:

@@ -50,7 +50,9 @@ def run(tool: str, words: Sequence[str], session: Session) -> int:
             return _run_command(tool, command, words[2:], session)
         session.out(overview(tool))
         return Exit.SUCCESS if first in ("--help", "-h") else Exit.FAILURE
-    except (CommandError, ClusterError, JobQueueError) as error:
+    except BrokenPipeError:
+        raise
+    except (CommandError, ClusterError, JobQueueError, OSError) as error:
         failure = explain(error, session)
         session.err(failure.text)
         return failure.code
@@ -99,6 +101,10 @@ def explain(error: Exception, session: Session) -> Told:
             found = Told(f"Failure: {error}", Exit.NOT_CLUSTER)
         case NotMaster():
             found = Told(f"Failure: {error}", Exit.NOT_MASTER)
+        case OSError():
+            # a file that was named is not there or may not be read, a disk is full
+            where = f"{error.filename}: " if error.filename else ""
+            found = Told(f"Failure: {where}{error.strerror or error}")
         case _:
             found = Told(f"Failure: {error}")
     return found

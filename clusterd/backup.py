@@ -8,10 +8,12 @@ owner only. Values are copied as they are; the mastership is not: who restores i
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import os
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +32,7 @@ from clusterd.settings import Settings
 from jobqueue.store.interface import MAX_BYTES, MAX_WRITES, Entry, Store, Transaction
 
 FORMAT = 1
+CHUNK_BYTES = 1024 * 1024
 MANIFEST, STORE, FILES = "manifest.json", "store.jsonl", "state/"
 KEPT_FILES = (
     certificates.AUTHORITY_FILE,
@@ -142,11 +145,15 @@ class Backup:
 
 @contextmanager
 def read_backup(path: Path) -> Iterator[Backup]:
-    """Open an archive; raises BadBackup, OSError."""
+    """Open an archive; raises BadBackup, OSError. It is read to its end first, where its checksum
+    stands: a bit that was turned over would else be restored as if it had been so."""
     try:
+        with gzip.open(path) as whole:
+            while whole.read(CHUNK_BYTES):
+                pass
         with tarfile.open(path, mode="r:gz") as archive:
             yield Backup(archive)
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise BadBackup(f"{path} is no backup, or is damaged: {error}") from None
 
 

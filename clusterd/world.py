@@ -199,6 +199,9 @@ class NodeWorld(Protocol):
     ) -> AllocatorEnd:
         """Run an iallocator of the site on a request; CallFailed ``wrong_input`` without one."""
 
+    async def find_iallocator(self, name: str) -> str:
+        """Where an iallocator of the site is; CallFailed ``wrong_input`` without one."""
+
     async def run_os(self, run: OsRun) -> None:
         """Run an OS script to its end; raises CallFailed ``os_failed`` with its last lines."""
 

@@ -159,11 +159,30 @@ def _numbered(
     return submissions, ids
 
 
-def _resolved(at: int, ids: Sequence[int], opcodes: Sequence[Opcode]) -> list[Opcode]:
+def check(opcodes: Sequence[Opcode], number: int) -> None:
+    """Raises Refused for what no job may be that gets this number or a lower one. Offsets of
+    dependencies are not looked at."""
     if not opcodes:
         raise Refused("A job needs at least one opcode", "wrong_input")
     if len(opcodes) > MAX_OPCODES:
         raise Refused(f"A job has at most {MAX_OPCODES} opcodes", "wrong_input")
+    for opcode in opcodes:
+        for target, statuses in opcode.depends or ():
+            wrong = [status for status in statuses if status not in FINAL]
+            if wrong:
+                raise Refused(f"'{wrong[0]}' is not a status that a job ends with", "wrong_input")
+            if target == 0 or target >= number:
+                raise _no_earlier(number, target)
+
+
+def _no_earlier(number: int, target: int) -> Refused:
+    return Refused(
+        f"Job {number} depends on job {target}, which is not an earlier job", "wrong_input"
+    )
+
+
+def _resolved(at: int, ids: Sequence[int], opcodes: Sequence[Opcode]) -> list[Opcode]:
+    check(opcodes, ids[at])
     return [_with_dependencies(opcode, at, ids) for opcode in opcodes]
 
 
@@ -177,13 +196,7 @@ def _with_dependencies(opcode: Opcode, at: int, ids: Sequence[int]) -> Opcode:
         if target < 0:
             number = ids[at + target] if at + target >= 0 else target
         if number < 1 or number >= ids[at]:
-            raise Refused(
-                f"Job {ids[at]} depends on job {target}, which is not an earlier job",
-                "wrong_input",
-            )
-        wrong = [status for status in statuses if status not in FINAL]
-        if wrong:
-            raise Refused(f"'{wrong[0]}' is not a status that a job ends with", "wrong_input")
+            raise _no_earlier(ids[at], target)
         resolved.append((number, statuses))
     return msgspec.structs.replace(opcode, depends=tuple(resolved))
 

@@ -16,7 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from clusterd import names
-from rapi.errors import HeadersTooLong, PathTooLong, body_of
+from rapi.errors import BadRequest, HeadersTooLong, PathTooLong, RapiError, body_of
 from rapi.exchange import JSON_TYPE, Answer
 from rapi.following import Answering
 from rapi.service import Incoming
@@ -26,6 +26,12 @@ MAX_BODY_BYTES = 10 * 1024 * 1024
 
 MAX_CLIENTS = 200
 IDLE_S = 60
+ARRIVES_S = 120
+"""A request is here whole by then, however often a piece of it comes."""
+
+TAKEN_S = 300
+"""An answer is taken whole by then."""
+
 SERVER = f"clusterd/{names.PRODUCT_VERSION} Ganeti/{names.SOFTWARE_VERSION}"
 
 log = structlog.get_logger()
@@ -51,13 +57,52 @@ class RapiRequest(Request):
 
 
 class RapiChannel(HTTPChannel):
-    """A connection that says so when a line of a request is too long."""
+    """A connection that says what is wrong with a request that cannot be read, and gives up a
+    client that sends or reads too slowly: places are few."""
+
+    _hurry: Any = None
+    factory: RapiSite
+
+    def connectionMade(self) -> None:
+        """The request is to arrive, also the greetings of TLS before it."""
+        super().connectionMade()  # type: ignore[no-untyped-call]
+        self.factory.arriving[self] = None
+        self._allow(ARRIVES_S)
+
+    def allContentReceived(self) -> None:
+        """The request is here; how long its answer takes is not the client's doing."""
+        self.factory.arriving.pop(self, None)
+        self._allow(None)
+        super().allContentReceived()  # type: ignore[no-untyped-call]
+
+    def requestDone(self, request: Any) -> None:
+        """The answer is on its way."""
+        self._allow(TAKEN_S)
+        super().requestDone(request)  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """Nobody is waited for any more."""
+        self.factory.arriving.pop(self, None)
+        self._allow(None)
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """The path, or once that is known a header, is over ``MAX_LENGTH`` bytes."""
         what = HeadersTooLong if self.requests else PathTooLong
         word = "header" if self.requests else "request line"
-        error = what(f"The {word} is over {self.MAX_LENGTH} bytes")
+        self._refuse(what(f"The {word} is over {self.MAX_LENGTH} bytes"))
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """What Twisted does with a request that is not HTTP; all its headers together may be too
+        long as well."""
+        if self._receivedHeaderSize > self.totalHeadersSize:
+            self._refuse(HeadersTooLong(f"The headers are over {self.totalHeadersSize} bytes"))
+        elif self._receivedHeaderCount > self.maxHeaders:
+            self._refuse(HeadersTooLong(f"There are more than {self.maxHeaders} headers"))
+        else:
+            self._refuse(BadRequest("This is not a request of HTTP/1.1"))
+
+    def _refuse(self, error: RapiError) -> None:
         body = msgspec.json.encode(body_of(error)) + b"\n"
         head = (
             f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
@@ -66,8 +111,24 @@ class RapiChannel(HTTPChannel):
         )
         transport: Any = self.transport
         transport.write(head.encode() + body)
-        log.info("request_refused", status=error.status, size=len(line))
+        log.info("request_refused", status=error.status)
         self.loseConnection()  # type: ignore[no-untyped-call]
+
+    def _allow(self, time_s: float | None) -> None:
+        """So long from now on; None: as long as it takes."""
+        if self._hurry is not None and self._hurry.active():
+            self._hurry.cancel()
+        later: Any = self.callLater
+        self._hurry = None if time_s is None else later(time_s, self._too_slow)
+
+    def _too_slow(self) -> None:
+        log.info("client_too_slow")
+        self.cut()
+
+    def cut(self) -> None:
+        """Hang up at once."""
+        transport: Any = self.transport
+        transport.abortConnection()
 
 
 class RapiResource(Resource):
@@ -143,7 +204,9 @@ class TurnedAway(Protocol):
 
 
 class RapiSite(Site):
-    """The server of the RAPI; more clients than it serves at once are turned away."""
+    """The server of the RAPI. Where it has as many clients as it serves at once, the one that has
+    been sending its request for longest makes room; where all wait for answers, who comes is
+    turned away."""
 
     protocol: Any = RapiChannel
 
@@ -152,24 +215,37 @@ class RapiSite(Site):
             RapiResource(rapi), requestFactory=RapiRequest, timeout=IDLE_S, reactor=reactor
         )
         self.displayTracebacks = False
+        self.arriving: dict[RapiChannel, None] = {}
+        """Whose request is not whole yet, in the order in which they came."""
         self._max_clients = max_clients
         self._clients = 0
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A connection, unless there are too many."""
-        if self._clients >= self._max_clients:
+        if self._clients >= self._max_clients and not self._made_room():
             log.warning("rapi_full", clients=self._max_clients)
             return TurnedAway()
         channel: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
         self._clients += 1
         lost = channel.connectionLost
+        counted = [channel]
 
         def ended(reason: Failure) -> None:
-            self._clients -= 1
+            self._clients -= len(counted)
+            counted.clear()
             lost(reason)
 
         channel.connectionLost = ended
         return channel
+
+    def _made_room(self) -> bool:
+        """Whether a client that had not sent its request yet was cut."""
+        slowest = next(iter(self.arriving), None)
+        if slowest is None:
+            return False
+        del self.arriving[slowest]
+        slowest.cut()
+        return True
 
     def log(self, request: Any) -> None:
         """Requests are logged where they are answered."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from storage.block_devices import refuse_users, size_mib
+from storage.block_devices import refuse_openers, refuse_users, size_mib
 from storage.errors import BadParameter, PoolMissing, SizeDiffers, VolumeMissing
 from storage.interface import Backend, Commands, Threads
 from storage.plugin import Mirrored, Plugin, StorageSettings
@@ -53,11 +53,14 @@ class BlockdevBackend(Unmirrored, Unsnapped, Unstilled):
             )
 
     async def adopt(self, volume: Volume, name: str) -> None:
-        """See ``Backend``. It keeps its name."""
+        """See ``Backend``. It keeps its name, and bears no mark that could be taken away."""
         if name != volume.name:
             raise BadParameter(f"{name} cannot be called {volume.name}", subject=name)
+        if not volume.owner:
+            return
         await self._size_mib(volume)
         await refuse_users(self._threads, name, name)
+        await refuse_openers(self._threads, name)
 
     async def attach(self, volume: Volume, *, clean: bool = False) -> str:
         """See ``Backend``. Nothing to do but to find it."""

@@ -130,15 +130,15 @@ class BlockdevTwin(MemoryBackend):
 
     async def adopt(self, volume: Volume, name: str) -> None:
         """See ``Backend``."""
+        if not volume.owner:
+            self._pieces.pop(key_of(volume), None)
+            return
         size_mib = self._device_mib(volume)
         if self._shelf.busy_anywhere(key_of(volume)):
             raise VolumeBusy(f"{name} is in use", subject=name)
-        if volume.owner:
-            self._pieces.setdefault(
-                key_of(volume), Piece(size_mib=size_mib, taken_mib=0, owner=volume.owner)
-            )
-        else:
-            self._pieces.pop(key_of(volume), None)
+        self._pieces.setdefault(
+            key_of(volume), Piece(size_mib=size_mib, taken_mib=0, owner=volume.owner)
+        )
 
     async def attach(self, volume: Volume, *, clean: bool = False) -> str:
         """See ``Backend``."""

@@ -131,7 +131,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         name="replace",
-        summary="Put another job filter in the place of one",
+        summary="Put another job filter in the place of one, or add it with this UUID",
         run=lambda call: _replace(call, call.arguments[0]),
         arguments=_ONE,
         options=_OPTIONS,

@@ -218,7 +218,10 @@ COMMANDS = (
         arguments=_JOBS,
         options=(
             _FORCE,
-            Option(names=("--kill",), flag=True, words="End it at once"),
+            Option(
+                names=("--kill",), flag=True,
+                words="Known from Ganeti and refused: jobs have no process of their own to kill",
+            ),
             *_status_options("pending", "queued", "waiting"),
             Option(names=("--yes-do-it", "--ya-rly"), flag=True, words="--kill is meant"),
         ),

@@ -44,6 +44,10 @@ Say = Callable[[str], None]
 MAX_LINKS = 64
 """Links that one node takes at a time; candidates and relays need a few."""
 
+MAX_UNGREETED = 64
+"""Connections that have not said who they are; of more, the oldest is cut: who belongs to the
+cluster says hello at once, and strangers cannot keep it out."""
+
 
 class Peer(msgspec.Struct, frozen=True):
     """Who is at the other end, as its certificate says."""
@@ -62,6 +66,12 @@ class WrongPeer(ClusterError):
     """The link leads to another node than the one that was wanted."""
 
     code = "wrong_peer"
+
+
+class Busy(ClusterError):
+    """The node has as many links as it takes."""
+
+    code = "busy"
 
 
 class WrongVersion(ClusterError):
@@ -103,16 +113,16 @@ class NodeLink(FrameLink):
         self.epoch: int | None = None
         """Of the commander; None before its hello and for relays."""
         self._greeted = False
+        self._hello_due: Any = None
 
     def begun(self) -> None:
-        self._factory.links[self] = None
-        if len(self._factory.links) > MAX_LINKS:
-            self.close("busy", f"node {self._node.name} has {MAX_LINKS} links already")
-            return
-        self._factory.clock.callLater(self._policy.connect_s, self._expect_hello)
+        self._factory.await_hello(self)
+        self._hello_due = self._factory.clock.callLater(self._policy.connect_s, self._expect_hello)
 
     def ended(self, why: str) -> None:
-        self._factory.links.pop(self, None)
+        if self._hello_due is not None and self._hello_due.active():
+            self._hello_due.cancel()
+        self._factory.forget(self)
         if self.epoch is not None:
             self._factory.log.info("master's link ended", node=self._node.name, why=why)
 
@@ -144,6 +154,7 @@ class NodeLink(FrameLink):
         try:
             peer = self._factory.identify(self.transport)
             check_hello(hello, peer, self._node.name)
+            self._factory.take(self)
             if hello.purpose == "relay":
                 self._begin_relay(self._node.relay(hello.service), peer)
                 return
@@ -215,9 +226,30 @@ class NodeFactory(Factory):
         self.log = log
         self.links: dict[NodeLink, None] = {}
         """In the order in which they came: a set's would differ from run to run."""
+        self._ungreeted: dict[NodeLink, None] = {}
 
     def buildProtocol(self, addr: IAddress | None) -> NodeLink:
         return NodeLink(self)
+
+    def await_hello(self, link: NodeLink) -> None:
+        """Somebody has connected."""
+        self._ungreeted[link] = None
+        if len(self._ungreeted) > MAX_UNGREETED:
+            oldest = next(iter(self._ungreeted))
+            del self._ungreeted[oldest]
+            oldest.abort(f"{MAX_UNGREETED} others connected and said no hello")
+
+    def take(self, link: NodeLink) -> None:
+        """It belongs to the cluster; raises Busy."""
+        if len(self.links) >= MAX_LINKS:
+            raise Busy(f"node {self.node.name} has {MAX_LINKS} links already")
+        self._ungreeted.pop(link, None)
+        self.links[link] = None
+
+    def forget(self, link: NodeLink) -> None:
+        """It is gone."""
+        self._ungreeted.pop(link, None)
+        self.links.pop(link, None)
 
     def tell(self, observation: Observation) -> None:
         """Push what was seen to every commander."""
@@ -237,7 +269,7 @@ class NodeFactory(Factory):
 
     def close(self) -> None:
         """End all links."""
-        for link in list(self.links):
+        for link in [*self._ungreeted, *self.links]:
             link.close("ending", f"the daemon on node {self.node.name} ends")
 
 

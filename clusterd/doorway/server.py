@@ -67,13 +67,16 @@ class Conversation(Protocol):
         self._busy: Deferred[None] | None = None
         self._waits = False
         self._submitter = ""
+        self._untaken: Deferred[None] | None = None
+        """There while the client does not take what was answered."""
 
     def connectionMade(self) -> None:
         """Look who it is."""
         if not self.factory.admit(self):
             log.warning("door_full", clients=MAX_CLIENTS)
-            self.transport.loseConnection()
+            self._refuse(BadMessage(f"The master serves {MAX_CLIENTS} clients already; ask again"))
             return
+        self.transport.registerProducer(self, True)
         self._submitter = self.factory.who(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
@@ -93,12 +96,34 @@ class Conversation(Protocol):
         """Nobody listens any more. A wait is given up; a change that was begun is finished."""
         self.factory.leave(self)
         self._waiting.clear()
+        self.resumeProducing()
         if self._busy is not None and self._waits:
             self._busy.cancel()
+
+    # -- what the transport says: answers pile up, or are taken again ---------------------------
+
+    def pauseProducing(self) -> None:
+        """The client is slow: its next request waits until it has read the answers."""
+        if self._untaken is None:
+            self._untaken = Deferred()
+
+    def resumeProducing(self) -> None:
+        """The client has read what there was."""
+        untaken, self._untaken = self._untaken, None
+        if untaken is not None:
+            untaken.callback(None)
+
+    def stopProducing(self) -> None:
+        """The connection ends."""
 
     def _refuse(self, problem: BadMessage) -> None:
         self._waiting.clear()
         self.transport.write(encode_failure(["GenericError", [problem.message]]))
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """End the conversation when all answers are sent."""
+        self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def _go_on(self) -> None:
@@ -113,6 +138,9 @@ class Conversation(Protocol):
             reply = await self._answer(self._waiting.pop(0))
             if self.connected:
                 self.transport.write(reply)
+            if self._untaken is not None:
+                self._waits = False
+                await self._untaken
         self._busy = None
 
     async def _answer(self, message: bytes) -> bytes:
@@ -210,7 +238,7 @@ class DoorFactory(Factory):
         if self.waiting is not None:
             self.waiting.close()
         for conversation in list(self._clients):
-            conversation.transport.loseConnection()
+            conversation.hang_up()
 
 
 def listen(

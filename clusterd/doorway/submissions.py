@@ -13,6 +13,7 @@ import msgspec
 
 from clusterd.doorway.desk import Desk
 from jobqueue.errors import Refused
+from jobqueue.intake import check
 from jobqueue.opcode import Opcode
 
 Decoded = list[Opcode] | str
@@ -24,7 +25,7 @@ async def submit_many(
 ) -> list[Any]:
     """``[[true, number] | [false, sentence], ...]``; a drained or full queue raises. The same
     ``name`` submits once, if it is not empty."""
-    verdicts = settle([_decode(desk, opcodes) for opcodes in jobs])
+    verdicts = settle([_decode(desk, opcodes) for opcodes in jobs], desk.jobs.last_id + 1)
     accepted = [verdict for verdict in verdicts if not isinstance(verdict, str)]
     submitted = await desk.jobs.submit(accepted, submitter, name=name) if accepted else []
     numbers = iter(submitted)
@@ -34,14 +35,15 @@ async def submit_many(
     ]
 
 
-def settle(jobs: Sequence[Decoded]) -> list[Decoded]:
-    """Verdicts in order: opcodes with offsets among the accepted jobs, or a sentence."""
+def settle(jobs: Sequence[Decoded], number: int = 1) -> list[Decoded]:
+    """Verdicts in order: opcodes with offsets among the accepted jobs, or a sentence. ``number``:
+    that of the first one that is accepted."""
     verdicts: list[Decoded] = []
     places: list[int | None] = []
     """Each job's place among the accepted ones."""
     taken = 0
     for job in jobs:
-        verdict = job if isinstance(job, str) else _settled(job, places, taken)
+        verdict = job if isinstance(job, str) else _settled(job, places, taken, number)
         verdicts.append(verdict)
         refused = isinstance(verdict, str)
         places.append(None if refused else taken)
@@ -49,7 +51,11 @@ def settle(jobs: Sequence[Decoded]) -> list[Decoded]:
     return verdicts
 
 
-def _settled(job: list[Opcode], places: list[int | None], own: int) -> Decoded:
+def _settled(job: list[Opcode], places: list[int | None], own: int, number: int) -> Decoded:
+    try:
+        check(job, number + own)
+    except Refused as refused:
+        return refused.message
     opcodes = []
     for opcode in job:
         depends = []

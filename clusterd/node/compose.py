@@ -43,6 +43,7 @@ def build_node(
         peers=equipment.peers,
         reach=equipment.reach,
         end=equipment.end,
+        port=equipment.port,
     )
     plugins: Plugins = {"storage": backends, "hypervisor": drivers}
     epochs = Epochs(equipment.keep)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from clusterd import names
 from clusterd.node.keep import Keep
 from clusterd.verbs.host import Peers, Places, Reach, Scripts, Streams
 from clusterd.world import Clock
@@ -32,3 +33,5 @@ class Equipment:
     end: Callable[[], None]
     log: Any
     boot_id: str = ""
+    port: int = names.NODE_PORT
+    """Where nodes of this cluster listen."""

@@ -124,6 +124,7 @@ class Machine:
             end=lambda: self.reactor.callLater(LEAVE_S, self._end),
             log=self._log,
             boot_id=BOOT_ID.read_text("utf-8").strip(),
+            port=settings.node.port,
         )
 
     async def listen(self, node: NodeService) -> int:

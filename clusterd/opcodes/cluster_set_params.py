@@ -12,12 +12,13 @@ import hypervisors.plugins
 import storage.plugin
 from clusterd import balancing, ipolicy, parameters
 from clusterd.hooks import HookPoint, master_node
+from clusterd.iallocator import choice
 from clusterd.model import Cluster, Node
 from clusterd.model import Params as OwnParams
 from clusterd.opcodes import candidates, locking, requirements, roles
 from clusterd.opcodes.fields import Force, Params
 from clusterd.parameters import MAX_NUMBER
-from clusterd.steps.cluster import Say, record_cluster
+from clusterd.steps.cluster import RequireAllocator, Say, record_cluster
 from clusterd.steps.nodes import record_node
 from clusterd.view import View
 from jobqueue.errors import Refused
@@ -248,8 +249,14 @@ def locks(opcode: ClusterSetParams, view: View) -> Sequence[Lock]:
 
 
 def plan(opcode: ClusterSetParams, view: View) -> Sequence[Step]:
-    """One write, and what makes further nodes candidates."""
-    steps: list[Step] = [record_cluster(view.configuration.cluster, **changes(opcode, view))]
+    """One write, after a look at what it names, and what makes further nodes candidates."""
+    cluster = view.configuration.cluster
+    steps: list[Step] = []
+    allocator = opcode.default_iallocator
+    if allocator and allocator not in choice.BUILT_IN:
+        master = view.configuration.node(cluster.master_node)
+        steps.append(RequireAllocator(name=allocator, node=master.name))
+    steps.append(record_cluster(cluster, **changes(opcode, view)))
     gains = promoted(opcode, view)
     for node in gains:
         steps.append(Say(text=f" - INFO: Promoting node {node.name} to master candidate"))

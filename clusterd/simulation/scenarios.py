@@ -30,6 +30,7 @@ from clusterd.opcodes.node_remove import NodeRemove
 from clusterd.opcodes.node_set_params import NodeSetParams
 from clusterd.opcodes.query import Query
 from clusterd.opcodes.test_delay import TestDelay
+from clusterd.simulation import pretended_allocator
 from clusterd.simulation.disk_scenarios import DISKS
 from clusterd.simulation.export_scenarios import EXPORTS
 from clusterd.simulation.group_scenarios import GROUPS
@@ -240,7 +241,13 @@ CLUSTER = (
     ),
     Scenario(
         name="cluster-set-params",
-        act=(ClusterSetParams(beparams={"maxmem": 512}, candidate_pool_size=2),),
+        act=(
+            ClusterSetParams(
+                beparams={"maxmem": 512},
+                candidate_pool_size=2,
+                default_iallocator=pretended_allocator.NAME,
+            ),
+        ),
     ),
     Scenario(
         name="pool-grows",

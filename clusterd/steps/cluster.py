@@ -6,9 +6,12 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from clusterd.errors import CallFailed
 from clusterd.model import Cluster
 from clusterd.steps.instances import decoded_fields
+from clusterd.verbs.errors import WrongInput
 from clusterd.world import World
+from jobqueue.errors import Refused
 from jobqueue.opcode import Opcode
 from jobqueue.step import NOTHING, Outcome, Patience, Step
 from jobqueue.store.interface import Transaction
@@ -41,6 +44,29 @@ def record_cluster(cluster: Cluster, **changes: Any) -> RecordCluster:
         changes={k: msgspec.Raw(msgspec.json.encode(v)) for k, v in sorted(changes.items())},
         before={k: msgspec.Raw(msgspec.json.encode(getattr(cluster, k))) for k in sorted(changes)},
     )
+
+
+class RequireAllocator(Step, frozen=True, kw_only=True, tag="cluster.require-allocator"):
+    """An iallocator of the site is there where it would be run. Nothing is changed."""
+
+    name: str
+    node: str
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(for_s=10.0)
+
+    async def do(self, context: Any) -> Outcome:
+        world: World = context.world
+        try:
+            await world.node(self.node).find_iallocator(self.name)
+        except CallFailed as error:
+            if error.kind != WrongInput.code:
+                raise
+            raise Refused(
+                f"It cannot be the default on node {self.node}: {error.message}", "wrong_input"
+            ) from None
+        return NOTHING
 
 
 class Say(Step, frozen=True, kw_only=True, tag="job.say"):

@@ -7,7 +7,6 @@ from typing import Any
 from clusterd import verification
 from clusterd.errors import CallFailed, NodeAway
 from clusterd.model import Node
-from clusterd.names import NODE_PORT
 from clusterd.verification import Answers, Finding
 from clusterd.world import World
 from jobqueue.step import Outcome, Step
@@ -63,7 +62,7 @@ class VerifyGroup(Step, frozen=True, kw_only=True, tag="verify.group"):
             "time": None,
             "version": None,
             "certificates": None,
-            "node-net-test": {"port": NODE_PORT, "nodes": peers},
+            "node-net-test": {"nodes": peers},
         }
         answers: Answers = {}
         for node in nodes:

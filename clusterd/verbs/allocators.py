@@ -44,6 +44,12 @@ async def run_iallocator(
     return AllocatorEnd(code=end.code, output=end.stdout, errors=end.stderr[-4096:])
 
 
+@verb(reads=True)
+async def find_iallocator(host: Host, name: str) -> str:
+    """Where the program ``name`` is; raises WrongInput when it is not there."""
+    return str(await host.threads.run(find, host.places.iallocators, name))
+
+
 def find(directories: tuple[Path, ...], name: str) -> Path:
     """The program of this name; the first directory that has it wins. Raises WrongInput."""
     if not is_name(name):

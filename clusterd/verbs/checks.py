@@ -64,13 +64,16 @@ async def _files(host: Host, wanted: Any) -> dict[str, str]:
 
 
 async def _reach(host: Host, wanted: Any) -> dict[str, str]:
-    """{"port": p, "nodes": {name: [addresses]}} -> name: why it cannot be reached."""
+    """{"nodes": {name: [addresses]}} -> name: why it cannot be reached where nodes listen, or at
+    another "port"."""
     failed: dict[str, str] = {}
-    for name, addresses in sorted(wanted["nodes"].items()):
+    nodes = wanted["nodes"]
+    port = wanted.get("port", host.port)
+    for name, addresses in sorted(nodes.items()):
         for address in dict.fromkeys(addresses):
-            why = await host.reach(address, wanted["port"], REACH_TIMEOUT_S)
+            why = await host.reach(address, port, REACH_TIMEOUT_S)
             if why:
-                failed[name] = f"no TCP connection to {address} port {wanted['port']}: {why}"
+                failed[name] = f"no TCP connection to {address} port {port}: {why}"
     return failed
 
 

@@ -145,3 +145,5 @@ class Host:
     reach: Reach
     end: Callable[[], None]
     """End the daemon soon, after the answer is out."""
+    port: int = names.NODE_PORT
+    """Where nodes of this cluster listen."""

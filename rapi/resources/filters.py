@@ -19,11 +19,8 @@ async def add(call: Call, door: Door) -> Any:
 
 
 async def replace(call: Call, door: Door) -> Any:
-    """``PUT /2/filters/UUID``: its uuid."""
-    try:
-        return await door.call("ReplaceFilter", call.name, *_asked(call))
-    except RequestFailed as error:
-        raise missing_is_404(error) from None
+    """``PUT /2/filters/UUID``: its uuid; it is added when there is none."""
+    return await door.call("ReplaceFilter", call.name, *_asked(call))
 
 
 async def delete(call: Call, door: Door) -> Any:

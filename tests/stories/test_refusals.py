@@ -11,6 +11,7 @@ import pytest
 
 from clusterd.opcodes import test_delay
 from clusterd.opcodes.cluster_destroy import ClusterDestroy
+from clusterd.opcodes.cluster_set_params import ClusterSetParams
 from clusterd.opcodes.instance_console import InstanceConsole
 from clusterd.opcodes.instance_create import InstanceCreate
 from clusterd.opcodes.instance_deactivate_disks import InstanceDeactivateDisks
@@ -123,6 +124,13 @@ TABLE: list[tuple[str, Trouble, Opcode, str, str]] = [
     ("node offline", node3_offline, web2(snode="node3"), "wrong_state", "node3"),
     ("node drained", node3_drained, web2(snode="node3"), "wrong_state", "node3"),
     ("node silent", node3_silent, web2(snode="node3"), "environment_error", "node3"),
+    (
+        "unknown allocator",
+        nothing,
+        ClusterSetParams(default_iallocator="nosuch"),
+        "wrong_input",
+        "'nosuch' not found; looked in",
+    ),
     ("start unknown", nothing, InstanceStartup(instance_name="x"), "unknown_entity", "'x'"),
     (
         "start on a silent node",

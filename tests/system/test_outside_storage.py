@@ -4,6 +4,7 @@ machine, and what only real parts can show."""
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,6 +134,23 @@ def test_devices_keep_their_data_and_are_adopted_while_nobody_uses_them() -> Non
         world.provide(volume)
         with world.used(volume.name), pytest.raises(errors.VolumeBusy, match="guest"):
             finish(world.backend.adopt(volume, volume.name))
+        with Path(volume.name).open("rb") as device:
+            reader = subprocess.Popen(["sleep", "60"], stdin=device)
+        try:
+            with pytest.raises(errors.VolumeBusy, match=rf"process {reader.pid} \(sleep\)"):
+                finish(world.backend.adopt(volume, volume.name))
+        finally:
+            reader.kill()
+            reader.wait()
+        claim = os.open(volume.name, os.O_RDONLY | os.O_EXCL)
+        try:
+            with pytest.raises(errors.VolumeBusy, match="the kernel"):
+                finish(world.backend.adopt(volume, volume.name))
+            # to be nobody's again takes nothing from who uses it
+            nobodys = msgspec.structs.replace(volume, owner="", label="")
+            finish(world.backend.adopt(nobodys, volume.name))
+        finally:
+            os.close(claim)
         for _ in range(2):
             finish(world.backend.adopt(volume, volume.name))
         with Path(finish(world.backend.attach(volume))).open("r+b") as device:

@@ -43,6 +43,7 @@ class Responder:
         self._listener.bind(str(path))
         self._listener.listen()
         self._links: list[socket.socket] = []
+        self._asking: socket.socket | None = None
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -57,6 +58,12 @@ class Responder:
             assert not thread.is_alive()
         for link in (*self._links, self._listener):
             link.close()
+
+    def hang_up(self) -> None:
+        """As a master that dies: whoever asked gets no answer."""
+        assert self._asking is not None
+        self._asking.shutdown(socket.SHUT_RDWR)
+        raise ConnectionAbortedError
 
     def of(self, method: str) -> list[list[Any]]:
         """The arguments of each call of one method."""
@@ -78,6 +85,7 @@ class Responder:
         with contextlib.suppress(OSError):
             while data := link.recv(65536):
                 for message in frames.feed(data):
+                    self._asking = link
                     link.sendall(self._reply(protocol.decode_request(message)))
 
     def _reply(self, request: protocol.Request) -> bytes:
@@ -105,6 +113,8 @@ class StageSession:
         self.yes = False
         self.input = ""
         self.became: list[str] = []
+        self.pauses = 0
+        """Pauses that it lets pass."""
 
     def out(self, text: str) -> None:
         self.stdout += text.split("\n")
@@ -120,8 +130,11 @@ class StageSession:
         return NOW_NS
 
     def pause(self, duration_s: float) -> None:
-        """A person who looks again and again ends it with Ctrl-C; here the first pause does."""
-        raise KeyboardInterrupt
+        """A person who looks again and again ends it with Ctrl-C; here the first pause does, or
+        the one after ``pauses``."""
+        if not self.pauses:
+            raise KeyboardInterrupt
+        self.pauses -= 1
 
     def read_input(self) -> str:
         return self.input
@@ -172,6 +185,7 @@ class Stage:
         self.yes = False
         self.live = False
         self.input = ""
+        self.pauses = 0
 
     def answer(self, **answers: Any) -> Stage:
         """Prepare answers by method."""
@@ -182,6 +196,7 @@ class Stage:
         """One command."""
         session = StageSession(self.responder.path, self.environment)
         session.yes, session.live, session.input = self.yes, self.live, self.input
+        session.pauses = self.pauses
         try:
             code = run(tool, words, session)
         finally:

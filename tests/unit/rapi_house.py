@@ -124,6 +124,7 @@ class RapiHouse:
             require_authentication=require_authentication,
         )
         self.site = Endpoint(network, site)
+        self._site = site
         agent = Agent.usingEndpointFactory(self.clock, OneServer(self.site))
         self._agent = agent
 
@@ -132,6 +133,10 @@ class RapiHouse:
 
     async def _pause(self, until: float | None) -> None:
         """Watchers are not asked here."""
+
+    def channel(self) -> Any:
+        """The server's end of a connection, not connected yet."""
+        return self._site.buildProtocol(None)
 
     def begin(
         self,

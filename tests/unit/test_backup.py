@@ -104,6 +104,20 @@ def test_what_is_no_good_backup_is_refused(
         now(fill(MemoryStore(), found, "node9" if damage == "node" else "node1", TIME))
 
 
+def test_a_bit_that_was_turned_over_is_seen(
+    settings: Settings, entries: tuple[Entry, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "b"
+    write_backup(path, settings, entries[:20], TIME)
+    whole = path.read_bytes()
+    for place in range(100, len(whole), max(len(whole) // 40, 1)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 4
+        path.write_bytes(damaged)
+        with pytest.raises(BadBackup, match="damaged"), read_backup(path) as found:
+            now(fill(MemoryStore(), found, "node1", TIME))
+
+
 def _drop_a_line(path: Path) -> None:
     with tarfile.open(path) as archive:
         members = {m.name: archive.extractfile(m).read() for m in archive}  # type: ignore[union-attr]

@@ -15,6 +15,7 @@ from twisted.internet.testing import StringTransport
 
 from clusterd.calls import wire
 from clusterd.calls.client import Link
+from clusterd.calls.server import MAX_UNGREETED
 from clusterd.calls.surface import Surface
 from clusterd.calls.wire import Call, Farewell, Fault, FrameLink, Frames, Hello, Reply, Welcome
 from clusterd.errors import CallFailed
@@ -53,6 +54,13 @@ def stranger(rig: CallRig, node: str, *first: wire.Frame) -> Stranger:
     made = Stranger(rig, *first)
     rig.network.endpoint(MASTER, node, lambda: True).connect(Factory.forProtocol(lambda: made))
     rig.clock.run(0.5)
+    return made
+
+
+def stranger_at_once(rig: CallRig, node: str) -> Stranger:
+    made = Stranger(rig)
+    rig.network.endpoint(MASTER, node, lambda: True).connect(Factory.forProtocol(lambda: made))
+    rig.clock.run(0.01)
     return made
 
 
@@ -206,6 +214,18 @@ def test_a_node_takes_a_bounded_number_of_links(rig: CallRig) -> None:
     made = [stranger(rig, "n1", hello()) for _ in range(64)]
     assert [farewells(one) for one in made[-1:]] == [["busy"]]
     assert len(node.factory.links) == 64
+
+
+def test_strangers_who_say_nothing_cannot_keep_the_master_out(rig: CallRig) -> None:
+    node = rig.add("n1")
+    silent = [stranger_at_once(rig, "n1") for _ in range(3 * MAX_UNGREETED)]
+    master = stranger(rig, "n1", hello())
+    assert isinstance(master.heard[0], Welcome)
+    assert len(node.factory.links) == 2
+    assert [bool(one.over) for one in silent].count(False) < MAX_UNGREETED
+    rig.clock.run(2 * POLICY.dead_s)
+    assert all(one.over for one in silent)
+    assert not master.over
 
 
 def test_attempts_become_rare(rig: CallRig) -> None:

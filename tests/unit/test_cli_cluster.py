@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cli.exits import Exit
-from tests.unit.cli_stage import NOW_NS, Failed, Stage, field, stage_in
+from tests.unit.cli_stage import NOW_NS, Failed, Stage, field, job_answers, stage_in
 
 
 @pytest.fixture
@@ -330,3 +330,14 @@ def test_errors_of_the_master_are_told_as_they_are(stage: Stage) -> None:
             "Node name nosuchnode not found",
         ],
     )
+
+
+def test_certificates_are_renewed_by_a_job_that_need_not_be_waited_for(stage: Stage) -> None:
+    stage.answer(**job_answers())
+    ended = stage.run("cluster", "renew-crypto", "--new-node-certificates", "--submit")
+    assert (ended.code, ended.err) == (0, ["JobID: 12"])
+    assert not stage.responder.of("WaitForJobChange")
+    assert stage.submitted() == {
+        "OP_ID": "OP_CLUSTER_RENEW_CRYPTO",
+        "node_certificates": True,
+    }

@@ -51,6 +51,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("cluster modify --ipolicy-bounds-specs min:cpu-count=1", 2, "gnt-cluster: error:"),
     ("debug delay --priority=huge 1", 2, "gnt-debug: error:"),
     (f"{ADD} web1", 1, "No disk information specified"),
+    (f"{ADD} -t nosuch web1", 1, "Unknown disk template 'nosuch': there are blockdev, diskless"),
     ("instance add -t diskless -n n1 web1", 1, "No guest OS or OS image specified"),
     (f"{ADD} -t diskless -s 1g web1", 1, "Diskless instance but disk information passed"),
     (f"{ADD} -t plain -s 1g --disk 0:size=1g web1", 1, "Please use either the '--disk' or '-s'"),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
-from twisted.internet.testing import MemoryReactor
+from twisted.internet.testing import MemoryReactor, StringTransport
 
 from clusterd.doorway import methods
 from clusterd.doorway.async_client import CALL_TIMEOUT_S, Door, DoorTimeout
@@ -23,7 +23,7 @@ from clusterd.doorway.protocol import (
     decode_reply,
     encode_request,
 )
-from clusterd.doorway.server import listen, peer_of
+from clusterd.doorway.server import MAX_CLIENTS, listen, peer_of
 from clusterd.errors import DoorAway
 from tests.unit.door_house import House, Raw, refusal, sleep
 from tests.unit.wires import Endpoint, Network
@@ -81,6 +81,35 @@ def test_requests_without_end_are_bounded() -> None:
     raw.say(encode_request("WaitForJobChange", [1, ["status"], ["queued"], 0, 60]))
     raw.say(encode_request("QueryTags", ["x"]) * 200)
     assert raw.lost
+
+
+def test_a_client_that_reads_nothing_is_answered_no_further() -> None:
+    house = House()
+    conversation = house.factory.buildProtocol(None)
+    transport = StringTransport()
+    conversation.makeConnection(transport)
+    request = encode_request("QueryTags", ["node", "n1"])
+    assert transport.producer is conversation
+    conversation.pauseProducing()
+    conversation.dataReceived(request * 3)
+    assert transport.value().count(END) == 1
+    conversation.resumeProducing()
+    assert transport.value().count(END) == 3
+    conversation.pauseProducing()
+    conversation.dataReceived(request * 2)
+    conversation.connectionLost()
+    assert transport.value().count(END) == 4
+
+
+def test_more_clients_than_the_door_serves_are_told_so() -> None:
+    house = House()
+    served = [house.raw() for _ in range(MAX_CLIENTS)]
+    one_more = house.raw()
+    assert one_more.lost
+    with pytest.raises(RequestFailed, match=f"serves {MAX_CLIENTS} clients already"):
+        decode_reply(one_more.heard.rstrip(END))
+    served[0].transport.loseConnection()  # type: ignore[union-attr,misc]
+    assert len(house.raw().say(encode_request("QueryTags", ["x"]))) > 0
 
 
 def test_an_unexpected_error_tells_the_client_nothing_of_the_inside() -> None:

@@ -76,6 +76,22 @@ def test_many_jobs_have_a_verdict_each() -> None:
     ]
 
 
+def test_one_that_cannot_be_does_not_take_the_others_along() -> None:
+    house = House()
+    never = sleep(depends=[[1, ["running"]]])
+    late = sleep(depends=[[2, []]])
+    verdicts = house.ask(
+        "SubmitManyJobs", [[sleep()], [never], [late], [sleep()] * 1001, [sleep(depends=[[1, []]])]]
+    )
+    assert verdicts == [
+        [True, 1],
+        [False, "'running' is not a status that a job ends with"],
+        [False, "Job 2 depends on job 2, which is not an earlier job"],
+        [False, "A job has at most 1000 opcodes"],
+        [True, 2],
+    ]
+
+
 def test_offsets_are_counted_without_refused_jobs() -> None:
     house = House()
     after_first = sleep(depends=[[-2, []]])

@@ -121,6 +121,14 @@ def test_each_check_finds_what_is_there(host: Host, tmp_path: Path) -> None:
     }
 
 
+def test_nodes_are_reached_where_those_of_this_cluster_listen(host: Host) -> None:
+    other = replace(host, port=1999)
+    found = settled(verify(other, {"node-net-test": {"nodes": {"n2": ["192.0.2.9"]}}}))
+    assert found == {
+        "node-net-test": {"n2": "no TCP connection to 192.0.2.9 port 1999: Connection refused"}
+    }
+
+
 def test_a_check_that_fails_hides_no_other(host: Host) -> None:
     found = settled(verify(host, {"vglist": None, "node-net-test": 3, "drbd-helper": None}))
     assert found["vglist"] == {"error": "CommandFailed: vgs cannot be started"}

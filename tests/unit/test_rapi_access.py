@@ -10,15 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.protocol import Factory, Protocol
 
-from clusterd.doorway.async_client import Door
 from rapi.auth import REALM, UsersFile, credentials, parse
 from rapi.resources.table import routes
-from rapi.service import Rapi
-from rapi.web import RapiSite
-from tests.unit.rapi_house import REGISTRY, KnownUsers, RapiHouse
-from tests.unit.wires import Endpoint, Network
+from tests.unit.rapi_house import RapiHouse
 
 WAIT = {"fields": ["id"], "previous_job_info": None, "previous_log_serial": None}
 STARTUP = "/2/instances/web2.example.com/startup"
@@ -163,22 +158,6 @@ def test_lines_that_are_too_long_are_answered(
     heard = RapiHouse().ask("GET", path, headers=headers)
     assert (heard.status, heard.body["code"], heard.body["message"]) == (status, status, said)
     assert heard.body["explain"]
-
-
-def test_more_clients_than_a_site_serves_are_turned_away() -> None:
-    house = RapiHouse()
-    site = RapiSite(
-        Rapi(Door(house.door, house.clock), KnownUsers(), REGISTRY, house.clock.seconds),
-        house.clock,
-        2,
-    )
-    endpoint = Endpoint(Network(), site)
-    for _ in range(3):
-        endpoint.connect(Factory.forProtocol(Protocol))
-    assert [wire.closed for wire in endpoint.wires] == [False, False, True]
-    endpoint.wires[0].loseConnection()
-    endpoint.connect(Factory.forProtocol(Protocol))
-    assert [wire.closed for wire in endpoint.wires] == [True, False, True, False]
 
 
 # -- the master ---------------------------------------------------------------------------------

@@ -26,8 +26,20 @@ def test_job_filters_are_made_changed_and_forgotten() -> None:
     assert house.ask("GET", f"/2/filters/{uuid}").body["action"] == ["RATE_LIMIT", 2]
     assert house.ask("DELETE", f"/2/filters/{uuid}").status == 200
     assert house.ask("GET", "/2/filters").body == []
-    for method in ("PUT", "DELETE"):
-        assert house.ask(method, f"/2/filters/{uuid}", {}).status == 404
+    assert house.ask("DELETE", f"/2/filters/{uuid}", {}).status == 404
+
+
+def test_a_job_filter_whose_uuid_the_client_chose_is_added_once() -> None:
+    house = RapiHouse()
+    uuid = "0b1c7a52-0000-4000-8000-00000000000a"
+    for action in ("PAUSE", "REJECT"):
+        assert house.ask("PUT", f"/2/filters/{uuid}", {"action": action}).body == uuid
+    assert [(rule.uuid, rule.action) for rule in house.queue.rules] == [(uuid, "REJECT")]
+    heard = house.ask("PUT", "/2/filters/mine", {})
+    assert (heard.status, heard.body["message"]) == (
+        400,
+        "&#x27;mine&#x27; is not the UUID of a job filter",
+    )
 
 
 @pytest.mark.parametrize(
