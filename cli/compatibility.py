@@ -14,6 +14,7 @@ from cli.command import Option
 from cli.disk_rows import DISKS
 from cli.group_rows import GROUPS
 from cli.instance_rows import INSTANCES
+from cli.network_rows import NETWORKS
 from cli.notation import boolean, integer, split
 from cli.placement_rows import MOVES
 from cli.rows import (
@@ -47,6 +48,8 @@ INTERNAL = frozenset(
         "query",
         "test_allocator",
         "backup_prepare",
+        "network_connect",
+        "network_disconnect",
         "tags_get",
     }
 )
@@ -307,5 +310,5 @@ DEBUG = (
 SPELLINGS: tuple[Spelling, ...] = (
     *(*INSTANCES, *DISKS, *NODES, *CLUSTER, *IMAGES),
     *(*DISK_CARE, *CRYPTO, *STORAGE, *DEBUG, *MOVES, *BACKUPS, *TAGS),
-    *GROUPS,
+    *(*GROUPS, *NETWORKS),
 )

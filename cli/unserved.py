@@ -36,15 +36,7 @@ UNSERVED: dict[str, tuple[tuple[str, str, str], ...]] = {
     "os": (("modify", "<os>", "Change parameters of an OS definition"),),
     "image": (),
     "group": (),
-    "network": (
-        ("add", "<network>", "Add a network"),
-        ("connect", "<network> [<group>...]", "Connect a network to node groups"),
-        ("disconnect", "<network> [<group>...]", "Disconnect a network from node groups"),
-        ("info", "[<network>...]", "Show details of networks"),
-        ("modify", "<network>", "Change a network"),
-        ("remove", "<network>", "Remove a network"),
-        ("rename", "<network> <new-name>", "Rename a network"),
-    ),
+    "network": (),
     "backup": (),
     "storage": (),
     "debug": (

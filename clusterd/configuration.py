@@ -16,6 +16,8 @@ from typing import TypeVar
 import msgspec
 
 from clusterd import names
+from clusterd.address_pool import as_number
+from clusterd.claims import Claims
 from clusterd.model import (
     ANY,
     KINDS,
@@ -63,6 +65,9 @@ class Configuration:
         self._ports: dict[int, str] = {}
         self._minors: dict[str, dict[int, str]] = defaultdict(dict)
         self._macs: dict[str, str] = {}
+        self._addresses: dict[str, dict[int, str]] = defaultdict(dict)
+        self.claims = Claims()
+        """What jobs have drawn and is not shown here yet."""
         self._awake: dict[str, dict[str, str]] = defaultdict(dict)
         self._by_label: dict[str, dict[str, set[str]]] = {kind: {} for kind in KINDS}
         """First component of a name -> names."""
@@ -185,6 +190,10 @@ class Configuration:
         """Uuid of the instance that has this MAC address."""
         return self._macs.get(mac)
 
+    def addresses_in(self, network_uuid: str) -> Mapping[int, str]:
+        """Addresses that cards have in a network, as numbers -> uuid of the instance."""
+        return self._addresses[network_uuid]
+
     def awake_on(self, node_uuid: str) -> Mapping[str, str]:
         """Name -> uuid of the instances that are to run on this node as their primary, or are being
         made there."""
@@ -272,13 +281,19 @@ class Configuration:
             self._awake[value.primary_node][value.name] = value.uuid
         for nic in value.nics:
             self._macs[nic.mac] = value.uuid
+            self.claims.stored(("mac", nic.mac))
+            if nic.network is not None and nic.ip is not None:
+                number = as_number(nic.ip)
+                self._addresses[nic.network][number] = value.uuid
+                self.claims.stored(("address", nic.network, number))
         if value.network_port is not None:
-            self._ports[value.network_port] = value.uuid
+            self._take_port(value.network_port, value.uuid)
         for disk in (*value.disks, *value.drafted):
             if disk.drbd is not None:
-                self._ports[disk.drbd.port] = value.uuid
+                self._take_port(disk.drbd.port, value.uuid)
                 for node, minor in zip(disk.drbd.nodes, disk.drbd.minors, strict=True):
                     self._minors[node][minor] = value.uuid
+                    self.claims.stored(("minor", node, minor))
 
     def _unindex(self, kind: str, value: ANY) -> None:
         if self._names[kind].get(value.name) == value.uuid:
@@ -294,6 +309,8 @@ class Configuration:
         self._awake[value.primary_node].pop(value.name, None)
         for nic in value.nics:
             self._macs.pop(nic.mac, None)
+            if nic.network is not None and nic.ip is not None:
+                self._addresses[nic.network].pop(as_number(nic.ip), None)
         if value.network_port is not None:
             self._free(value.network_port)
         for disk in (*value.disks, *value.drafted):
@@ -301,6 +318,10 @@ class Configuration:
                 self._free(disk.drbd.port)
                 for node, minor in zip(disk.drbd.nodes, disk.drbd.minors, strict=True):
                     self._minors[node].pop(minor, None)
+
+    def _take_port(self, port: int, uuid: str) -> None:
+        self._ports[port] = uuid
+        self.claims.stored(("port", port))
 
     def _free(self, port: int) -> None:
         self._ports.pop(port, None)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from clusterd import address_pool
 from clusterd.model import Disk, Instance, Params
 from clusterd.names import OS_API_VERSION
 from clusterd.view import View
@@ -151,4 +152,8 @@ def _nic_environment(view: View, instance: Instance) -> dict[str, str]:
             env[f"NIC_{index}_NAME"] = nic.name
         if params.get("mode") == "bridged":
             env[f"NIC_{index}_BRIDGE"] = str(params.get("link", ""))
+        network = view.network_of(nic)
+        if network is not None:
+            env[f"NIC_{index}_NETWORK_UUID"] = network.uuid
+            env |= address_pool.words(network, f"NIC_{index}_")
     return env

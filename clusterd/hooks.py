@@ -11,11 +11,17 @@ from typing import Any
 
 import msgspec
 
+from clusterd import address_pool
 from clusterd.model import Instance
 from clusterd.view import View
 from clusterd.volumes import volume_on
 
 HOOKS_VERSION = "2"
+
+DRAWN = ("_UUID", "_MAC", "_IP")
+"""Ends of the names of variables whose values a step may draw,"""
+UNDRAWN = ("", address_pool.POOL)
+"""and what they are before that."""
 
 Nodes = Callable[[Any, View], Iterable[str]]
 Environment = Callable[[Any, View], dict[str, str]]
@@ -85,8 +91,14 @@ def fixed_environment(point: HookPoint, op_id: str, phase: str, view: View) -> d
 def complete(
     fixed: dict[str, str], before: dict[str, str], after: dict[str, str] | None
 ) -> dict[str, str]:
-    """All variables with their prefix; the post phase keeps the pre values and adds the new."""
-    env = {f"GANETI_{key}": value for key, value in {**fixed, **before}.items()}
+    """All variables with their prefix; the post phase keeps the pre values and adds the new. What
+    had yet to be drawn in the pre phase is told in the post phase."""
+    drawn = {
+        key: value
+        for key, value in (after or {}).items()
+        if key.endswith(DRAWN) and before.get(key) in UNDRAWN
+    }
+    env = {f"GANETI_{key}": value for key, value in {**fixed, **before, **drawn}.items()}
     if after is not None:
         env |= {f"GANETI_POST_{key}": value for key, value in after.items()}
     return env
@@ -134,6 +146,10 @@ def _nics(view: View, instance: Instance) -> dict[str, str]:
             env[f"{prefix}NAME"] = nic.name
         if params.get("mode") in ("bridged", "openvswitch"):
             env[f"{prefix}BRIDGE"] = str(params.get("link", ""))
+        network = view.network_of(nic)
+        if network is not None:
+            env[f"{prefix}NETWORK_UUID"] = network.uuid
+            env |= address_pool.words(network, prefix)
     return env
 
 

@@ -279,11 +279,19 @@ class Instance(Stored, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Network(Stored, frozen=True, kw_only=True, omit_defaults=True):
-    """An address pool; declared now, served by later operations."""
+    """A pool of addresses that instances' cards may have. Which of them have one is not stored."""
 
     network: str
+    """The IPv4 subnet, ``192.0.2.0/24``."""
     gateway: str | None = None
+    network6: str | None = None
+    """For the guests and hooks to know; of IPv6 nothing is pooled."""
+    gateway6: str | None = None
     mac_prefix: str | None = None
+    """Instead of the cluster's."""
+    ext_reservations: str = ""
+    """For each address of the subnet 1 if no instance may have it, else 0. Empty: the subnet's own
+    address, the broadcast address and the gateway alone."""
 
 
 class Image(Stored, frozen=True, kw_only=True, omit_defaults=True):

@@ -91,6 +91,11 @@ def duplicates(view: View) -> Iterator[Finding]:
     seen: dict[str, str] = {}
     for instance in view.configuration.instances(unfinished=True):
         claims = [f"MAC address {nic.mac}" for nic in instance.nics]
+        claims += [
+            f"address {nic.ip} of network {nic.network}"
+            for nic in instance.nics
+            if nic.network is not None and nic.ip is not None
+        ]
         claims += [f"TCP port {d.drbd.port}" for d in instance.disks if d.drbd is not None]
         for disk in instance.disks:
             if disk.drbd is not None:

@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Protocol
 
+import msgspec
+
 from clusterd import defaults, parameters
 from clusterd.configuration import Configuration
-from clusterd.model import Instance, Node, Params, ParamValue
+from clusterd.model import Instance, Network, Nic, Node, Params, ParamValue
 from clusterd.observation import Sighting, alive
 from hypervisors.guest import GuestStatus
 
@@ -106,6 +108,24 @@ class View:
             **cluster.os_hvp.get(instance.os, {}).get(instance.hypervisor, {}),
             **instance.hvparams,
         }
+
+    def network_of(self, nic: Nic) -> Network | None:
+        """The network that a card is in."""
+        return None if nic.network is None else self.configuration.network(nic.network)
+
+    def wired(self, nic: Nic, group: str) -> Params:
+        """A card's own parameters with its instance's primary node in this group (uuid): those of
+        its network's connection there."""
+        if nic.network is None:
+            return nic.params
+        return self.configuration.group(group).networks.get(nic.network, nic.params)
+
+    def rewired(self, instance: Instance, node: Node) -> tuple[Nic, ...]:
+        """The instance's cards as they are on a node."""
+        return tuple(
+            msgspec.structs.replace(nic, params=self.wired(nic, node.group))
+            for nic in instance.nics
+        )
 
     def nicparams(self, own: Params) -> Params:
         """Effective parameters of a network card."""

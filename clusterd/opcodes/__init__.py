@@ -9,9 +9,11 @@ from jobqueue.opcode import OpcodeKind, Registry
 
 SHARED_MODULES = frozenset(
     {
+        "addressing",
         "adoption",
         "beginnings",
         "candidates",
+        "cards",
         "copied_images",
         "copies",
         "disk_plans",
@@ -31,6 +33,7 @@ SHARED_MODULES = frozenset(
         "seeding",
         "tag_changes",
         "travelling",
+        "wiring",
     }
 )
 """Modules of this package that hold pieces which several opcodes share."""

@@ -1,19 +1,18 @@
-"""From what an operator asks for to drafts of disks, network cards and parameters. Pure.
+"""From what an operator asks for to drafts of disks. Pure.
 
-A draft is complete but for the identities that a step draws. Raises Refused naming the item.
+A draft is complete but for the identities that a step draws. Raises Refused naming the disk.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from clusterd.model import Cluster, Disk, DrbdPair, Nic, Node, Params
-from clusterd.names import DEFAULT_VG, MAX_DISKS, MAX_NICS
+from clusterd.model import Cluster, Disk, DrbdPair, Node, Params
+from clusterd.names import DEFAULT_VG, MAX_DISKS
 from clusterd.view import View
 from clusterd.volumes import (
     begun_with,
@@ -27,18 +26,14 @@ from clusterd.volumes import (
 from jobqueue.errors import Refused
 from storage import blockdev
 
-MAC = re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}\Z")
 PARAMETER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 DIGITS = re.compile(r"[0-9]{1,18}")
-NONE = ("", "none", "None")
 
 DISK_KEYS = frozenset(
     {"size", "mode", "name", "vg", "metavg", "spindles", "access", "dev_type", "adopt", "provider"}
 )
-NIC_KEYS = frozenset({"mac", "ip", "mode", "link", "vlan", "name", "bridge", "network"})
 _PER_DISK = ("rbd", "ext", "gluster")
 """Templates whose parameters may all be given for one disk; of others those that last."""
-NIC_MODES = ("bridged", "routed", "openvswitch")
 
 
 def disks(
@@ -184,80 +179,9 @@ def _outside_pool(view: View, spec: Mapping[str, Any], template: str, node: Node
     return str(spec["provider"])
 
 
-def nics(
-    view: View, specs: tuple[dict[str, Any], ...], bridges: tuple[str, ...] | None, node: str
-) -> tuple[Nic, ...]:
-    """Drafts of the network cards; ``bridges`` are those of ``node``, None when unknown."""
-    if len(specs) > MAX_NICS:
-        raise Refused(f"{len(specs)} network cards asked for, at most {MAX_NICS}", "wrong_input")
-    drafts = tuple(nic(view, index, spec) for index, spec in enumerate(specs))
-    owner = view.configuration.owner_of_mac
-    seen: set[str] = set()
-    for draft in drafts:
-        if draft.mac and (draft.mac in seen or owner(draft.mac) is not None):
-            raise Refused(
-                f"MAC address {draft.mac} already in use in cluster", "resource_not_unique"
-            )
-        seen.add(draft.mac)
-        params = view.nicparams(draft.params)
-        link = str(params.get("link", ""))
-        if params.get("mode") == "bridged" and bridges is not None and link not in bridges:
-            raise Refused(f"Bridge '{link}' does not exist on node {node}", "environment_error")
-    return drafts
-
-
-def nic(view: View, index: int, spec: Mapping[str, Any]) -> Nic:
-    """The draft of one network card; its MAC address is empty where one must be drawn."""
-    unknown = sorted(set(spec) - NIC_KEYS)
-    if unknown:
-        raise Refused(f"Network card {index}: unknown parameter '{unknown[0]}'", "wrong_input")
-    if spec.get("network") not in (None, *NONE):
-        raise Refused(
-            f"Network card {index}: network '{spec['network']}' not known", "unknown_entity"
-        )
-    params: Params = {
-        key: str(spec[key])
-        for key in ("mode", "link", "vlan")
-        if spec.get(key) not in (None, "", "default")
-    }
-    if spec.get("bridge"):
-        params["link"] = str(spec["bridge"])
-    mode = view.nicparams(params).get("mode", "bridged")
-    if mode not in NIC_MODES:
-        raise Refused(f"Network card {index}: mode '{mode}' is not served", "wrong_input")
-    ip = _address(index, spec.get("ip"))
-    if mode == "routed" and ip is None:
-        raise Refused(f"Network card {index}: required ip missing for mode routed", "wrong_input")
-    return Nic(
-        uuid="",
-        mac=_mac(index, spec.get("mac")),
-        ip=ip,
-        name=item_name(f"Network card {index}", spec),
-        params=params,
-    )
-
-
 def item_name(what: str, spec: Mapping[str, Any]) -> str | None:
     """The name that a disk or card gets, None for none."""
     name = spec.get("name")
     if name is not None and not isinstance(name, str):
         raise Refused(f"{what}: the name is not text: {name!r}", "wrong_input")
     return name or None
-
-
-def _address(index: int, text: Any) -> str | None:
-    if text is None or text in NONE:
-        return None
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise Refused(f"Network card {index}: invalid IP address '{text}'", "wrong_input") from None
-
-
-def _mac(index: int, text: Any) -> str:
-    if text in (None, "auto", "generate", ""):
-        return ""
-    mac = str(text).lower()
-    if not MAC.match(mac) or int(mac[:2], 16) & 1:
-        raise Refused(f"Network card {index}: invalid MAC address '{text}'", "wrong_input")
-    return mac

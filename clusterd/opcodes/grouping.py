@@ -91,13 +91,14 @@ def nodes_of(view: View, group: Group) -> list[Node]:
     return [node for node in view.configuration.nodes() if node.group == group.uuid]
 
 
-def instances_of(view: View, group: Group) -> list[Instance]:
-    """The instances that have a node in the group, by name."""
+def instances_of(view: View, group: Group, *, unfinished: bool = False) -> list[Instance]:
+    """The instances that have a node in the group, by name; those that are still being made only if
+    asked for."""
     found = {
         one.uuid: one
         for node in nodes_of(view, group)
         for one in view.configuration.instances_on(node.uuid)
-        if one.made_by is None
+        if unfinished or one.made_by is None
     }
     return sorted(found.values(), key=lambda one: one.name)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from clusterd import defaults, parameters
+from clusterd import address_pool, defaults, parameters
 from clusterd.export_file import Exported, read
-from clusterd.model import Instance, Node, Params
+from clusterd.model import Instance, Network, Node, Params
 from clusterd.opcodes import locking, requirements
 from clusterd.steps.cluster import Say
 from clusterd.steps.guests import RunOs
@@ -160,8 +160,24 @@ def _nics(opcode: Any, view: View, exported: Exported) -> tuple[dict[str, Any], 
             own = {key: text for key, text in own.items() if base.get(key) != text}
         if "bridge" in card and "link" not in card:
             own["link"] = card["bridge"]
+        network = view.configuration.find_network(card.get("network", ""))
+        if network is not None:
+            own = _in_network(view, card, network, kept=kept)
         cards.append({**own, "mac": free[index]})
     return tuple(cards)
+
+
+def _in_network(
+    view: View, card: dict[str, str], network: Network, *, kept: bool
+) -> dict[str, str]:
+    """A card in a network that is there: it has its address again, or another one."""
+    own = {key: card[key] for key in ("ip", "name") if key in card} | {"network": network.name}
+    if "ip" in own:
+        number = address_pool.place(network, own["ip"])
+        taken = view.configuration.addresses_in(network.uuid)
+        free = number is not None and address_pool.as_number(own["ip"]) not in taken
+        own["ip"] = own["ip"] if kept and free else address_pool.POOL
+    return own
 
 
 def locks(opcode: Any, view: View) -> list[Lock]:

@@ -24,6 +24,7 @@ from clusterd.opcodes import (
     placing,
     requirements,
     seeding,
+    wiring,
 )
 from clusterd.opcodes.fields import (
     SHUTDOWN_TIMEOUT_S,
@@ -149,6 +150,7 @@ def locks(opcode: InstanceCreate, view: View) -> Iterable[Lock]:
         locking.instance_lock(opcode.instance_name),
         *(locking.node_lock(node, shared=True) for node in chosen),
         *importing.locks(opcode, view),
+        *wiring.locks(view, opcode.nics),
         *(
             (locking.image_lock(opcode.image, shared=not _copies(opcode, view)),)
             if opcode.image

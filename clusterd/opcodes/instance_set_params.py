@@ -19,6 +19,7 @@ from clusterd.opcodes import (
     locking,
     requirements,
     seeding,
+    wiring,
 )
 from clusterd.opcodes.fields import (
     Beparams,
@@ -89,7 +90,8 @@ def locks(opcode: InstanceSetParams, view: View) -> tuple[Lock, ...]:
     """The instance, its nodes and a new secondary."""
     instance = view.configuration.instance(opcode.instance_name)
     others = [view.configuration.node(opcode.remote_node)] if opcode.remote_node else []
-    return locking.on_instance(view, instance, *others)
+    specs = [item[-1] for item in opcode.nics if isinstance(item, list | tuple) and item]
+    return (*locking.on_instance(view, instance, *others), *wiring.locks(view, specs))
 
 
 def check(opcode: InstanceSetParams, view: View) -> None:
@@ -242,7 +244,9 @@ def changes(opcode: InstanceSetParams, view: View) -> dict[str, Any]:
     if cloud_init != instance.cloud_init:
         new["cloud_init"] = cloud_init
     if opcode.nics:
-        new["nics"] = item_changes.nics(opcode.nics, view, instance)
+        new["nics"] = item_changes.nics(
+            opcode.nics, view, instance, conflicts_check=opcode.conflicts_check
+        )
     return new
 
 
@@ -294,7 +298,8 @@ def result(opcode: InstanceSetParams, view: View, _outputs: Sequence[Any]) -> An
 def environment(opcode: InstanceSetParams, view: View) -> dict[str, str]:
     """The instance block with the new values."""
     instance = view.configuration.instance(opcode.instance_name)
-    new = {key: value for key, value in changes(opcode, view).items() if key != "nics"}
+    # afterwards the cards are what they were to become, and are not found by their old places
+    new = changes(msgspec.structs.replace(opcode, nics=()), view)
     shown = instance_environment(view, msgspec.structs.replace(instance, **new))
     if opcode.disk_template:
         shown["NEW_DISK_TEMPLATE"] = opcode.disk_template

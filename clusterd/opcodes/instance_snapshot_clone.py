@@ -8,9 +8,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from clusterd import ipolicy
+from clusterd import address_pool, ipolicy
 from clusterd.model import AdminState, Disk, DiskOrigin, Instance, Nic, Node
-from clusterd.opcodes import disk_steps, locking, requirements
+from clusterd.opcodes import disk_steps, locking, requirements, wiring
 from clusterd.opcodes.fields import IgnoreIpolicy, InstanceName, NodeName, SnapshotName
 from clusterd.opcodes.instance_snapshot_remove import wanted
 from clusterd.steps.cluster import Say
@@ -51,6 +51,7 @@ def locks(opcode: InstanceSnapshotClone, view: View) -> Iterable[Lock]:
     found = {
         *locking.on_instance(view, source, home(opcode, view)),
         locking.instance_lock(opcode.new_name),
+        *wiring.locks(view, [{"network": nic.network} for nic in source.nics]),
     }
     return sorted(found)
 
@@ -100,10 +101,17 @@ def draft(opcode: InstanceSnapshotClone, view: View) -> Instance:
             for disk in source.disks
             if disk.uuid in snapshot.disks
         ),
-        nics=tuple(Nic(uuid="", mac="", params=nic.params) for nic in source.nics),
+        nics=tuple(_card(nic) for nic in source.nics),
         network_port=None,
         snapshots=(),
     )
+
+
+def _card(nic: Nic) -> Nic:
+    """The same wire, and an address of its own where the source has one of a network's."""
+    pooled = nic.network is not None and nic.ip is not None
+    ip = address_pool.POOL if pooled else None
+    return Nic(uuid="", mac="", ip=ip, network=nic.network, params=nic.params)
 
 
 def _disk(view: View, source: Instance, disk: Disk, snapshot: str) -> Disk:

@@ -14,7 +14,8 @@ import msgspec
 
 from clusterd.model import Disk, Instance, Nic, Node
 from clusterd.names import MAX_DISKS, MAX_NICS
-from clusterd.opcodes import drafts
+from clusterd.opcodes import cards, drafts, wiring
+from clusterd.opcodes.wiring import Place
 from clusterd.view import View
 from clusterd.volumes import has_mirror, must_adopt, numbered, takes_any_parameter
 from jobqueue.errors import Refused
@@ -100,23 +101,41 @@ def _place(present: Sequence[Any], which: Any, word: str) -> int:
     raise Refused(f"{word} '{which}' not found", "unknown_entity")
 
 
-def nics(asked: Sequence[Any], view: View, instance: Instance) -> tuple[Nic, ...]:
+def nics(
+    asked: Sequence[Any], view: View, instance: Instance, *, conflicts_check: bool = True
+) -> tuple[Nic, ...]:
     """The cards as they will be; raises Refused."""
+    place = Place(
+        group=view.primary(instance).group, conflicts_check=conflicts_check, owner=instance.uuid
+    )
     kept: list[Nic | None] = list(instance.nics)
     added: list[tuple[int, Nic]] = []
     for item in items(asked, instance.nics, "Network card"):
         if item.operation in ADDING:
-            added.append((item.at, drafts.nic(view, len(instance.nics), item.spec)))
+            added.append((item.at, cards.nic(view, len(instance.nics), item.spec, place)))
         elif item.operation in REMOVING:
             kept[item.at] = None
         else:
             old = instance.nics[item.at]
-            base = {"mac": old.mac, "ip": old.ip, "name": old.name, **old.params}
-            new = drafts.nic(view, item.at, {**base, **item.spec})
+            new = cards.nic(view, item.at, _changed_card(old, item.spec), place)
             kept[item.at] = msgspec.structs.replace(new, uuid=old.uuid)
-    cards = _arranged(kept, added)
-    _cards_fit(view, instance, cards)
-    return cards
+    arranged = _arranged(kept, added)
+    cards.require_apart(arranged)
+    _cards_fit(view, instance, arranged)
+    return arranged
+
+
+def _changed_card(old: Nic, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What an old card is to be. One that leaves its network keeps mode and link, and not the
+    address."""
+    base: dict[str, Any] = {"mac": old.mac, "ip": old.ip, "name": old.name, **old.params}
+    network = spec.get("network", old.network)
+    stays = network is not None and network not in wiring.NONE
+    if stays:
+        base = {key: base[key] for key in ("mac", "ip", "name")} | {"network": old.network}
+    if old.network is not None and not stays:
+        base["ip"] = None
+    return {**base, **spec}
 
 
 def _arranged(kept: Sequence[Any], added: Sequence[tuple[int, Any]]) -> tuple[Any, ...]:

@@ -6,7 +6,8 @@ from typing import Any
 
 from clusterd import parameters
 from clusterd.model import AdminState, Instance, Node
-from clusterd.opcodes import adoption, beginnings, drafts, seeding
+from clusterd.opcodes import adoption, beginnings, cards, drafts, seeding
+from clusterd.opcodes.wiring import Place
 from clusterd.view import View
 from clusterd.volumes import has_mirror
 from jobqueue.errors import Refused
@@ -59,6 +60,9 @@ def draft_on(
     adoption.refuse(opcode.disks, template)
     specs = beginnings.sized(opcode.disks, image, template)
     disks = drafts.disks(view, specs, template, nodes, opcode.file_storage_dir)
+    # until nodes are chosen nobody knows how networks are connected there
+    group = primary.group if opcode.pnode is not None else None
+    place = Place(group=group, conflicts_check=opcode.conflicts_check)
     return Instance(
         uuid=UNFINISHED,
         name=opcode.instance_name,
@@ -70,7 +74,7 @@ def draft_on(
         disk_template=template,
         admin_state=AdminState.UP if opcode.start else AdminState.DOWN,
         disks=beginnings.begun(view, disks, image, nodes),
-        nics=drafts.nics(view, opcode.nics, bridges, primary.name),
+        nics=cards.nics(view, opcode.nics, bridges, primary.name, place),
         hvparams=own,
         beparams=parameters.beparams(opcode.beparams, {}),
         osparams={key: text for key, text in (opcode.osparams or {}).items() if text is not None},

@@ -92,7 +92,7 @@ def _unfit(view: View, draft: Instance, node: Node, os_check: str | None, *, new
 def _bridges(view: View, draft: Instance, node: Node) -> None:
     observation = view.sight(node).observation
     for nic in draft.nics:
-        params = view.nicparams(nic.params)
+        params = view.nicparams(view.wired(nic, node.group))
         link = str(params.get("link", ""))
         if params.get("mode") == "bridged" and observation and link not in observation.bridges:
             raise Refused(f"Bridge '{link}' does not exist on node {node.name}")

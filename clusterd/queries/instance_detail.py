@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from clusterd.model import AdminState, Disk, Instance, Node
 from clusterd.view import View
 from clusterd.volumes import volume_on
@@ -60,6 +62,7 @@ def detail(view: View, instance: Instance, *, static: bool) -> dict[str, Any]:
 
 def _nic(view: View, instance: Instance, index: int) -> list[Any]:
     nic = instance.nics[index]
+    network = view.network_of(nic)
     params = view.nicparams(nic.params)
     return [
         nic.name,
@@ -70,7 +73,7 @@ def _nic(view: View, instance: Instance, index: int) -> list[Any]:
         params.get("link"),
         params.get("vlan"),
         nic.network,
-        None,
+        None if network is None else msgspec.to_builtins(network),
     ]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
+from clusterd import address_pool
 from clusterd.model import Network
 from clusterd.queries.field import (
     UNAVAILABLE,
@@ -23,30 +23,15 @@ MAX_MAPPED_ADDRESSES = 65536
 """Larger pools have no map."""
 
 
-def _pool(network: Network) -> ipaddress.IPv4Network:
-    return ipaddress.IPv4Network(network.network, strict=False)
-
-
-def reserved(network: Network) -> list[str]:
-    """Addresses that no instance can have: the net's own, its broadcast address, the gateway."""
-    pool = _pool(network)
-    taken = {pool.network_address, pool.broadcast_address}
-    if network.gateway:
-        taken.add(ipaddress.IPv4Address(network.gateway))
-    return [str(address) for address in sorted(taken)]
-
-
 def _used(sources: Sources, network: Network) -> set[int]:
-    pool = _pool(network)
-    first = int(pool.network_address)
-    taken = set(reserved(network))
-    taken.update(ip for ip, _ in sources.addresses.get(network.uuid, ()) if ip)
-    offsets = (int(ipaddress.IPv4Address(address)) - first for address in taken)
-    return {offset for offset in offsets if 0 <= offset < pool.num_addresses}
+    bits = address_pool.reserved(network)
+    used = {number for number, bit in enumerate(bits) if bit == address_pool.RESERVED}
+    places = (address_pool.place(network, ip) for ip, _ in sources.addresses.get(network.uuid, ()))
+    return used | {number for number in places if number is not None}
 
 
 def _map(sources: Sources, network: Network) -> Cell:
-    size = _pool(network).num_addresses
+    size = address_pool.size(network)
     if size > MAX_MAPPED_ADDRESSES:
         return UNAVAILABLE
     used = _used(sources, network)
@@ -54,7 +39,7 @@ def _map(sources: Sources, network: Network) -> Cell:
 
 
 def _free(sources: Sources, network: Network) -> Cell:
-    return normal(_pool(network).num_addresses - len(_used(sources, network)))
+    return normal(address_pool.size(network) - len(_used(sources, network)))
 
 
 def _instances(sources: Sources, network: Network) -> list[str]:
@@ -74,8 +59,8 @@ FIELDS = (
     Field("name", "Network", "text", "Name", plain(lambda n: n.name)),
     Field("network", "Subnet", "text", "IPv4 subnet", plain(lambda n: n.network)),
     Field("gateway", "Gateway", "other", "IPv4 gateway", optional(lambda n: n.gateway)),
-    Field("network6", "IPv6Subnet", "other", "IPv6 subnet", optional(lambda _n: None)),
-    Field("gateway6", "IPv6Gateway", "other", "IPv6 gateway", optional(lambda _n: None)),
+    Field("network6", "IPv6Subnet", "other", "IPv6 subnet", optional(lambda n: n.network6)),
+    Field("gateway6", "IPv6Gateway", "other", "IPv6 gateway", optional(lambda n: n.gateway6)),
     Field("mac_prefix", "MacPrefix", "other", "MAC prefix", optional(lambda n: n.mac_prefix)),
     Field("map", "Map", "text", "X for each taken address, . for each free one", _map),
     Field("free_count", "FreeCount", "number", "Free addresses", _free),
@@ -91,7 +76,7 @@ FIELDS = (
         "ExternalReservations",
         "text",
         "Addresses that no instance can have",
-        plain(lambda n: ", ".join(reserved(n))),
+        plain(lambda n: ", ".join(address_pool.reserved_addresses(n))),
     ),
     Field(
         "group_cnt",

@@ -167,7 +167,7 @@ class SimulatedHost:
         self._files = ground.files
         self._hypervisors = ground.hypervisors
         self._bridges = {BRIDGE}
-        self._place_bridge(BRIDGE)
+        self.place_bridge(BRIDGE)
         self._lose_links()
         self.shelf.in_use = self._in_use
         machine = ground.room.machine(name)
@@ -231,9 +231,10 @@ class SimulatedHost:
         machine.memory_mib = found.memory_mib or machine.memory_mib
         machine.cpus = found.cpus or machine.cpus
         for bridge in found.bridges:
-            self._place_bridge(bridge)
+            self.place_bridge(bridge)
 
-    def _place_bridge(self, name: str) -> None:
+    def place_bridge(self, name: str) -> None:
+        """It has this bridge, too."""
         self._bridges.add(name)
         (self._directory / "net" / name / "bridge").mkdir(parents=True, exist_ok=True)
 

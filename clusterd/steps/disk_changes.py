@@ -13,7 +13,8 @@ import msgspec
 from clusterd.errors import CallFailed, NodeAway
 from clusterd.model import Disk, Instance
 from clusterd.steps.disks import SYNC_PATIENCE_S, OnVolume
-from clusterd.steps.instances import decoded_fields, draw_disks
+from clusterd.steps.drawing import Drawing
+from clusterd.steps.instances import decoded_fields
 from clusterd.volumes import numbered, volume_on
 from clusterd.world import World
 from jobqueue.step import NOTHING, Outcome, Patience, Step
@@ -38,7 +39,8 @@ class DraftDisks(Step, frozen=True, kw_only=True, tag="disks.draft"):
         found = world.configuration.instance(self.instance)
         if found.drafted:
             return NOTHING
-        disks = draw_disks(world, self.disks, set())
+        with Drawing(world, context.job_id) as drawing:
+            disks = drawing.disks(self.disks)
         writes = world.configuration.changed(
             found, world.now(), drafted=disks, moving_to=self.moving_to
         )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+import msgspec
+
 from clusterd.errors import CallFailed
 from clusterd.guests import guest_of, os_environment
 from clusterd.model import Instance, Params
@@ -91,6 +93,9 @@ async def described(
 ) -> Guest:
     """The instance's guest with the disks as they are linked on ``node``."""
     paths, statuses = await linked_disks(world, instance, node)
+    # networks may be connected there in another way than where it is
+    cards = world.view().rewired(instance, world.configuration.node(node))
+    instance = msgspec.structs.replace(instance, nics=cards)
     return guest_of(
         world.view(),
         instance,

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from clusterd import names
 from clusterd.configuration import added
-from clusterd.model import AdminState, Disk, DrbdPair, Instance, Nic
+from clusterd.model import AdminState, Disk, Instance, Nic
+from clusterd.steps.drawing import Drawing, drawn_from
 from clusterd.volumes import clones_depend, params_of
 from clusterd.world import World
 from jobqueue.errors import Refused
@@ -47,7 +47,8 @@ class DrawInstance(Step, frozen=True, kw_only=True, tag="instance.draw"):
             raise Refused(
                 f"Instance '{self.draft.name}' is already in the cluster", "already_exists"
             )
-        instance = self._drawn(world, context.job_id)
+        with Drawing(world, context.job_id) as drawing:
+            instance = self._drawn(drawing)
         return Outcome(output=instance.uuid, writes=added(instance))
 
     async def undo(self, context: Any) -> Outcome:
@@ -56,19 +57,19 @@ class DrawInstance(Step, frozen=True, kw_only=True, tag="instance.draw"):
             return NOTHING
         return Outcome(writes=context.world.configuration.removed(found))
 
-    def _drawn(self, world: World, job_id: int) -> Instance:
-        taken: set[int] = set()
-        disks = draw_disks(world, self.draft.disks, taken)
-        now = world.now()
+    def _drawn(self, drawing: Drawing) -> Instance:
+        disks = drawing.disks(self.draft.disks)
+        now = drawing.world.now()
+        uuid = drawing.world.random.uuid()
         return msgspec.structs.replace(
             self.draft,
-            uuid=world.random.uuid(),
+            uuid=uuid,
             ctime=now,
             mtime=now,
             disks=disks,
-            nics=draw_nics(world, self.draft.nics),
-            network_port=next_port(world, taken) if self.network_port else None,
-            made_by=job_id,
+            nics=drawing.cards(self.draft.nics, uuid),
+            network_port=drawing.port() if self.network_port else None,
+            made_by=drawing.job_id,
         )
 
 
@@ -86,86 +87,6 @@ def promised(jobs: Iterable[Job]) -> list[Instance]:
 
 
 _DRAWS = b'{"step":"instance.draw"'
-
-
-def draw_disks(world: World, drafts: tuple[Disk, ...], taken_ports: set[int]) -> tuple[Disk, ...]:
-    """The disks with all that they lack: uuid, label and, for mirrors, port, minors (-1), secret.
-    ``taken_ports``: drawn and not stored yet; it is added to."""
-    minors: dict[str, set[int]] = {}
-    disks = []
-    for draft in drafts:
-        pair = draft.drbd
-        if pair is not None:
-            for node in pair.nodes:
-                minors.setdefault(node, set(world.configuration.minors(node)))
-            first, second = (
-                minor if minor >= 0 else next_minor(minors[node], node)
-                for node, minor in zip(pair.nodes, pair.minors, strict=True)
-            )
-            labels = pair.labels
-            if labels is not None:
-                labels = (labels[0] or world.random.uuid(), labels[1] or world.random.uuid())
-            pair = DrbdPair(
-                nodes=pair.nodes,
-                minors=(first, second),
-                port=pair.port or next_port(world, taken_ports),
-                secret=pair.secret or world.random.token(20),
-                labels=labels,
-            )
-        disks.append(
-            msgspec.structs.replace(
-                draft,
-                uuid=draft.uuid or world.random.uuid(),
-                label=draft.label or world.random.uuid(),
-                drbd=pair,
-            )
-        )
-    return tuple(disks)
-
-
-def draw_nics(world: World, drafts: tuple[Nic, ...]) -> tuple[Nic, ...]:
-    """Network cards with uuid and, where the draft has none, a MAC address."""
-    taken = {draft.mac for draft in drafts if draft.mac}
-    prefix = world.configuration.cluster.mac_prefix
-    cards = []
-    for draft in drafts:
-        mac = draft.mac or _next_mac(world, prefix, taken)
-        taken.add(mac)
-        cards.append(msgspec.structs.replace(draft, uuid=world.random.uuid(), mac=mac))
-    return tuple(cards)
-
-
-def complete_nics(world: World, drafts: tuple[Nic, ...]) -> tuple[Nic, ...]:
-    """The cards; those that have no uuid yet get one, and a MAC address if they lack it."""
-    fresh = draw_nics(world, tuple(draft for draft in drafts if not draft.uuid))
-    new = iter(fresh)
-    return tuple(draft if draft.uuid else next(new) for draft in drafts)
-
-
-def next_port(world: World, taken: set[int]) -> int:
-    """The lowest free port of the pool; it is added to ``taken``. Raises Refused."""
-    port = world.configuration.free_port(taken)
-    if port is None:
-        raise Refused("No free TCP port is left in the cluster's pool", "insufficient_resources")
-    taken.add(port)
-    return port
-
-
-def next_minor(taken: set[int], node: str) -> int:
-    """The lowest free DRBD minor; it is added to ``taken``. Raises Refused."""
-    for minor in range(names.MAX_DRBD_MINORS + 1):
-        if minor not in taken:
-            taken.add(minor)
-            return minor
-    raise Refused(f"No free DRBD minor is left on node {node}", "insufficient_resources")
-
-
-def _next_mac(world: World, prefix: str, taken: set[str]) -> str:
-    while True:
-        tail = ":".join(f"{world.random.below(256):02x}" for _ in range(3))
-        mac = f"{prefix}:{tail}"
-        if mac not in taken and world.configuration.owner_of_mac(mac) is None:
-            return mac
 
 
 class CommitInstance(Step, frozen=True, kw_only=True, tag="instance.commit"):
@@ -243,14 +164,12 @@ class SetNics(Step, frozen=True, kw_only=True, tag="instance.set-nics"):
         world: World = context.world
         found = world.configuration.instance(self.instance)
         if len(found.nics) == len(self.nics) and all(nic.uuid for nic in found.nics):
-            drafted = tuple(msgspec.structs.replace(nic, uuid="", mac="") for nic in self.nics)
-            present = tuple(msgspec.structs.replace(nic, uuid="", mac="") for nic in found.nics)
-            if drafted == present and found.nics != self.before:
+            pairs = zip(self.nics, found.nics, strict=True)
+            if found.nics != self.before and all(drawn_from(*pair) for pair in pairs):
                 return NOTHING
-        writes = world.configuration.changed(
-            found, world.now(), nics=complete_nics(world, self.nics)
-        )
-        return Outcome(writes=writes)
+        with Drawing(world, context.job_id) as drawing:
+            cards = drawing.cards(self.nics, found.uuid)
+        return Outcome(writes=world.configuration.changed(found, world.now(), nics=cards))
 
     async def undo(self, context: Any) -> Outcome:
         world: World = context.world
@@ -287,6 +206,7 @@ class MoveInstance(Step, frozen=True, kw_only=True, tag="instance.move"):
             primary_node=self.primary,
             secondary_node=self.secondary,
             moving_to=None,
+            nics=world.view().rewired(found, world.configuration.node(self.primary)),
         )
         return Outcome(writes=writes)
 

@@ -21,6 +21,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     disks: tuple[dict[str, Any], ...] = ({"size": 1024},)
     nics: tuple[dict[str, Any], ...] = ({},)
     memory_mib: int = 128
+    bridge: str = "br0"
     hvparams: dict[str, Any] = {}
     job_s: float = 600.0
     """The longest that one job may take."""

@@ -44,3 +44,48 @@ def regroup(client: Any, plan: Plan) -> None:
     finish(client, plan, client.AssignGroupNodes(home, [node], force=True))
     finish(client, plan, client.DeleteGroup("row2"))
     assert client.GetGroups() == [home]
+
+
+def network(client: Any, plan: Plan) -> None:
+    """A network is added, changed, connected; an instance gets an address of it and
+    tags; all is removed."""
+    (group,) = client.GetGroups()
+    values = {"gateway": "192.0.2.1", "add_reserved_ips": "192.0.2.2", "tags": "a"}
+    finish(client, plan, client.CreateNetwork("net1", network="192.0.2.0/28", **values))
+    finish(client, plan, client.ModifyNetwork("net1", mac_prefix="aa:00:77"))
+    finish(client, plan, client.ConnectNetwork("net1", group, "bridged", plan.bridge))
+    assert client.GetNetworks() == ["net1"]
+    found = client.GetNetwork("net1")
+    assert (found["gateway"], found["free_count"], found["map"][:4]) == ("192.0.2.1", 12, "XXX.")
+    assert (found["group_list"], found["tags"]) == ([[group, "bridged", plan.bridge, ""]], ["a"])
+    finish(client, plan, _pooled(client, plan))
+    one = client.GetInstance(plan.instance)
+    assert (one["nic.ips"], one["nic.networks.names"]) == (["192.0.2.3"], ["net1"])
+    assert one["nic.macs"][0].startswith("aa:00:77:")
+    assert client.GetNetwork("net1")["inst_list"] == [plan.instance]
+    tag(client, plan, "Instance", plan.instance)
+    tag(client, plan, "Group", group)
+    refused = client.DisconnectNetwork("net1", group)
+    assert client.WaitForJobCompletion(refused, period=POLL_S, retries=600) is False
+    finish(client, plan, client.DeleteInstance(plan.instance))
+    finish(client, plan, client.DisconnectNetwork("net1", group))
+    finish(client, plan, client.DeleteNetwork("net1"))
+    assert client.GetNetworks() == []
+
+
+def _pooled(client: Any, plan: Plan) -> int:
+    """The job of an instance whose card has an address of the pool."""
+    number: int = client.CreateInstance(
+        "create",
+        plan.instance,
+        "diskless",
+        [],
+        [{"network": "net1", "ip": "pool"}],
+        os=plan.os,
+        hypervisor=plan.hypervisor,
+        pnode=plan.nodes[0],
+        ip_check=False,
+        name_check=False,
+        start=False,
+    )
+    return number

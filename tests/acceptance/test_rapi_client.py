@@ -22,7 +22,7 @@ from clusterd.settings import ClusterSection, NodeSection, RapiSection, Settings
 from clusterd.simulation.pretended_site import OS_NAME
 from tests.acceptance import stock_client
 from tests.acceptance.exercise import Plan, exercise, finish
-from tests.acceptance.furnishing import regroup, tag
+from tests.acceptance.furnishing import network, regroup, tag
 from tests.ports import free_port
 from tests.unit.places import CHECKOUT
 
@@ -153,6 +153,10 @@ def test_tags_of_everything(front: Front) -> None:
 
 def test_the_life_of_a_node_group(front: Front) -> None:
     regroup(front.client(), PLAN)
+
+
+def test_the_life_of_a_network(front: Front) -> None:
+    network(front.client(), PLAN)
 
 
 def test_what_the_client_makes_of_errors(front: Front) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterd.configuration import Configuration
+from clusterd.queries.answers import ClusterAnswers
 from clusterd.simulation.cluster import SimulatedCluster
 from clusterd.simulation.founded import Blueprint
 from clusterd.simulation.portrait import portrait
@@ -13,6 +14,10 @@ from clusterd.verbs.host import Script
 from jobqueue.job import Status
 from jobqueue.live import Job
 from jobqueue.opcode import Opcode
+
+
+async def _at_once() -> None:
+    """Nobody waits for a turn here."""
 
 
 class Deeds:
@@ -47,6 +52,13 @@ class Deeds:
         assert (kind, reason) == ("OpPrereqError", code), sentence
         assert all(word in sentence for word in says), sentence
         assert portrait(self.cluster) == before
+
+    def row(self, what: str, name: str, *fields: str) -> list[Any]:
+        """What a query says of one object."""
+        master = self.cluster.master
+        answers = ClusterAnswers(master.view, master.queue, _at_once)
+        (found,) = answers.rows(what, [name], fields)
+        return list(found)
 
     def made_jobs(self, result: Any) -> list[Job]:
         """The jobs that an operation's result names."""

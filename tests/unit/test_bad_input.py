@@ -11,6 +11,7 @@ from clusterd import ipolicy, parameters, tags
 from clusterd.doorway.protocol import BadMessage, decode_request
 from clusterd.model import Policy
 from clusterd.opcodes import (
+    cards,
     cluster_set_params,
     drafts,
     guest_os,
@@ -96,8 +97,8 @@ def test_tags_and_addresses_end_where_they_end() -> None:
     tags.require_valid(("ab",))
     with pytest.raises(Refused, match="Invalid tag"):
         tags.require_valid(("ab\n",))
-    assert drafts.MAC.match("aa:00:00:00:00:01")
-    assert not drafts.MAC.match("aa:00:00:00:00:01\n")
+    assert cards.MAC.match("aa:00:00:00:00:01")
+    assert not cards.MAC.match("aa:00:00:00:00:01\n")
 
 
 @pytest.mark.parametrize(

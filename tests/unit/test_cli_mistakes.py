@@ -70,7 +70,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("instance startup --node --primary n1", 1, "Only one of these options can be given"),
     ("instance startup", 1, "No instance names passed"),
     ("debug metad echo", 1, "gnt-debug metad is not served yet"),
-    ("network add net1", 1, "gnt-network add is not served yet by this version"),
+    ("network add net1", 1, "The option --network is missing"),
     ("node failover -f --ignore-consistency n1", 1, "gnt-node failover is not served yet"),
     ("job info abc", 1, "Invalid job ID passed: 'abc' is not a number"),
     ("debug delay soon", 1, "'soon' is not a number"),

@@ -17,6 +17,7 @@ from tests.unit.rapi_house import RapiHouse
 
 REGISTRY = registry()
 USAGE = 2
+CLUSTER = {"nicparams": {"default": {"mode": "bridged", "link": "br0", "vlan": ""}}}
 
 LINES: list[tuple[str, dict[str, Any]]] = [
     (
@@ -71,6 +72,37 @@ LINES: list[tuple[str, dict[str, Any]]] = [
             "force": True,
         },
     ),
+    (
+        "network add --network=192.0.2.0/24 --gateway=192.0.2.1 --network6=2001:db8::/64 "
+        "--gateway6=2001:db8::1 -m aa:bb:cc --add-reserved-ips=192.0.2.8,192.0.2.9 "
+        "--tags=a,b --no-conflicts-check net1",
+        {
+            "OP_ID": "OP_NETWORK_ADD",
+            "network_name": "net1",
+            "network": "192.0.2.0/24",
+            "gateway": "192.0.2.1",
+            "network6": "2001:db8::/64",
+            "gateway6": "2001:db8::1",
+            "mac_prefix": "aa:bb:cc",
+            "add_reserved_ips": ["192.0.2.8", "192.0.2.9"],
+            "tags": ["a", "b"],
+            "conflicts_check": False,
+        },
+    ),
+    (
+        "network modify --gateway none --remove-reserved-ips=192.0.2.8 net1",
+        {
+            "OP_ID": "OP_NETWORK_SET_PARAMS",
+            "network_name": "net1",
+            "gateway": "none",
+            "remove_reserved_ips": ["192.0.2.8"],
+        },
+    ),
+    ("network remove net1", {"OP_ID": "OP_NETWORK_REMOVE", "network_name": "net1"}),
+    (
+        "network rename net1 net2",
+        {"OP_ID": "OP_NETWORK_RENAME", "network_name": "net1", "new_name": "net2"},
+    ),
 ]
 
 
@@ -78,6 +110,7 @@ LINES: list[tuple[str, dict[str, Any]]] = [
 def stage(tmp_path: Path) -> Iterator[Stage]:
     with stage_in(tmp_path) as made:
         made.answer(**job_answers())
+        made.answer(QueryGroups=[["default"], ["rack2"]], QueryClusterInfo=CLUSTER)
         yield made
 
 
@@ -98,6 +131,9 @@ MISTAKES = [
     ("node add-tags --from /nonexistent/file node1", "/nonexistent/file"),
     ("node add-tags", "at least 1 argument"),
     ("group modify rack2", "at least one"),
+    ("network modify net1", "at least one"),
+    ("network connect", "at least 1 argument"),
+    ("network connect -N speed=9 net1", "'speed'"),
     ("group add --disk-state plain:disk_total=1 rack2", "TEMPLATE/GROUP"),
     ("group add --ipolicy-std-specs memory-size=1 rack2", "--ipolicy-std-specs"),
     ("group assign-nodes rack2", "argument"),
@@ -128,6 +164,71 @@ def test_what_was_changed_of_a_group_is_told(stage: Stage) -> None:
     stage.answer(**job_answers([["alloc_policy", "preferred"]]))
     ended = stage.run("group", "modify", "--alloc-policy", "preferred", "rack2")
     assert ended.out == ["Modified node group rack2", " - alloc_policy -> preferred"]
+
+
+def connected(group: str, **fields: Any) -> dict[str, Any]:
+    """An OP_NETWORK_CONNECT of net1."""
+    usual = {"network_mode": "bridged", "network_link": "br0", "network_vlan": ""}
+    names = {"OP_ID": "OP_NETWORK_CONNECT", "network_name": "net1", "group_name": group}
+    return {**names, **usual, **fields}
+
+
+def test_a_network_is_connected_to_many_groups(stage: Stage) -> None:
+    assert stage.run("network", "connect", "net1").code == Exit.SUCCESS
+    assert sent(stage) == [connected("default"), connected("rack2")]
+    stage.responder.calls.clear()
+    stage.answer(QueryGroups=[["rack2"]])
+    words = ("-N", "mode=openvswitch,link=ovs0,vlan=.5", "--no-conflicts-check")
+    assert stage.run("network", "connect", *words, "net1", "rack2").code == Exit.SUCCESS
+    assert stage.responder.of("QueryGroups")[0][0] == ["rack2"]
+    fields = {"network_mode": "openvswitch", "network_link": "ovs0", "network_vlan": ".5"}
+    assert sent(stage) == [connected("rack2", **fields, conflicts_check=False)]
+    stage.responder.calls.clear()
+    stage.run("network", "disconnect", "net1", "rack2")
+    assert sent(stage) == [
+        {"OP_ID": "OP_NETWORK_DISCONNECT", "group_name": "rack2", "network_name": "net1"}
+    ]
+
+
+def sent(stage: Stage) -> list[dict[str, Any]]:
+    """The opcodes that were submitted, one a job, each as its declaration takes it."""
+    found = []
+    for ((opcode,),) in stage.responder.of("SubmitJob"):
+        found.append({key: value for key, value in opcode.items() if key != "reason"})
+        REGISTRY.decode(found[-1])
+    return found
+
+
+NETWORK = [
+    "net1", "u1", 3, "192.0.2.0/29", "192.0.2.1", None, None, "aa:00:00", 4, 4,
+    "XXX....X", "192.0.2.0, 192.0.2.1, 192.0.2.7", [["default", "bridged", "br0", ""]],
+    ["web1"], ["a"],
+]  # fmt: skip
+
+
+def test_details_of_a_network(stage: Stage) -> None:
+    cards = [[["net1", None], ["192.0.2.2", None]]]
+    stage.answer(QueryNetworks=[NETWORK], QueryInstances=cards)
+    assert stage.run("network", "info", "net1").out == [
+        "- Network name: net1",
+        "  UUID: u1",
+        "  Serial number: 3",
+        "  Tags: a",
+        "  Subnet: 192.0.2.0/29",
+        "  Gateway: 192.0.2.1",
+        "  IPv6 Subnet: None",
+        "  IPv6 Gateway: None",
+        "  Mac Prefix: aa:00:00",
+        "  Size: 8",
+        "  Free: 4 (50.00%)",
+        "  Usage map: ",
+        "    0: XXX....X",
+        "  externally reserved IPs: 192.0.2.0, 192.0.2.1, 192.0.2.7",
+        "  connected to node groups: ",
+        "    - default (mode:bridged link:br0 vlan:)",
+        "  used by instances: ",
+        "    web1: 0:192.0.2.2",
+    ]
 
 
 def test_commands_that_make_a_policy(stage: Stage) -> None:
@@ -193,6 +294,70 @@ REQUESTS: list[tuple[str, str, Any, str, dict[str, Any]]] = [
         {"group_name": "rack2", "new_name": "row2"},
     ),
     ("DELETE", "/2/groups/rack2", None, "OP_GROUP_REMOVE", {"group_name": "rack2"}),
+    (
+        "POST",
+        "/2/networks",
+        {
+            "network_name": "net1",
+            "network": "192.0.2.0/24",
+            "gateway": None,
+            "gateway6": None,
+            "network6": None,
+            "mac_prefix": None,
+            "add_reserved_ips": None,
+            "tags": [],
+            "conflicts_check": True,
+        },
+        "OP_NETWORK_ADD",
+        {"network_name": "net1", "add_reserved_ips": None, "conflicts_check": True},
+    ),
+    (
+        "POST",
+        "/2/networks",
+        {"name": "net1", "network": "192.0.2.0/24", "add_reserved_ips": "192.0.2.8, 192.0.2.9"},
+        "OP_NETWORK_ADD",
+        {"network_name": "net1", "add_reserved_ips": ("192.0.2.8", "192.0.2.9")},
+    ),
+    (
+        "PUT",
+        "/2/networks/net1/connect",
+        {
+            "group_name": "default",
+            "network_mode": "bridged",
+            "network_link": "br0",
+            "network_vlan": "",
+            "conflicts_check": False,
+        },
+        "OP_NETWORK_CONNECT",
+        {
+            "group_name": "default",
+            "network_name": "net1",
+            "network_link": "br0",
+            "conflicts_check": False,
+        },
+    ),
+    (
+        "PUT",
+        "/2/networks/net1/disconnect?dry-run=1",
+        {"group_name": "default"},
+        "OP_NETWORK_DISCONNECT",
+        {"network_name": "net1", "group_name": "default", "dry_run": True},
+    ),
+    (
+        "PUT",
+        "/2/networks/net1/modify",
+        {"mac_prefix": "aa:bb:cc", "remove_reserved_ips": "192.0.2.8"},
+        "OP_NETWORK_SET_PARAMS",
+        {"mac_prefix": "aa:bb:cc", "remove_reserved_ips": ("192.0.2.8",)},
+    ),
+    (
+        "PUT",
+        "/2/networks/net1/rename",
+        {"new_name": "net2"},
+        "OP_NETWORK_RENAME",
+        {"network_name": "net1", "new_name": "net2"},
+    ),
+    ("DELETE", "/2/networks/net1", None, "OP_NETWORK_REMOVE", {"network_name": "net1"}),
 ]
 
 
