@@ -52,6 +52,7 @@ setup(
         "pyroute2>=0.7",
         "libvirt-python>=9",
         "pycdlib>=1.14",
+        "regex>=2024.9",
     ],
     extras_require={
         "test": [
@@ -62,6 +63,7 @@ setup(
             "ruff>=0.8",
             "mypy>=1.13",
             "types-paramiko",
+            "types-regex",
             "pycurl",
             "simplejson",
         ]

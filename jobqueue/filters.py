@@ -123,8 +123,12 @@ def ad_hoc_limits(job: Job) -> Limits:
 
 
 def meets(rule: Rule, job: Job) -> bool:
-    """True when the job meets all predicates of the rule."""
-    return all(_met(predicate, rule, job) for predicate in rule.predicates)
+    """True when the job meets all predicates of the rule; one whose regular expression takes too
+    long on it is not met."""
+    try:
+        return all(_met(predicate, rule, job) for predicate in rule.predicates)
+    except Refused:
+        return False
 
 
 def _met(predicate: Any, rule: Rule, job: Job) -> bool:

@@ -7,16 +7,13 @@ fulfils no comparison; ``!`` turns that round.
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable
 from typing import Any
 
 from jobqueue.errors import Refused
+from jobqueue.expressions import expression
 
 MAX_DEPTH = 50
-MAX_PATTERN = 1000
-"""Characters of a regular expression."""
-
 Values = Callable[[str], Any]
 """A name's value, None when there is none."""
 
@@ -87,21 +84,9 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any], Callable[[A
     return make
 
 
-def expression(pattern: Any) -> re.Pattern[str]:
-    """What ``=~`` looks for; raises Refused for what is none."""
-    if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN:
-        raise Refused(f"Not a usable regular expression: {pattern!r:.100}", "wrong_input")
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise Refused(
-            f"Not a regular expression: {pattern!r:.100}: {error}", "wrong_input"
-        ) from None
-
-
 def _matching(pattern: Any) -> Callable[[Any], bool]:
     wanted = expression(pattern)
-    return lambda value: isinstance(value, str) and wanted.search(value) is not None
+    return lambda value: isinstance(value, str) and wanted(value)
 
 
 def _containing(wanted: Any) -> Callable[[Any], bool]:

@@ -12,7 +12,7 @@ from typing import Any
 from clusterd.queries.field import Field
 from clusterd.queries.sources import Sources
 from jobqueue.errors import Refused
-from jobqueue.terms import expression
+from jobqueue.expressions import expression
 
 MAX_DEPTH = 50
 
@@ -156,7 +156,7 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Field, Any], Test
 
 def _matching(field: Field, pattern: Any) -> Test:
     wanted = expression(pattern)
-    return _tested(field, lambda value: isinstance(value, str) and wanted.search(value) is not None)
+    return _tested(field, lambda value: isinstance(value, str) and wanted(value))
 
 
 def _containing(field: Field, wanted: Any) -> Test:
