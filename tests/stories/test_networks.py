@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from clusterd.model import Nic
+from clusterd.opcodes.backup_export import BackupExport
 from clusterd.opcodes.group_add import GroupAdd
 from clusterd.opcodes.group_assign_nodes import GroupAssignNodes
 from clusterd.opcodes.group_remove import GroupRemove
@@ -271,3 +272,38 @@ def test_a_card_is_wired_as_its_network_is_where_it_comes(tmp_path: Path) -> Non
     assert cards(deeds, "web1")[0].params["link"] == "br7"
     (resident,) = deeds.cluster.room.machine("node2").residents.values()
     assert resident.guest.nics[0].link == "br7"
+
+
+def test_an_allocator_chooses_where_the_network_is(tmp_path: Path) -> None:
+    deeds = Deeds(tmp_path, nodes=3)
+    deeds.done(
+        NET,
+        GroupAdd(group_name="rack2"),
+        GroupAssignNodes(group_name="rack2", nodes=("node2", "node3")),
+    )
+    wanted = guest("web1", POOLED, pnode=None, iallocator="hail")
+    deeds.refused(wanted, "insufficient_resources", "network: 3")
+    deeds.done(connect("rack2"), wanted)
+    found = deeds.configuration.instance("web1")
+    assert (
+        deeds.configuration.node(found.primary_node).group
+        == deeds.configuration.group("rack2").uuid
+    )
+    assert (found.nics[0].ip, found.nics[0].params["link"]) == ("192.0.2.2", "br0")
+
+
+def test_an_imported_card_has_its_address_again_or_another(deeds: Deeds) -> None:
+    deeds.done(
+        create("plain", start=False, nics=({**POOLED, "name": "lan"}, {"network": "net1"})),
+        BackupExport(instance_name="web1", target_node="node1", shutdown=False),
+    )
+    there = {"mode": "import", "src_node": "node1", "disks": (), "nics": (), "start": False}
+    copy = create("plain", instance_name="web2", src_path="web1", **there)
+    deeds.done(copy)
+    assert ips(deeds, "web2") == ["192.0.2.3", None]
+    assert [(card.name, card.network) for card in cards(deeds, "web2")] == [
+        ("lan", deeds.configuration.network("net1").uuid),
+        (None, deeds.configuration.network("net1").uuid),
+    ]
+    deeds.done(InstanceRemove(instance_name="web1"), create("plain", **there))
+    assert ips(deeds, "web1") == ["192.0.2.2", None]
