@@ -94,6 +94,9 @@ def make(client: Any, plan: Plan) -> None:
     one = client.GetInstance(plan.instance)
     assert (one["status"], one["pnode"]) == ("ADMIN_down", plan.nodes[0])
     assert one["disk.sizes"] == [disk["size"] for disk in plan.disks]
+    networks = [card.get("network") for card in plan.nics]
+    assert one["nic.networks.names"] == networks
+    assert all(bool(ip) == bool(name) for ip, name in zip(one["nic.ips"], networks, strict=True))
     found = client.Query("instance", ["name", "pnode"], ["=", "name", plan.instance])
     assert found["data"] == [[[0, plan.instance], [0, plan.nodes[0]]]]
     (detail,) = finish(client, plan, client.GetInstanceInfo(plan.instance))

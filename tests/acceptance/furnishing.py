@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from tests.acceptance.exercise import POLL_S, Plan, finish
@@ -44,6 +46,20 @@ def regroup(client: Any, plan: Plan) -> None:
     finish(client, plan, client.AssignGroupNodes(home, [node], force=True))
     finish(client, plan, client.DeleteGroup("row2"))
     assert client.GetGroups() == [home]
+
+
+CARDS = ({"network": "lab", "ip": "pool"},)
+
+
+@contextlib.contextmanager
+def laboratory(client: Any, plan: Plan) -> Iterator[None]:
+    """The network of ``CARDS``, as long as it lasts."""
+    (group,) = client.GetGroups()
+    finish(client, plan, client.CreateNetwork("lab", network="203.0.113.0/24"))
+    finish(client, plan, client.ConnectNetwork("lab", group, "bridged", plan.bridge))
+    yield
+    finish(client, plan, client.DisconnectNetwork("lab", group))
+    finish(client, plan, client.DeleteNetwork("lab"))
 
 
 def network(client: Any, plan: Plan) -> None:

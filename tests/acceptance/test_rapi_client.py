@@ -22,7 +22,7 @@ from clusterd.settings import ClusterSection, NodeSection, RapiSection, Settings
 from clusterd.simulation.pretended_site import OS_NAME
 from tests.acceptance import stock_client
 from tests.acceptance.exercise import Plan, exercise, finish
-from tests.acceptance.furnishing import network, regroup, tag
+from tests.acceptance.furnishing import CARDS, laboratory, network, regroup, tag
 from tests.ports import free_port
 from tests.unit.places import CHECKOUT
 
@@ -140,8 +140,12 @@ def test_the_life_of_an_instance(front: Front) -> None:
 
 
 def test_the_life_of_an_instance_without_a_mirror(front: Front) -> None:
-    plan = msgspec.structs.replace(PLAN, instance="plain1.example.com", disk_template="plain")
-    exercise(front.client(), plan)
+    plan = msgspec.structs.replace(
+        PLAN, instance="plain1.example.com", disk_template="plain", nics=CARDS
+    )
+    client = front.client()
+    with laboratory(client, plan):
+        exercise(client, plan)
 
 
 def test_tags_of_everything(front: Front) -> None:

@@ -9,6 +9,7 @@ import sys
 
 from tests.acceptance import stock_client
 from tests.acceptance.exercise import Plan, exercise
+from tests.acceptance.furnishing import CARDS, laboratory
 
 PLAN = Plan(
     instance="rapi1.tb",
@@ -16,6 +17,7 @@ PLAN = Plan(
     os="demo-guest",
     hypervisor="kvm",
     disks=({"size": 64},),
+    nics=CARDS,
     memory_mib=96,
     job_s=180.0,
 )
@@ -31,7 +33,8 @@ def main(address: str, cafile: str, user: str, password: str) -> None:
     client = module.GanetiRapiClient(
         address, username=user, password=password, curl_config_fn=config
     )
-    exercise(client, PLAN)
+    with laboratory(client, PLAN):
+        exercise(client, PLAN)
     print("the stock client is content")
 
 
