@@ -4,7 +4,9 @@ Two jobs may draw at the same moment, before the writes of either are in the sto
 of it. What one has drawn is claimed until then, so that the other draws something else. In memory
 only: one master draws, and what it has not stored when it dies was never drawn.
 
-Invariant: an identity has one claimant, and none once the mirror shows it.
+What a job takes from an object is claimed, too, as long as it might have to give it back.
+
+Invariant: an identity has one claimant, none once the mirror shows it, none whose job has ended.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ from clusterd.world import Clock, Outfit, Random
 from hypervisors.interface import Threads
 from jobqueue.errors import Deposed, JobQueueError
 from jobqueue.executor import Executor
+from jobqueue.live import Job
 from jobqueue.opcode import Opcode, Registry
 from jobqueue.queue import JobQueue
 from jobqueue.scheduler import Scheduler
@@ -112,6 +113,7 @@ class Master:
         await self._be_named_master()
         for node in self.configuration.nodes():
             self._follow(node)
+        self.queue.subscribe(self._job_changed)
         self.store.watch(f"{PREFIX}node/", self._nodes_changed)
         self.watching.start()
         self.store.watch(f"{PREFIX}instance/", self._instances_changed)
@@ -155,6 +157,11 @@ class Master:
         )
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _job_changed(self, job: Job) -> None:
+        """What an ended job has drawn is stored, or will not be."""
+        if job.finished:
+            self.configuration.claims.give_up(job.id)
 
     async def _breathe(self) -> None:
         """Whatever else has something to do comes first."""

@@ -7,6 +7,7 @@ faster.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import TracebackType
 
 import msgspec
@@ -22,6 +23,12 @@ def drawn_from(draft: Nic, card: Nic) -> bool:
     """Whether a card is what was drawn for a draft."""
     ip = card.ip if draft.ip == address_pool.POOL else draft.ip
     return msgspec.structs.replace(draft, uuid=card.uuid, mac=card.mac, ip=ip) == card
+
+
+def _identities(card: Nic) -> Iterator[Identity]:
+    yield ("mac", card.mac)
+    if card.network is not None and card.ip is not None:
+        yield ("address", card.network, address_pool.as_number(card.ip))
 
 
 class Drawing:
@@ -101,6 +108,12 @@ class Drawing:
         for draft in drafts:
             self._keep(draft, owner)
         return tuple(self._card(draft) for draft in drafts)
+
+    def hold(self, before: tuple[Nic, ...], after: tuple[Nic, ...]) -> None:
+        """What cards give up stays theirs until the job ends: its undoing gives it back."""
+        left = {one for card in before for one in _identities(card)}
+        for identity in left - {one for card in after for one in _identities(card)}:
+            self._take(identity)
 
     def _card(self, draft: Nic) -> Nic:
         network = self._network(draft)

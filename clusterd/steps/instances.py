@@ -169,6 +169,7 @@ class SetNics(Step, frozen=True, kw_only=True, tag="instance.set-nics"):
                 return NOTHING
         with Drawing(world, context.job_id) as drawing:
             cards = drawing.cards(self.nics, found.uuid)
+            drawing.hold(found.nics, cards)
         return Outcome(writes=world.configuration.changed(found, world.now(), nics=cards))
 
     async def undo(self, context: Any) -> Outcome:

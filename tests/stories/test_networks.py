@@ -170,6 +170,8 @@ def test_cards_are_changed(deeds: Deeds) -> None:
     deeds.done(changed(("modify", 1, {"ip": "192.0.2.6"})))
     assert ips(deeds, "web1") == ["198.51.100.7", "192.0.2.6"]
     assert used(deeds) == "XX....XX"
+    net1 = deeds.configuration.network("net1").uuid
+    assert not deeds.configuration.claims.numbers("address", net1)
     deeds.done(changed(("modify", 1, {"name": "lan"}), ("add", -1, POOLED)))
     assert ips(deeds, "web1") == ["198.51.100.7", "192.0.2.6", "192.0.2.2"]
     # a card that leaves the network keeps its wire, not its address

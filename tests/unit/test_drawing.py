@@ -99,6 +99,19 @@ def test_what_is_named_may_have_been_taken_meanwhile() -> None:
             mine.cards((card,), "other")
 
 
+def test_what_a_card_gives_up_is_kept_until_the_job_ends() -> None:
+    place = Place()
+    old = Nic(uuid="a", mac="aa:00:00:12:34:56", ip="192.0.2.1", network=NET.uuid)
+    with drawing(place, 1) as mine:
+        (new,) = mine.cards((Nic(uuid="a", mac=old.mac, ip="192.0.2.5", network=NET.uuid),), "x")
+        mine.hold((old,), (new,))
+    with drawing(place, 2) as mine:
+        assert mine.cards((POOLED,), "y")[0].ip == "192.0.2.2"
+    place.configuration.claims.give_up(1)
+    with drawing(place, 2) as mine:
+        assert mine.cards((POOLED,), "y")[0].ip == "192.0.2.1"
+
+
 def test_claims_end_once_they_are_stored() -> None:
     claims = Claims()
     claims.take(("minor", "n1", 3), 1)
