@@ -42,7 +42,10 @@ def add_node(call: Call, body: Mapping[str, Any]) -> int:
     session = call.session
     settings = Settings.load(environment=session.environment).require_cluster()
     cluster = dict(session.door.call("QueryClusterInfo"))
-    node = new_node(body, settings, cluster, _known(session, body))
+    known = _known(session, body)
+    if known is None:
+        _check_group(session, body)
+    node = new_node(body, settings, cluster, known)
     if call.given("no_node_setup"):
         _greet(settings, node, node.primary_ip, node.port)
         print_ = _certificate(settings, node)
@@ -79,6 +82,20 @@ def _known(session: Session, body: Mapping[str, Any]) -> list[Any] | None:
     if found is None and body.get("readd"):
         raise WrongInput(f"Node {name} is not in the cluster", "unknown_entity")
     return found
+
+
+def _check_group(session: Session, body: Mapping[str, Any]) -> None:
+    """Where the node comes is clear before anything is done to it."""
+    rows = session.door.query_names("QueryGroups", [], ["name", "uuid"])
+    asked = body.get("group")
+    if asked is not None and all(asked not in row for row in rows):
+        raise WrongInput(f"Group '{asked}' not known", "unknown_entity")
+    if asked is None and len(rows) > 1:
+        names = ", ".join(str(name) for name, _ in rows)
+        raise WrongInput(
+            f"There is more than one node group ({names}): name the one that the node comes to"
+            " (option -g)"
+        )
 
 
 def new_node(

@@ -104,6 +104,7 @@ def member(stage: Stage, **timeouts: float) -> Settings:
     stage.answer(
         QueryClusterInfo={"primary_ip_version": 4},
         QueryNodes=[["n1", "127.0.0.1", "127.0.0.1"], ["n2.example.org", "192.0.2.2", "192.0.2.2"]],
+        QueryGroups=[["default", "g1-uuid"]],
     )
     return settings
 
@@ -122,6 +123,15 @@ def test_names_that_cannot_be_added_are_refused_before_anything_is_done(
     member(stage)
     ended = stage.run("node", "add", *words)
     assert (ended.code, ended.err[1]) == (1, f"error type: {reason}, error details:")
+    assert stage.responder.of("SubmitJob") == []
+
+
+def test_the_group_of_a_new_node_is_clear_before_anything_is_done(stage: Stage) -> None:
+    member(stage)
+    ended = stage.run("node", "add", "-g", "rack2", "n3")
+    assert ended.err[1] == "error type: unknown_entity, error details:"
+    stage.answer(QueryGroups=[["default", "g1-uuid"], ["rack2", "g2-uuid"]])
+    assert "default, rack2" in "".join(stage.run("node", "add", "n3").err)
     assert stage.responder.of("SubmitJob") == []
 
 
