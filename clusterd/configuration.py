@@ -60,6 +60,8 @@ class Configuration:
     def __init__(self) -> None:
         self._objects: dict[str, dict[str, ANY]] = {kind: {} for kind in KINDS}
         self._names: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
+        self._cluster: Cluster | None = None
+        """The same as in ``_objects``: it is asked for all the time."""
         self._versions: dict[str, int] = {}
         self._on_node: dict[str, set[str]] = defaultdict(set)
         self._ports: dict[int, str] = {}
@@ -87,15 +89,14 @@ class Configuration:
     @property
     def cluster(self) -> Cluster:
         """The cluster object; there is exactly one."""
-        for value in self._objects["cluster"].values():
-            assert isinstance(value, Cluster)
-            return value
-        raise Refused("The cluster is not initialised", "wrong_state")
+        if self._cluster is None:
+            raise Refused("The cluster is not initialised", "wrong_state")
+        return self._cluster
 
     @property
     def exists(self) -> bool:
         """True once the cluster object is there."""
-        return bool(self._objects["cluster"])
+        return self._cluster is not None
 
     def nodes(self) -> Iterator[Node]:
         """All nodes by name."""
@@ -260,6 +261,8 @@ class Configuration:
             if old is not None:
                 self._unindex(kind, old)
             if change.value is None:
+                if old is self._cluster:
+                    self._cluster = None
                 self._versions.pop(change.key, None)
                 self._sorted_names.pop(kind, None)
                 continue
@@ -269,6 +272,8 @@ class Configuration:
             self._versions[change.key] = change.version
             self._objects[kind][uuid] = new
             self._index(kind, new)
+            if isinstance(new, Cluster):
+                self._cluster = new
 
     def _index(self, kind: str, value: ANY) -> None:
         self._names[kind][value.name] = value.uuid

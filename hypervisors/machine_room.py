@@ -142,6 +142,12 @@ class MachineRoom:
 
     def doubled(self) -> bool:
         """Some guest's processors run on two nodes; quicker than looking at them all."""
+        occupied = 0
+        for machine in self._machines.values():
+            if machine.residents:
+                occupied += 1
+        if occupied < 2:
+            return False
         running: set[str] = set()
         for machine in self._machines.values():
             for guest, resident in machine.residents.items():

@@ -128,66 +128,71 @@ def fold(known: Known, event: Event) -> Known:
             f"opcode {event.opcode}: event '{event.kind}' (step {event.step}) does not fit "
             f"phase '{known.phase}'"
         )
-    after = msgspec.structs.replace(known, phase=phase, log=known.log + event.log)
-    return _EFFECTS[event.kind](after, event)
+    changes = _EFFECTS[event.kind](known, event)
+    log = known.log + event.log if event.log else known.log
+    return msgspec.structs.replace(known, phase=phase, log=log, **changes)
 
 
-def _planned(known: Known, event: Event) -> Known:
-    return msgspec.structs.replace(
-        known,
-        plan=event.plan,
-        chosen=event.chosen,
-        verdicts=event.verdicts,
-        locks=event.locks,
-        start=event.waited_from,
-        exec=event.time,
-    )
+Changes = dict[str, Any]
+"""Field of ``Known`` -> what it is after an event."""
 
 
-def _start(known: Known, event: Event) -> Known:
+def _planned(known: Known, event: Event) -> Changes:
+    return {
+        "plan": event.plan,
+        "chosen": event.chosen,
+        "verdicts": event.verdicts,
+        "locks": event.locks,
+        "start": event.waited_from,
+        "exec": event.time,
+    }
+
+
+def _start(known: Known, event: Event) -> Changes:
     """Also on the way back, which is given up then: what led to it is forgotten."""
-    return msgspec.structs.replace(
-        known, step=event.step, unwinding=False, canceled=False, failure="", error=None
-    )
+    return {
+        "step": event.step,
+        "unwinding": False,
+        "canceled": False,
+        "failure": "",
+        "error": None,
+    }
 
 
-def _ok(known: Known, event: Event) -> Known:
-    outputs = (*known.outputs[: event.step], event.output)
-    return msgspec.structs.replace(known, outputs=outputs)
+def _ok(known: Known, event: Event) -> Changes:
+    return {"outputs": (*known.outputs[: event.step], event.output)}
 
 
-def _failed(known: Known, event: Event) -> Known:
-    return msgspec.structs.replace(
-        known,
-        failure=event.message,
-        error=event.output,
-        unwinding=True,
-        undo_next=event.step,
-    )
+def _failed(known: Known, event: Event) -> Changes:
+    return {
+        "failure": event.message,
+        "error": event.output,
+        "unwinding": True,
+        "undo_next": event.step,
+    }
 
 
-def _undo(known: Known, event: Event) -> Known:
+def _undo(known: Known, event: Event) -> Changes:
     canceled = known.canceled or event.status is Status.CANCELED
-    return msgspec.structs.replace(known, step=event.step, unwinding=True, canceled=canceled)
+    return {"step": event.step, "unwinding": True, "canceled": canceled}
 
 
-def _undone(known: Known, event: Event) -> Known:
-    return msgspec.structs.replace(known, undo_next=event.step - 1)
+def _undone(known: Known, event: Event) -> Changes:
+    return {"undo_next": event.step - 1}
 
 
-def _undo_failed(known: Known, event: Event) -> Known:
-    return msgspec.structs.replace(known, failure=event.message)
+def _undo_failed(known: Known, event: Event) -> Changes:
+    return {"failure": event.message}
 
 
-def _end(known: Known, event: Event) -> Known:
-    return msgspec.structs.replace(
-        known,
-        status=event.status,
-        result=event.output,
-        end=event.time,
-        verdicts=known.verdicts if event.verdicts is None else event.verdicts,
-        start=known.start if known.start is not None else event.waited_from,
-    )
+def _end(known: Known, event: Event) -> Changes:
+    return {
+        "status": event.status,
+        "result": event.output,
+        "end": event.time,
+        "verdicts": known.verdicts if event.verdicts is None else event.verdicts,
+        "start": known.start if known.start is not None else event.waited_from,
+    }
 
 
 _EFFECTS = {

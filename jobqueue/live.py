@@ -58,7 +58,7 @@ class Job:
             return self._decided
         if index is None:
             return Status.SUCCESS
-        status = self._status(index)
+        status = self._status_under_way(self.known[index])
         return Status.RUNNING if status is Status.QUEUED and index else status
 
     @property
@@ -123,6 +123,10 @@ class Job:
             return known.status or Status.ERROR
         if index != self.current:
             return Status.QUEUED
+        return self._status_under_way(known)
+
+    def _status_under_way(self, known: Known) -> Status:
+        """Of the opcode that is next or under way."""
         if known.phase is Phase.STUCK or self.stuck_because:
             return Status.STUCK
         if self.cancel_wanted or known.canceled:

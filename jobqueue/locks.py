@@ -62,9 +62,11 @@ def merge(locks: Iterable[Lock]) -> tuple[Lock, ...]:
         if ALL in names:
             chosen[level] = {ALL: all(names.values())}
     return tuple(
-        Lock(level, name, chosen[level][name])
-        for level in sorted(chosen)
-        for name in sorted(chosen[level])
+        [
+            Lock(level, name, chosen[level][name])
+            for level in sorted(chosen)
+            for name in sorted(chosen[level])
+        ]
     )
 
 
@@ -152,9 +154,11 @@ class LockTable:
     def holdings(self, owner: str) -> tuple[Lock, ...]:
         """What ``owner`` holds, in order."""
         return tuple(
-            Lock(level, name, names[name])
-            for level, names in sorted(self._held.get(owner, {}).items())
-            for name in sorted(names)
+            [
+                Lock(level, name, names[name])
+                for level, names in sorted(self._held.get(owner, {}).items())
+                for name in sorted(names)
+            ]
         )
 
     def taken_from(self, owner: str) -> dict[str, str]:
@@ -179,6 +183,7 @@ class LockTable:
         return [
             self._row(level, name)
             for level, locks in self._levels.items()
+            if locks.holders
             for name, holders in locks.holders.items()
             if len(holders) > 1 and not all(holders.values())
         ]

@@ -35,6 +35,9 @@ MAX_RECORD_BYTES = archive.PART_BYTES
 PAGE = 500
 """So many jobs are handed out at a time, where all are wanted."""
 
+_ENCODE = msgspec.json.Encoder().encode
+_EVENT = msgspec.json.Decoder(Event).decode
+
 Watcher = Callable[[Job], None]
 NO_WRITES = Transaction()
 
@@ -178,13 +181,15 @@ class JobQueue:
         """
         first, *rest = events
         lines = list(job.unstored_log)
-        first = msgspec.structs.replace(
-            first, log=tuple(entry for opcode, entry in lines if opcode == first.opcode)
-        )
+        if lines:
+            said = tuple([entry for opcode, entry in lines if opcode == first.opcode])
+            first = msgspec.structs.replace(first, log=said)
         events = (first, *rest)
         puts = tuple(
-            (keys.line(job.id, job.events + at), msgspec.json.encode(event))
-            for at, event in enumerate(events)
+            [
+                (keys.line(job.id, number), _ENCODE(event))
+                for number, event in enumerate(events, job.events)
+            ]
         )
         known = list(job.known)
         for event in events:
@@ -205,8 +210,9 @@ class JobQueue:
                 record, known = await self._stored_end(mark)
             else:
                 lines = await self._stored_lines(mark, lines)
-        stored = {entry.serial for _opcode, entry in lines}
-        job.unstored_log = [line for line in job.unstored_log if line[1].serial not in stored]
+        if lines:
+            stored = {entry.serial for _opcode, entry in lines}
+            job.unstored_log = [one for one in job.unstored_log if one[1].serial not in stored]
         job.events += len(events)
         job.known = known
         if any(event.chosen for event in events):
@@ -222,7 +228,7 @@ class JobQueue:
             keys.numbered(JOBS, job.id),
             keys.numbered(keys.PRIORITY, job.id),
             keys.numbered(CANCELS, job.id),
-            *(keys.line(job.id, at) for at in range(job.events)),
+            *[keys.line(job.id, at) for at in range(job.events)],
         ]
         if job.priority_override is None:
             del gone[1]
@@ -331,8 +337,9 @@ class JobQueue:
     def _replay(self, job: Job, stored: bytes) -> None:
         job.events += 1
         try:
-            event = msgspec.json.decode(stored, type=Event)
-            job.log_serial = max([job.log_serial, *(entry.serial for entry in event.log)])
+            event = _EVENT(stored)
+            if event.log:
+                job.log_serial = max(job.log_serial, *[entry.serial for entry in event.log])
             if job.unreadable and event.kind is not Kind.ABANDON:
                 return
             job.known[event.opcode] = fold(job.known[event.opcode], event)
@@ -347,7 +354,7 @@ class JobQueue:
 
 def _record_of_end(job: Job, known: list[Known], events: int) -> bytes | None:
     """The record of a job that ends with ``known``; None where it goes on."""
-    if any(one.phase is not Phase.ENDED for one in (known[-1], *known)):
+    if known[-1].phase is not Phase.ENDED or any(one.phase is not Phase.ENDED for one in known):
         return None
     return packed(job, known, events)
 

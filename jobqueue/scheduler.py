@@ -226,7 +226,11 @@ class Scheduler:
             return
         self._filling = True
         try:
-            while self._has_place() and (job_id := self._room.next()) is not None:
+            # mostly nobody waits, and this is asked whenever something about a job changes
+            while self._room and self._has_place():
+                job_id = self._room.next()
+                if job_id is None:
+                    return
                 self._try(job_id)
         finally:
             self._filling = False

@@ -240,6 +240,8 @@ class MemoryBackend(Unmirrored):
 
     async def list(self) -> tuple[Stored, ...]:
         """See ``Backend``."""
+        if not self._pieces:
+            return ()
         return tuple(
             Stored(
                 template=self.template,
@@ -255,19 +257,21 @@ class MemoryBackend(Unmirrored):
 
     async def capacity(self) -> tuple[Capacity, ...]:
         """See ``Backend``."""
-        free_mib = dict(self._shelf.pools)
+        pools = self._shelf.pools
+        told = self._shelf.told.get(self.template)
+        taken_mib = dict.fromkeys(pools if told is None else told, 0)
         for key, piece in self._pieces.items():
-            if key[1] in free_mib:
-                free_mib[key[1]] -= piece.taken_mib
+            if key[1] in taken_mib:
+                taken_mib[key[1]] += piece.taken_mib
         return tuple(
             [
                 Capacity(
                     template=self.template,
                     pool=pool,
-                    total_mib=self._shelf.pools[pool],
-                    free_mib=free_mib[pool],
+                    total_mib=pools[pool],
+                    free_mib=pools[pool] - taken_mib[pool],
                 )
-                for pool in sorted(free_mib)
+                for pool in sorted(taken_mib)
             ]
         )
 

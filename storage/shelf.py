@@ -8,7 +8,7 @@ counted, not stored: copies are equal when ``content`` is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
 
@@ -85,6 +85,9 @@ class Shelf:
         self.node = node
         self.pools = dict(pools)
         """Pool -> total MiB."""
+        self.told: dict[Template, tuple[str, ...]] = {}
+        """The pools that the backend of a template was configured with; of one without an entry all
+        of them. A real one knows nothing of the others' pools."""
         self.powered = True
         self.attached: dict[Key, Attachment] = {}
         self.own: dict[Key, Piece] = {}
@@ -239,18 +242,22 @@ class Wire:
 
     def settle(self) -> None:
         """Mirrors are as the links and the time say: lost, met, synchronised."""
-        for shelf, _, attachment in self._mirrors():
+        mirrors = self._mirrors()
+        for shelf, _, attachment in mirrors:
             peer = self.peer_of(shelf, attachment)
             if peer is None or not self._attachment(peer).connected:
                 attachment.connected = False
                 attachment.sync_from = None
-        for shelf, key, attachment in self._mirrors():
+        for shelf, key, attachment in mirrors:
+            meets = not attachment.connected and attachment.wants_peer
+            if not meets and attachment.sync_from is None:
+                continue
             peer = self.peer_of(shelf, attachment)
             if peer is None:
                 continue
-            if not attachment.connected and attachment.wants_peer:
+            if meets:
                 self._meet((shelf, key), peer)
-            elif attachment.sync_from is not None:
+            else:
                 self._advance((shelf, key), peer)
 
     def peer_of(self, shelf: Shelf, attachment: Attachment) -> tuple[Shelf, Key] | None:
@@ -259,7 +266,7 @@ class Wire:
         other = self.shelves.get(mirror.peer_name) if mirror else None
         if mirror is None or other is None or not (shelf.powered and other.powered):
             return None
-        if frozenset((shelf.node, other.node)) in self._cut:
+        if self._cut and frozenset((shelf.node, other.node)) in self._cut:
             return None
         pairs = [
             key
@@ -288,12 +295,13 @@ class Wire:
         self._attachment(target).sync_from = self._now()
         self._advance(target, source)
 
-    def _mirrors(self) -> Iterator[tuple[Shelf, Key, Attachment]]:
-        for node in sorted(self.shelves):
-            shelf = self.shelves[node]
-            mirrors = [key for key, one in shelf.attached.items() if one.mirror is not None]
-            for key in sorted(mirrors) if len(mirrors) > 1 else mirrors:
-                yield shelf, key, shelf.attached[key]
+    def _mirrors(self) -> list[tuple[Shelf, Key, Attachment]]:
+        return [
+            (shelf, key, attachment)
+            for _, shelf in sorted(self.shelves.items())
+            for key, attachment in (sorted(shelf.attached.items()) if shelf.attached else ())
+            if attachment.mirror is not None
+        ]
 
     def _attachment(self, at: tuple[Shelf, Key]) -> Attachment:
         return at[0].attached[at[1]]

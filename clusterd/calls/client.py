@@ -83,6 +83,13 @@ class LinkListener(Protocol):
         """A node has seen a newer master: this one must stop."""
 
 
+class Commander(msgspec.Struct, frozen=True):
+    """The master: its node's name, as in its certificate, and the number of its mastership."""
+
+    name: str
+    epoch: Callable[[], int]
+
+
 class _Asked:
     """A call under way."""
 
@@ -170,14 +177,14 @@ class Link:
         self,
         name: str,
         endpoint: Callable[[], Endpoint],
-        hello: Callable[[], Hello],
+        commander: Commander,
         clock: Clock,
         policy: Policy,
         listener: LinkListener,
     ) -> None:
         self.name = name
         self._endpoint = endpoint
-        self._hello = hello
+        self._commander = commander
         self._clock = clock
         self._policy = policy
         self._listener = listener
@@ -212,12 +219,14 @@ class Link:
     async def call(self, request: Request) -> msgspec.Raw:
         """See ``Caller``."""
         due = self._clock.seconds() + request.deadline_s
-        connection = await self._standing(min(self._policy.connect_s, request.deadline_s))
+        connection = self._connection
+        if self._stopped or connection is None or not connection.open:
+            connection = await self._standing(min(self._policy.connect_s, request.deadline_s))
         left_s = due - self._clock.seconds()
         if left_s <= 0:
             raise self._away(f"no link within the {request.deadline_s:g} s of '{request.verb}'")
         try:
-            answer = await connection.ask(request, self._hello().epoch, left_s)
+            answer = await connection.ask(request, self._commander.epoch(), left_s)
         except BadFrame as problem:
             raise CallFailed(
                 f"call '{request.verb}' to node {self.name}: {problem}",
@@ -259,10 +268,9 @@ class Link:
     # -- getting and keeping a connection ----------------------------------------------------------
 
     async def _standing(self, timeout_s: float) -> MasterLink:
+        """Once one stands; raises NodeAway when that takes too long or is not wanted."""
         if self._stopped:
             raise self._away(self._why)
-        if self._connection is not None and self._connection.open:
-            return self._connection
         waiting: Deferred[None] = Deferred()
         self._waiting.append(waiting)
         within(waiting, timeout_s, self._clock)
@@ -293,7 +301,8 @@ class Link:
         self._attempt = None
 
     async def _connect(self) -> None:
-        hello = self._hello()
+        us = self._commander
+        hello = Hello(purpose="command", name=us.name, node=self.name, epoch=us.epoch())
         connection = MasterLink(hello, self._clock, self._policy, self)
         opening = self._endpoint().connect(Factory.forProtocol(lambda: connection))
         try:

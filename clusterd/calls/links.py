@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from clusterd.calls.client import Caller, Link, LinkListener, Request
+from clusterd.calls.client import Caller, Commander, Link, LinkListener, Request
 from clusterd.calls.remote import Ids, RemoteCalls, RemoteNode, RemoteNodes, fresh_ids
 from clusterd.calls.surface import Surface
-from clusterd.calls.wire import Endpoint, Hello, Policy
+from clusterd.calls.wire import Endpoint, Policy
 from clusterd.errors import NodeAway
 from clusterd.world import Clock, Random
 
@@ -26,13 +26,6 @@ def _remote_nodes() -> RemoteNodes:
 EndpointOf = Callable[[str, str], Endpoint]
 """(node's name, address) -> where to connect. Over TLS it makes sure that the node there is the one
 of that name."""
-
-
-class Commander(msgspec.Struct, frozen=True):
-    """The master: its node's name, as in its certificate, and the number of its mastership."""
-
-    name: str
-    epoch: Callable[[], int]
 
 
 class Links:
@@ -65,7 +58,7 @@ class Links:
         link = Link(
             name,
             lambda: self._endpoint(name, address),
-            lambda: self._hello(name),
+            self._commander,
             self._clock,
             self._policy,
             self._listener,
@@ -73,10 +66,6 @@ class Links:
         self._links[name] = link
         self._addresses[name] = address
         link.start()
-
-    def _hello(self, node: str) -> Hello:
-        us = self._commander
-        return Hello(purpose="command", name=us.name, node=node, epoch=us.epoch())
 
     def forget(self, name: str) -> None:
         """No link to this node is kept; calls under way fail with NodeAway."""

@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import msgspec
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
+from clusterd.begun import begin
 from clusterd.calls.tunnel import Side, join
 from clusterd.calls.wire import (
     MAX_TEXT_CHARACTERS,
@@ -131,7 +131,7 @@ class NodeLink(FrameLink):
             self._greet(frame)
         elif isinstance(frame, Call) and self.epoch is not None:
             self.epoch = max(self.epoch, frame.epoch)
-            Deferred.fromCoroutine(self._answer(frame))
+            begin(self._answer(frame))
         else:
             self.close("bad_frame", f"'{type(frame).__name__}' is out of place here")
 

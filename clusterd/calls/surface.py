@@ -105,7 +105,7 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
                 given = {name: given[name] for name in self.signature.parameters if name in given}
         else:  # a wrong call: it says how
             given = self.signature.bind(*args, **kwargs).arguments
-        return msgspec.Raw(msgspec.msgpack.encode(given))
+        return msgspec.Raw(_ENCODE(given))
 
     def decode(self, args: msgspec.Raw) -> dict[str, Any]:
         """The arguments again, checked against the declaration; raises BadCall."""
@@ -113,7 +113,7 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
             decoded = self.read_arguments(args)
         except msgspec.DecodeError as error:
             raise BadCall(f"call '{self.family}.{self.name}': {error}") from None
-        return {name: getattr(decoded, name) for name in decoded.__struct_fields__}
+        return msgspec.structs.asdict(decoded)
 
     def subject(self, arguments: Mapping[str, Any]) -> str:
         """The thing that only one call may change at a time, ``volume:<uuid>``; else empty."""
@@ -193,6 +193,7 @@ def abstract_names(interface: type[abc.ABC]) -> tuple[str, ...]:
 
 
 NOBODY: tuple[str, ...] = ()
+_ENCODE = msgspec.msgpack.Encoder().encode
 
 
 def _plugin_verbs(family: str, interface: type[abc.ABC]) -> Iterator[tuple[str, Verb]]:

@@ -18,7 +18,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from clusterd.calls.links import Commander, Links
+from clusterd.calls.client import Commander
+from clusterd.calls.links import Links
 from clusterd.calls.tls import node_endpoints, read_identity
 from clusterd.doorway.porter import Mastery
 from clusterd.doorway.server import DoorFactory, listen

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
 
+from clusterd.begun import rest
 from clusterd.calls.wire import TimedOut, within
 from clusterd.world import Clock
 
@@ -63,7 +64,7 @@ class Inquiry:
             except Exception as error:  # noqa: BLE001 - whatever a part raises is a problem of its own
                 return self._problem(error)
             heard = Deferred()
-            self._hear(Deferred.fromCoroutine(_rest(asking, waited_for)), name, question, [heard])
+            self._hear(Deferred.fromCoroutine(rest(asking, waited_for)), name, question, [heard])
         else:
             heard = Deferred()
             running.next.append(heard)
@@ -106,22 +107,3 @@ async def _asked(question: Question) -> Any:
 
 async def _awaited(answer: Awaitable[Any]) -> Any:
     return await answer
-
-
-@types.coroutine
-def _rest(asking: Coroutine[Any, Any, Any], waited_for: Any) -> Generator[Any, Any, Any]:
-    """What a coroutine answers that was begun and now waits for ``waited_for``."""
-    while True:
-        try:
-            try:
-                passed = yield waited_for
-            except GeneratorExit:
-                asking.close()  # nobody waits any more; its own end may have come before
-                raise
-            # the coroutine itself decides what of this it bears
-            except BaseException as error:  # noqa: BLE001
-                waited_for = asking.throw(error)
-            else:
-                waited_for = asking.send(passed)
-        except StopIteration as answered:
-            return answered.value

@@ -7,7 +7,9 @@ was changed, and told of when something is different, or at least every ``longes
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from operator import methodcaller
 from typing import Any
 
 import msgspec
@@ -16,7 +18,7 @@ from twisted.python.failure import Failure
 
 from clusterd import names
 from clusterd.node.equipment import Equipment
-from clusterd.node.inquiry import Inquiry, Seen
+from clusterd.node.inquiry import Inquiry, Question, Seen
 from clusterd.observation import Glimpse, Observation, with_guest
 from clusterd.verbs.checks import bridges
 from clusterd.verbs.exports import found_names
@@ -29,6 +31,8 @@ from storage.volume import Volume
 
 Tell = Callable[[Observation], None]
 Show = Callable[[Glimpse], None]
+LIST, HARDWARE, CAPACITY = methodcaller("list"), methodcaller("hardware"), methodcaller("capacity")
+"""Verbs that are looked up when they are asked."""
 PRETENDED = "memory"
 """The driver whose guests are only pretended."""
 
@@ -70,14 +74,7 @@ class Observer:
         self._clock = equipment.clock
         self._log = equipment.log
         self._backends, self._drivers = backends, drivers
-        self._driver_parts = [
-            (f"guests {name}", f"hardware {name}", driver)
-            for name, driver in sorted(drivers.items())
-        ]
-        self._backend_parts = [
-            (f"stored {name}", f"capacity {name}", backend)
-            for name, backend in sorted(backends.items())
-        ]
+        self._parts = dict(self._lasting_parts())
         self._rhythm = rhythm
         self._inquiry = Inquiry(equipment.clock, rhythm.part_timeout_s)
         self._watched: tuple[Volume, ...] = ()
@@ -208,22 +205,24 @@ class Observer:
 
     # -- what is asked -----------------------------------------------------------------------------
 
-    def _questions(self) -> dict[str, Callable[[], Awaitable[Any]]]:
-        asked: dict[str, Callable[[], Awaitable[Any]]] = {}
-        for guests, hardware, driver in self._driver_parts:
-            asked[guests] = driver.list
-            asked[hardware] = driver.hardware
-        for stored, capacity, backend in self._backend_parts:
-            asked[stored] = backend.list
-            asked[capacity] = backend.capacity
+    def _lasting_parts(self) -> Iterator[tuple[str, Question]]:
+        for name, driver in sorted(self._drivers.items()):
+            yield f"guests {name}", partial(LIST, driver)
+            yield f"hardware {name}", partial(HARDWARE, driver)
+        for name, backend in sorted(self._backends.items()):
+            yield f"stored {name}", partial(LIST, backend)
+            yield f"capacity {name}", partial(CAPACITY, backend)
+        yield "oses", self._oses
+        yield "providers", self._providers
+        yield "bridges", self._bridges
+        yield "exports", self._exports
+
+    def _questions(self) -> dict[str, Question]:
+        asked = self._parts.copy()
         for volume in self._watched:
             backend_of = self._backends.get(volume.template)
             if backend_of is not None:
-                asked[f"volume {volume.uuid}"] = _looking_at(backend_of, volume)
-        asked["oses"] = self._oses
-        asked["providers"] = self._providers
-        asked["bridges"] = self._bridges
-        asked["exports"] = self._exports
+                asked[f"volume {volume.uuid}"] = partial(backend_of.look, volume)
         return asked
 
     async def _oses(self) -> Any:
@@ -237,13 +236,6 @@ class Observer:
 
     async def _exports(self) -> Any:
         return await self._threads.run(found_names, self._places.exports)
-
-
-def _looking_at(backend: Backend, volume: Volume) -> Callable[[], Awaitable[Any]]:
-    async def look() -> Any:
-        return await backend.look(volume)
-
-    return look
 
 
 def assemble(name: str, boot_id: str, time: float, seen: dict[str, Seen]) -> Observation:

@@ -28,6 +28,8 @@ from storage.interface import Backend
 
 MAX_RUNNING_CALLS = 1000
 
+_ENCODE = msgspec.msgpack.Encoder().encode
+
 Plugins = Mapping[str, Mapping[str, Backend] | Mapping[str, Driver]]
 """Family (``storage``, ``hypervisor``) -> name -> plugin."""
 
@@ -169,8 +171,9 @@ class NodeService:
             async with self._turns.turn(work.subject, call.deadline_s):
                 self.epochs.admit(call.epoch)
                 answer = await work.done(say)
-                if work.guest is not None:
-                    await self.observer.regard(*work.guest)
+                guest = work.guest
+                if guest is not None:
+                    await self.observer.regard(*guest)
         # as in ``answer``; here too because what is remembered is the fault
         except Exception as error:  # noqa: BLE001
             answer = self._fault(call, error)
@@ -233,9 +236,11 @@ class _Work:
 
     async def done(self, say: Say) -> Answer:
         """Do it; raises what the verb raises."""
-        arguments = self._arguments | ({"say": say} if self._verb.speaks else {})
+        arguments = self._arguments
+        if self._verb.speaks:
+            arguments = {**arguments, "say": say}
         if self._verb.family == NODE_FAMILY:
             value = await self._verb.function(self._target, **arguments)
         else:
             value = await getattr(self._target, self._verb.name)(**arguments)
-        return Reply(id=self.call.id, value=msgspec.Raw(msgspec.msgpack.encode(value)))
+        return Reply(id=self.call.id, value=msgspec.Raw(_ENCODE(value)))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from twisted.internet.defer import Deferred, DeferredLock
 
 from clusterd.calls.wire import TimedOut, within
@@ -19,6 +16,23 @@ class TurnNotReached(ClusterError):
     retryable = True
 
 
+class _Turn:
+    """One turn, from its beginning to its end."""
+
+    def __init__(self, turns: Turns, subject: str, timeout_s: float) -> None:
+        self._turns = turns
+        self._subject = subject
+        self._timeout_s = timeout_s
+
+    async def __aenter__(self) -> None:
+        if self._subject:
+            await self._turns.take(self._subject, self._timeout_s)
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._subject:
+            self._turns.give_back(self._subject)
+
+
 class Turns:
     """Invariant: a subject has at most one holder; a subject that nobody wants takes no room."""
 
@@ -27,25 +41,32 @@ class Turns:
         self._locks: dict[str, DeferredLock] = {}
         self._wanted: dict[str, int] = {}
 
-    @asynccontextmanager
-    async def turn(self, subject: str, timeout_s: float) -> AsyncIterator[None]:
-        """Hold ``subject``; raises TurnNotReached when its turn did not come in time. An empty
-        subject is nobody's."""
-        if not subject:
-            yield
-            return
-        lock = self._locks.setdefault(subject, DeferredLock())
+    def turn(self, subject: str, timeout_s: float) -> _Turn:
+        """Hold ``subject`` within an ``async with``; raises TurnNotReached when its turn did not
+        come in time. An empty subject is nobody's."""
+        return _Turn(self, subject, timeout_s)
+
+    async def take(self, subject: str, timeout_s: float) -> None:
+        """See ``turn``."""
+        lock = self._locks.get(subject)
+        if lock is None:
+            lock = self._locks[subject] = DeferredLock()
         self._wanted[subject] = self._wanted.get(subject, 0) + 1
         try:
             await self._acquire(lock, subject, timeout_s)
-            try:
-                yield
-            finally:
-                lock.release()
-        finally:
-            self._wanted[subject] -= 1
-            if not self._wanted[subject]:
-                del self._wanted[subject], self._locks[subject]
+        except BaseException:
+            self._want_no_more(subject)
+            raise
+
+    def give_back(self, subject: str) -> None:
+        """The next one's turn has come."""
+        self._locks[subject].release()
+        self._want_no_more(subject)
+
+    def _want_no_more(self, subject: str) -> None:
+        self._wanted[subject] -= 1
+        if not self._wanted[subject]:
+            del self._wanted[subject], self._locks[subject]
 
     async def _acquire(self, lock: DeferredLock, subject: str, timeout_s: float) -> None:
         acquiring: Deferred[DeferredLock] = lock.acquire()

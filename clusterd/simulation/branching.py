@@ -17,10 +17,11 @@ from clusterd.simulation.clock import DelayedCall, ProcessClock
 from clusterd.simulation.cluster import MasterProcess
 from clusterd.simulation.complaints import Complaints
 from clusterd.simulation.faults import Fault
+from clusterd.simulation.folders import Folders
 from clusterd.simulation.grounds import buried
 from clusterd.simulation.network import Endpoint
 from clusterd.simulation.portrait import difference
-from clusterd.simulation.rewinding import Folders, Moment, Moving, Reach
+from clusterd.simulation.rewinding import Moment, Moving, Reach
 from clusterd.simulation.trial import Trial, attempt, begun, reference
 from clusterd.simulation.verdict import Verdict, broken
 from hypervisors.interface import Driver
@@ -45,9 +46,8 @@ class Branches:
         self._trial = trial
         self._complaints = complaints
         self._seen = seen
-        files = trial.cluster.files
-        hosts = (trial.directory / name for name in trial.cluster.hosts)
-        self._folders = Folders(hosts, lambda: files.touched)
+        hosts = trial.cluster.hosts.items()
+        self._folders = Folders({trial.directory / name: one.files.touches for name, one in hosts})
 
     def commit(self, at: int, transaction: Transaction) -> None:
         """See ``Crossroads``."""
@@ -86,10 +86,12 @@ class Branches:
         if cluster.disk.telling:
             raise Moving("watchers are being told of another commit")
         process = cluster.process
+        cluster.clock.tidy()
         return Moment(
             (self._trial, process, process.clock, process.store),
             _Reach(process.clock),
             self._folders,
+            _REACHES,
         )
 
 
@@ -105,7 +107,7 @@ class _Reach:
             if thing.cancelled:
                 return Reach.NONE
             owner = getattr(thing.function, "__self__", None)
-            masters = owner is self._clock or isinstance(owner, Endpoint)
+            masters = thing.process is self._clock or isinstance(owner, Endpoint)
             return Reach.EDGE if masters else Reach.ALL
         reach = _REACHES.get(kind)
         if reach is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -15,17 +16,36 @@ START_S = 1_800_000_000.0
 """Where virtual time begins, seconds since the epoch."""
 
 
+class Process(Protocol):
+    """Whoever asks to be called."""
+
+    dead: bool
+
+
+class _Undying:
+    dead = False
+
+
+UNDYING: Process = _Undying()
+NO_WORDS: dict[str, Any] = {}
+"""For calls without named arguments."""
+
+
 class DelayedCall:
     """What ``callLater`` answers."""
 
-    def __init__(self, time: float, function: Callable[..., Any], args: Any, kw: Any) -> None:
+    cancelled = False
+    called = False
+
+    def __init__(
+        self, time: float, process: Process, function: Callable[..., Any], args: Any, kw: Any
+    ) -> None:
         self.time = time
         self.shown_time = time
+        self.process = process
         self.function = function
         self.args = args
         self.kw = kw
-        self.cancelled = False
-        self.called = False
 
     def cancel(self) -> None:
         """Do not call."""
@@ -48,6 +68,8 @@ class Clock:
         """Seconds since the epoch."""
         self._heap: list[tuple[float, int, DelayedCall]] = []
         self._order = itertools.count()
+        self.made = 0
+        """How many calls."""
         self.after_each: Callable[[], None] = lambda: None
         """Called after each call: whoever wants to see everything that happens."""
 
@@ -57,34 +79,43 @@ class Clock:
 
     def callLater(self, delay: float, callable: Any, *args: Any, **kw: Any) -> DelayedCall:
         """Call when ``delay`` seconds have passed."""
-        call = DelayedCall(self.now + max(delay, 0.0), callable, args, kw)
-        heapq.heappush(self._heap, (call.time, next(self._order), call))
+        return self.put(delay, UNDYING, callable, args, kw)
+
+    def put(
+        self, delay: float, process: Process, function: Callable[..., Any], args: Any, kw: Any
+    ) -> DelayedCall:
+        """Call when ``delay`` seconds have passed, if ``process`` is not dead then."""
+        time = self.now + delay if delay > 0.0 else self.now
+        call = DelayedCall(time, process, function, args, kw)
+        heapq.heappush(self._heap, (time, next(self._order), call))
         return call
 
-    def step(self) -> bool:
-        """Go to the next call and make it; False when there is none."""
-        while self._heap:
-            time, _order, call = heapq.heappop(self._heap)
-            if call.cancelled:
-                continue
-            self.now = max(self.now, time)
-            call.called = True
-            call.function(*call.args, **call.kw)
-            self.after_each()
-            return True
-        return False
+    def step(self) -> None:
+        """Go to the next call, of which there is one, and make it."""
+        before = self.made
+        self.run_until(lambda: self.made > before, math.inf)
 
     def run_until(self, done: Callable[[], bool], for_s: float) -> bool:
         """Make calls until ``done`` or until ``for_s`` virtual seconds have passed; was it done?"""
         deadline, heap = self.now + for_s, self._heap
         while not done():
-            while heap and heap[0][2].cancelled:
+            while heap and ((call := heap[0][2]).cancelled or call.process.dead):
                 heapq.heappop(heap)
-            if not heap or heap[0][0] > deadline:
+            if not heap or call.time > deadline:
                 self.now = deadline
                 return done()
-            self.step()
+            heapq.heappop(heap)
+            self.now = max(self.now, call.time)
+            self.made += 1
+            call.called = True
+            call.function(*call.args, **call.kw)
+            self.after_each()
         return True
+
+    def tidy(self) -> None:
+        """Forget calls that will not be made; who holds them sees no difference."""
+        self._heap[:] = [one for one in self._heap if not (one[2].cancelled or one[2].process.dead)]
+        heapq.heapify(self._heap)
 
     def run(self, for_s: float) -> None:
         """Let time pass."""
@@ -123,10 +154,6 @@ class ProcessClock:
 
     def callLater(self, delay: float, callable: Any, *args: Any, **kw: Any) -> DelayedCall:
         """Call later, if the process still lives then. ``getTime`` is by the host's clock."""
-        call = self._clock.callLater(delay, self._living, callable, args, kw)
+        call = self._clock.put(delay, self, callable, args, kw)
         call.shown_time = call.time + self._host.skew_s
         return call
-
-    def _living(self, function: Callable[..., Any], args: Any, kw: Any) -> None:
-        if not self.dead:
-            function(*args, **kw)

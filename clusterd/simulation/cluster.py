@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 from twisted.internet.defer import Deferred
 
-from clusterd.calls.links import Commander, Links
+from clusterd.calls.client import Commander
+from clusterd.calls.links import Links
 from clusterd.configuration import key_of
 from clusterd.master.mastership import KEY as MASTERSHIP
 from clusterd.master.mastership import Mastership
@@ -26,7 +27,7 @@ from clusterd.simulation import pretended_allocator
 from clusterd.simulation.attention import Several
 from clusterd.simulation.clock import Clock, ProcessClock
 from clusterd.simulation.founded import Blueprint, Founded, copied
-from clusterd.simulation.hosts import MASTER_SUFFIX, Ground, SettledFiles, SimulatedHost
+from clusterd.simulation.hosts import MASTER_SUFFIX, Ground, SimulatedHost
 from clusterd.simulation.network import Network
 from clusterd.simulation.pretended_site import place_os, place_provider
 from clusterd.steps import all_steps
@@ -113,8 +114,10 @@ class MasterProcess:
         self.store = MemoryStore(cluster.disk, _Witness(self, cluster, trouble))
         self.begun = False
         self.failures: list[Any] = []
-        self.changes = 0
-        """How often something about a job changed."""
+        self.stirred = True
+        """Something about a job changed since ``rests`` was asked last."""
+        self.at_rest = False
+        """The answer."""
         self.refusals: list[Any] = []
         """Why submissions were not accepted."""
         self.master = Master(
@@ -141,7 +144,15 @@ class MasterProcess:
         self.begun = True
 
     def _changed(self, _job: Job) -> None:
-        self.changes += 1
+        self.stirred = True
+
+    def rests(self) -> bool:
+        """No job runs or waits."""
+        if self.stirred:
+            self.stirred = False
+            unfinished = self.master.queue.unfinished()
+            self.at_rest = all(job.finished or job.status == "stuck" for job in unfinished)
+        return self.at_rest
 
     def kill(self) -> None:
         """kill -9."""
@@ -167,10 +178,12 @@ class _Witness:
 
     def after_commit(self, transaction: Transaction, revision: int) -> None:
         """See ``Trouble``."""
-        epoch = self._process.master.epoch()
+        tenure = self._process.master.tenure
         entry = self._cluster.disk.entries.get(MASTERSHIP)
-        if epoch and entry and epoch < msgspec.json.decode(entry.value, type=Mastership).epoch:
-            self._cluster.late_writes.append(f"epoch {epoch} wrote revision {revision}")
+        if tenure and entry and entry.version != tenure.version:  # else it is its own
+            epoch = tenure.mastership.epoch
+            if epoch < msgspec.json.decode(entry.value, type=Mastership).epoch:
+                self._cluster.late_writes.append(f"epoch {epoch} wrote revision {revision}")
         try:
             self._trouble.after_commit(transaction, revision)
         except Died:
@@ -202,8 +215,6 @@ class SimulatedCluster:
         self.trouble: Trouble = trouble or NoTrouble()
         self.late_writes: list[str] = []
         """Commits of masters that had been deposed: there must be none."""
-        self._asked_for_rest = (0, -1)
-        self._rests = False
         self.attention = Several()
         self.clock = Clock() if founded is None else Clock(founded.now)
         self.random = SeededRandom(blueprint.seed)
@@ -217,7 +228,6 @@ class SimulatedCluster:
         for name, variants in blueprint.oses.items():
             place_os(directory / "os", name, variants)
         pretended_allocator.place(directory / "iallocators")
-        self.files = SettledFiles()
         ground = Ground(
             clock=self.clock,
             network=self.network,
@@ -225,7 +235,7 @@ class SimulatedCluster:
             wire=self.wire,
             directory=directory,
             attention=self.attention,
-            files=self.files,
+            settled={},
             streams={},
             hypervisors=blueprint.hypervisors,
         )
@@ -317,15 +327,7 @@ class SimulatedCluster:
 
     def quiet(self) -> bool:
         """The master is there and no job runs or waits; stuck ones may be left."""
-        process = self.process
-        if not process.begun or process.failures or process.clock.dead:
-            return False
-        asked = (id(process), process.changes)
-        if asked != self._asked_for_rest:  # it is asked after each event, and jobs change seldom
-            self._asked_for_rest = asked
-            unfinished = self.master.queue.unfinished()
-            self._rests = all(job.finished or job.status == "stuck" for job in unfinished)
-        return self._rests
+        return self.serves and self.process.rests()
 
     @property
     def serves(self) -> bool:

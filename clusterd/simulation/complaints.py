@@ -36,7 +36,11 @@ class Complaints:
         """Quietens the log and hears it; the log's configuration is as before afterwards."""
         before = structlog.get_config()
         errors = structlog.make_filtering_bound_logger(logging.ERROR)
-        structlog.configure(processors=[self._structured], wrapper_class=errors)
+        structlog.configure(
+            processors=[self._structured],
+            wrapper_class=errors,
+            logger_factory=lambda *names: None,  # nothing is written
+        )
         publisher: Any = globalLogPublisher
         publisher.addObserver(self._plain)
         try:

@@ -17,6 +17,7 @@ from hypervisors.machine_room import Presence, Resident
 from jobqueue.store.interface import Entry
 from jobqueue.store.memory import MemoryDisk
 from storage.shelf import Attachment, Key, Piece, Shelf
+from storage.volume import Template
 
 
 class Lodger(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +44,8 @@ class FoundedHost(msgspec.Struct, frozen=True, kw_only=True):
     exports: tuple[Dump, ...] = ()
     pools: dict[str, int] | None = None
     """Pool -> total MiB; None: the usual ones."""
+    told: dict[Template, tuple[str, ...]] = {}
+    """With ``pools``: see ``Shelf.told``."""
     memory_mib: int | None = None
     cpus: int | None = None
     bridges: tuple[str, ...] = ()

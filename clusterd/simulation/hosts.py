@@ -37,6 +37,7 @@ from clusterd.verbs.exports import found_names
 from clusterd.verbs.hooks import scripts_in
 from clusterd.verbs.host import Places
 from clusterd.verbs.instance_disks import DIRECTORY as DISK_LINKS
+from clusterd.verbs.os import usable
 from clusterd.verbs.os_definitions import find_all
 from clusterd.verbs.seeds import DIRECTORY as SEEDS
 from hypervisors.guest import Guest
@@ -65,6 +66,17 @@ TEMPLATES = (
 _FILES = "/srv/ganeti/file-storage", "/srv/ganeti/shared-file-storage"
 _OUTSIDE = "pretended", "127.0.0.1:24007/gv0"
 POOLS = dict.fromkeys(("xenvg", "xenvg/thin", "rbd", "memory", *_FILES, *_OUTSIDE), 1024 * 1024)
+TOLD = {
+    Template.PLAIN: ("xenvg", "xenvg/thin"),
+    Template.DRBD: ("xenvg",),
+    Template.FILE: _FILES[:1],
+    Template.SHAREDFILE: _FILES[1:],
+    Template.RBD: ("rbd",),
+    Template.EXT: (),
+    Template.GLUSTER: _OUTSIDE[1:],
+    Template.MEMORY: ("memory",),
+}
+"""Whose room each backend tells, as the real ones do."""
 DEVICES = {"/dev/disk/by-id/lun-1": 1024, "/dev/disk/by-id/lun-2": 2048}
 """What each node is connected to."""
 FOREIGN = {("xenvg", "old-data"): 1024}
@@ -79,33 +91,50 @@ MASTER_SUFFIX = "/master"
 """A master's network card is apart from its node's, so that its links can be cut one by one."""
 
 
-SETTLED = frozenset({find_all, bridges, find_providers})
-READING = frozenset({found_names, scripts_in})
+SETTLED = frozenset({find_all, usable, bridges, find_providers})
+"""Read what nobody changes while a cluster is simulated."""
+OWN = frozenset({found_names})
+"""Read what only the host itself changes."""
+READING = frozenset({scripts_in})
 """What nodes often do with files and changes none."""
 
 
-class SettledFiles(InlineThreads):
-    """No threads, and the few files that nobody changes are read once: nodes look often."""
+class HostFiles(InlineThreads):
+    """No threads, and files are read again only where they may have changed: nodes look often."""
 
-    def __init__(self) -> None:
-        self._read: dict[Any, Any] = {}
-        self.touched = 0
-        """How often some file of a host may have been changed."""
+    def __init__(self, settled: dict[Any, Any]) -> None:
+        """``settled``: what is known of files that nobody changes, on all hosts alike."""
+        self._settled = settled
+        self._own: dict[Any, tuple[int, Any]] = {}
+        self._touched = 0
 
     def touch(self) -> None:
-        """A file of a host changes."""
-        self.touched += 1
+        """A file of the host changes."""
+        self._touched += 1
+
+    def touches(self) -> int:
+        """How often some file of the host may have been changed."""
+        return self._touched
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """See ``Threads``."""
-        if function not in SETTLED:
-            if function not in READING:
-                self.touch()
-            return function(*args)
-        if (function, args) not in self._read:
-            self._read[function, args] = function(*args)
-        found: T = self._read[function, args]
-        return found
+        found: T
+        if function in SETTLED:
+            asked = function, args
+            try:
+                found = self._settled[asked]
+            except KeyError:
+                found = self._settled[asked] = function(*args)
+            return found
+        if function in OWN:
+            touched, found = self._own.get(function, (-1, None))
+            if touched != self._touched:
+                found = function(*args)
+                self._own[function] = (self._touched, found)
+            return found
+        if function not in READING:
+            self.touch()
+        return function(*args)
 
 
 class PretendedHypervisor(MemoryDriver):
@@ -125,7 +154,8 @@ class Ground:
     wire: Wire
     directory: Path
     attention: Attention
-    files: SettledFiles
+    settled: dict[Any, Any]
+    """See ``HostFiles``."""
     streams: dict[str, PretendedStreams]
     hypervisors: tuple[str, ...]
 
@@ -136,17 +166,19 @@ class SimulatedHost:
     def __init__(self, name: str, ground: Ground) -> None:
         self.name = name
         self.shelf = Shelf(name, POOLS, ground.wire)
+        self.shelf.told.update(TOLD)
         self.shelf.files[IMAGE_FILE] = IMAGE_FILE_MIB
         self.shelf.foreign.update(FOREIGN)
         ground.wire.devices.update(DEVICES)
         self.keep = MemoryKeep()
         self.scripts = PretendedScripts()
+        self.files = HostFiles(ground.settled)
         self.streams = PretendedStreams(
             self.shelf,
             ground.streams,
             lambda: self.alive,
             self.scripts,
-            ground.files.touch,
+            self.files.touch,
         )
         self.disks = Disks()
         self.skew_s = 0.0
@@ -164,7 +196,6 @@ class SimulatedHost:
         self._links = self._directory / "run" / DISK_LINKS
         self.exports = self._directory / "export"
         shutil.rmtree(self.exports, ignore_errors=True)
-        self._files = ground.files
         self._hypervisors = ground.hypervisors
         self._bridges = {BRIDGE}
         self.place_bridge(BRIDGE)
@@ -228,6 +259,7 @@ class SimulatedHost:
         """Its size, where it is not the usual one."""
         if found.pools is not None:
             self.shelf.pools = dict(found.pools)
+            self.shelf.told = dict(found.told)
         machine.memory_mib = found.memory_mib or machine.memory_mib
         machine.cpus = found.cpus or machine.cpus
         for bridge in found.bridges:
@@ -283,7 +315,7 @@ class SimulatedHost:
 
     def _lose_links(self) -> None:
         """They are not kept without power."""
-        self._files.touch()
+        self.files.touch()
         for name in (DISK_LINKS, SEEDS):
             for link in sorted((self._directory / "run" / name).glob("*")):
                 link.unlink()
@@ -347,7 +379,7 @@ class SimulatedHost:
             keep=self.keep,
             commands=PretendedCommands(self.shelf),
             scripts=self.scripts,
-            threads=self._files,
+            threads=self.files,
             streams=self.streams,
             peers=PretendedPeers(),
             reach=_reach,

@@ -68,6 +68,7 @@ class Invariants:
         self.broken: list[str] = []
         self.life = GuestLife(cluster)
         self._cluster = cluster
+        self._hosts = tuple(cluster.hosts.values())
         self._configuration = Configuration()
         self._opcodes: dict[int, tuple[Opcode, ...]] = {}
         self._known: dict[int, dict[int, Known]] = {}
@@ -99,20 +100,25 @@ class Invariants:
             for guest, nodes in self._cluster.room.processors().items():
                 if len(nodes) > 1:
                     self.note(f"guest {guest} runs on {' and '.join(nodes)}")
-        self._one_writer()
+        primaries = 0
+        for host in self._hosts:
+            for attachment in host.shelf.attached.values():
+                if attachment.primary:
+                    primaries += 1
+        if primaries > 1:
+            self._one_writer()
 
     def _one_writer(self) -> None:
         writers: dict[tuple[int, str], str] = {}
-        for host in self._cluster.hosts.values():
-            for key, attachment in host.shelf.attached.items():
-                mirror = attachment.mirror
-                if mirror is None or not attachment.primary:
-                    continue
-                disk = (mirror.port, mirror.secret)
-                if disk in writers and not self._migrates(host.shelf.own[key].owner):
-                    where = f"{writers[disk]} and {host.name}"
-                    self.note(f"{key[2]} is open for writing on {where} outside a migration")
-                writers[disk] = host.name
+        for host, key, attachment in self._attached():
+            mirror = attachment.mirror
+            if mirror is None or not attachment.primary:
+                continue
+            disk = (mirror.port, mirror.secret)
+            if disk in writers and not self._migrates(host.shelf.own[key].owner):
+                where = f"{writers[disk]} and {host.name}"
+                self.note(f"{key[2]} is open for writing on {where} outside a migration")
+            writers[disk] = host.name
 
     def _attached(self) -> Iterator[tuple[SimulatedHost, Key, Attachment]]:
         for host in self._cluster.hosts.values():

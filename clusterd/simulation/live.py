@@ -181,6 +181,7 @@ class Copy:
             attached=attached,
             lodgers=tuple(lodgers),
             pools=self._pools(host, shelf),
+            told=_told(host) if host.seen else {},
             memory_mib=host.memory_free_mib + held_mib,
             cpus=host.cpus,
             bridges=host.bridges,
@@ -199,6 +200,14 @@ class Copy:
                 taken = sum(piece.taken_mib for key, piece in pieces.items() if key[1] == pool)
                 totals[pool] = max(totals[pool], free_mib + taken)
         return totals
+
+
+def _told(host: HostLikeness) -> dict[Template, tuple[str, ...]]:
+    """Whose room its backends tell."""
+    return {
+        template: tuple(sorted({one.pool for one in host.capacity if one.template == template}))
+        for template in TEMPLATES
+    }
 
 
 def _now(coroutine: Any) -> Any:

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
 from twisted.python.failure import Failure
 
-from clusterd.simulation.clock import Clock
+from clusterd.simulation.clock import NO_WORDS, UNDYING, Clock
 
 DELAY_S = 0.001
 RESET_S = 0.002
@@ -36,11 +36,14 @@ class Wire:
 
     def write(self, data: bytes) -> None:
         """Send; lost when the link is cut before it arrives. The dead send nothing."""
-        if not self.closed and self.alive():
-            now = self.network.now()
-            arrives = now + self.network.delay_s(self.host, self.peer.host)
-            self._last = max(self._last, arrives)  # bytes keep their order
-            self.network.later(self._last - now, self._deliver, data)
+        if self.closed or not self.alive():
+            return
+        network = self.network
+        clock = network.clock
+        delay_s = DELAY_S if network.calm else network.delay_s(self.host, self.peer.host)
+        arrives = clock.now + delay_s
+        self._last = max(self._last, arrives)  # else later than that: bytes keep their order
+        clock.put(self._last - clock.now, UNDYING, self._deliver, (data,), NO_WORDS)
 
     def writeSequence(self, chunks: list[bytes]) -> None:
         """Send all."""
@@ -84,7 +87,8 @@ class Wire:
 
     def _deliver(self, data: bytes) -> None:
         peer = self.peer
-        if peer.closed or not self.network.passes(self.host, peer.host):
+        network = self.network
+        if peer.closed or not (network.calm or network.passes(self.host, peer.host)):
             return
         if not peer.alive():
             # the peer's host is up but the process is gone: its kernel resets the connection
@@ -98,16 +102,18 @@ class Network:
     """All hosts' links."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self._down: set[str] = set()
         self._cut: set[frozenset[str]] = set()
         self._one_way: set[tuple[str, str]] = set()
         self._slow: dict[tuple[str, str], float] = {}
+        self.calm = True
+        """Nothing is the matter with any link; asked for each frame, and mostly so."""
         self._ports: dict[str, tuple[Any, Callable[[], bool]]] = {}
 
     def later(self, delay: float, function: Callable[..., Any], *args: Any) -> None:
         """Something happens on the wire."""
-        self._clock.callLater(delay, function, *args)
+        self.clock.put(delay, UNDYING, function, args, NO_WORDS)
 
     def listen(self, host: str, factory: Any, alive: Callable[[], bool]) -> None:
         """A process of ``host`` takes connections while it is alive."""
@@ -127,6 +133,7 @@ class Network:
     def power(self, host: str, *, on: bool) -> None:
         """The host's network card has power or not."""
         (self._down.discard if on else self._down.add)(host)
+        self._look_at_weather()
 
     def up(self, host: str) -> bool:
         """The host has power."""
@@ -135,38 +142,44 @@ class Network:
     def cut(self, one: str, two: str) -> None:
         """Nothing passes between two hosts any more."""
         self._cut.add(frozenset((one, two)))
+        self._look_at_weather()
 
     def mend(self, one: str, two: str) -> None:
         """It passes again."""
         self._cut.discard(frozenset((one, two)))
+        self._look_at_weather()
 
     def cut_way(self, origin: str, target: str) -> None:
         """Nothing passes from one to the other any more; the other way it does."""
         self._one_way.add((origin, target))
+        self._look_at_weather()
 
     def mend_way(self, origin: str, target: str) -> None:
         """It passes again."""
         self._one_way.discard((origin, target))
+        self._look_at_weather()
 
     def slow_down(self, origin: str, target: str, delay_s: float) -> None:
         """What passes this way takes so much longer; 0: no longer."""
         self._slow[origin, target] = delay_s
+        self._look_at_weather()
+
+    def _look_at_weather(self) -> None:
+        self.calm = not (self._down or self._cut or self._one_way or self._slow)
 
     def delay_s(self, origin: str, target: str) -> float:
         """How long bytes are on their way."""
         return DELAY_S + (self._slow.get((origin, target), 0.0) if self._slow else 0.0)
 
-    def now(self) -> float:
-        """The time."""
-        return self._clock.seconds()
-
     def passes(self, origin: str, target: str) -> bool:
         """Bytes pass this way."""
-        return (origin, target) not in self._one_way and self.joined(origin, target)
+        return (not self._one_way or (origin, target) not in self._one_way) and (
+            self.joined(origin, target)
+        )
 
     def joined(self, one: str, two: str) -> bool:
         """Bytes pass between the two."""
-        if one in self._down or two in self._down:
+        if self._down and (one in self._down or two in self._down):
             return False
         return not self._cut or one == two or frozenset((one, two)) not in self._cut
 

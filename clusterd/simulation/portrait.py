@@ -20,6 +20,7 @@ from clusterd.simulation.cluster import SimulatedCluster
 from clusterd.simulation.hosts import SimulatedHost
 
 MAX_KNOWN = 5000
+MAX_ALIKE = 100
 VOLATILE = frozenset({"serial_no", "ctime", "mtime", "made_by"})
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 Portrait = tuple[str, ...]
@@ -32,10 +33,10 @@ def portrait(cluster: SimulatedCluster) -> Portrait:
         for key, entry in cluster.disk.entries.items()
         if key.startswith(PREFIX)
     ]
-    names = {identity: name for one in objects for identity, name in one.names}
+    names = tuple([name for one in objects for name in one.names])
     configured = (one.line for one in objects if one.line)
     lines = [*configured, *_hosts(cluster), *_guests(cluster)]
-    return tuple(sorted(_renamed("\n".join(lines), names).split("\n")))
+    return _renamed("\n".join(lines), names)
 
 
 def difference(one: Portrait, other: Portrait) -> list[str]:
@@ -128,7 +129,9 @@ def _parts(instance: Instance) -> Iterator[tuple[str, str]]:
         yield nic.mac, f"<{instance.name} mac {index}>"
 
 
-def _renamed(text: str, names: dict[str, str]) -> str:
-    for identity, name in names.items():
+@functools.lru_cache(MAX_ALIKE)
+def _renamed(text: str, names: tuple[tuple[str, str], ...]) -> Portrait:
+    """Lives that branch off one run mostly draw the same identities."""
+    for identity, name in dict(names).items():
         text = text.replace(identity, name)
-    return UUID.sub("<unknown>", text)
+    return tuple(sorted(UUID.sub("<unknown>", text).split("\n")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from clusterd.simulation.cluster import SimulatedCluster
 from clusterd.simulation.faults import cancel_all
 
@@ -35,15 +37,18 @@ def _until_quiet(cluster: SimulatedCluster, deadline: float) -> bool:
         if _master_may_start(cluster):
             cluster.start_master()
         left_s = deadline - cluster.clock.seconds()
-        if cluster.clock.run_until(lambda: _needs_care(cluster), left_s) and cluster.quiet():
+        if cluster.clock.run_until(partial(_needs_care, cluster), left_s) and cluster.quiet():
             return True
         cluster.clock.run(RESTART_S)
     return False
 
 
 def _needs_care(cluster: SimulatedCluster) -> bool:
+    """Asked after each event."""
     process = cluster.process
-    return process.clock.dead or bool(process.failures) or cluster.quiet()
+    if process.clock.dead or process.failures:
+        return True
+    return process.begun and (process.rests() if process.stirred else process.at_rest)
 
 
 def _master_may_start(cluster: SimulatedCluster) -> bool:

@@ -14,17 +14,17 @@ import contextvars
 import enum
 import functools
 import itertools
-import os
-import shutil
+import operator
 import types
-from collections.abc import Callable, Iterable
-from pathlib import Path, PurePath
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
 import structlog
 
 from clusterd.calls.surface import Surface
+from clusterd.simulation.folders import Folders
 
 _ATOMS: set[type] = {int, float, str, bytes, bool, type(None), frozenset, complex}
 """Never different; what is found to be so is added."""
@@ -34,16 +34,13 @@ LASTING = (
     *(
         itertools.count,
         type(functools.cache(len)),
+        operator.methodcaller,
         msgspec.Raw,
         type(structlog.get_logger()),
         contextvars.Context,
     ),
 )
 """Never different, or (a count that gives an order, a cache) of no account."""
-
-
-Pairs = list[tuple[Any, Any]]
-"""Something, and what was in it."""
 
 
 class Moving(Exception):
@@ -59,38 +56,62 @@ class Reach(enum.Enum):
     NONE = enum.auto()
 
 
+NOTHING_KNOWN: Mapping[type, Reach] = {}
+
+
 class Moment:
-    """How everything was when this was made."""
+    """How everything was when this was made. What was in each thing is in a list beside that of the
+    things: pairs would be as many objects again, and a life takes no longer than making them."""
 
     def __init__(
         self,
         roots: Iterable[Any],
         reach: Callable[[Any], Reach] = lambda thing: Reach.ALL,
         folders: Folders | None = None,
+        known: Mapping[type, Reach] = NOTHING_KNOWN,
     ) -> None:
-        """``reach`` is asked of objects, and of nothing else. Raises Moving."""
-        self._contents: Pairs = []
-        self._fields: Pairs = []
-        self._cells: Pairs = []
-        self._sources: Pairs = []
+        """``reach`` is asked of objects only, and not where their kind is ``known``. Raises
+        Moving."""
+        self._objects: list[Any] = []
+        self._fields: list[dict[str, Any]] = []
+        self._updated: list[Any] = []
+        """Dictionaries and sets."""
+        self._updates: list[Any] = []
+        self._extended: list[Any] = []
+        """Lists and the like."""
+        self._extensions: list[Any] = []
+        self._empty: list[Any] = []
+        """Of both kinds."""
+        self._structs: list[tuple[Any, list[Any]]] = []
+        self._cells: list[tuple[types.CellType, Any]] = []
+        self._sources: list[tuple[Any, Any]] = []
         self._folders = folders
         self._files = folders.kept() if folders is not None else None
-        self._look(list(roots), reach)
+        self._look(list(roots), reach, known)
 
     def restore(self) -> list[Any]:
         """Everything is again as it was. Answers what was there instead: once nobody holds it any
         more, the ``finally`` blocks of coroutines that wait in it run."""
         if self._folders is not None and self._files is not None:
             self._folders.put_back(self._files)  # first: what says that they changed goes back, too
-        gone = []
-        for container, kept in self._contents:
+        gone: list[Any] = []
+        for thing, fields in zip(self._objects, self._fields, strict=True):
+            gone.append(thing.__dict__)
+            # nobody else holds it, so it need not be filled in place
+            object.__setattr__(thing, "__dict__", fields.copy())
+        for container, kept in zip(self._updated, self._updates, strict=True):
             gone.append(container.copy())
             container.clear()
-            if type(kept) is dict or not isinstance(kept, list | collections.deque):
-                container.update(kept)
-            else:
-                container.extend(kept)
-        for struct, values in self._fields:
+            container.update(kept)
+        for container, kept in zip(self._extended, self._extensions, strict=True):
+            gone.append(container.copy())
+            container.clear()
+            container.extend(kept)
+        for container in self._empty:
+            if container:
+                gone.append(container.copy())
+                container.clear()
+        for struct, values in self._structs:
             gone.append(struct.__copy__())
             for name, value in zip(struct.__struct_fields__, values, strict=True):
                 setattr(struct, name, value)
@@ -103,45 +124,57 @@ class Moment:
 
     # -- looking -----------------------------------------------------------------------------------
 
-    def _look(self, ahead: list[Any], reach: Callable[[Any], Reach]) -> None:
+    def _look(
+        self, ahead: list[Any], reach: Callable[[Any], Reach], known: Mapping[type, Reach]
+    ) -> None:
         seen: set[int] = set()
-        contents = self._contents
         while ahead:
             thing = ahead.pop()
-            if id(thing) in seen:
+            number = id(thing)
+            if number in seen:
                 continue
-            seen.add(id(thing))
+            seen.add(number)
             kind = type(thing)
             way = _WAYS.get(kind) or _way(kind)
-            if way is _Way.OBJECT:
-                found = self._object(thing, reach(thing))
-            elif way is _Way.DICT:
-                contents.append((thing, thing.copy()))
-                found = (*thing, *thing.values())
-            elif way is _Way.COLLECTION:
-                contents.append((thing, thing.copy()))
+            if way is OBJECT:
+                found = self._object(thing, known.get(kind) or reach(thing))
+            elif way is TUPLE:
                 found = thing
-            elif way is _Way.TUPLE:
-                found = thing
+            elif way is DICT or way is LIST or way is SET:
+                found = self._collection(thing, way)
+            elif way is LEADS:
+                found = _LEADS[kind](thing)
             else:
                 found = self._rarer(thing, way)
-            ahead += [one for one in found if type(one) not in _ATOMS]
+            if found:
+                ahead += [one for one in found if type(one) not in _ATOMS]
 
     def _object(self, thing: Any, reach: Reach) -> Iterable[Any]:
         if reach is Reach.NONE:
             return ()
         fields = thing.__dict__
-        self._contents.append((fields, fields.copy()))
+        self._objects.append(thing)
+        self._fields.append(fields.copy())
         if reach is Reach.ALL:
             return fields.values()  # type: ignore[no-any-return]
         for value in fields.values():
             if isinstance(value, dict | list | set):
-                self._contents.append((value, value.copy()))
+                self._collection(value, LIST if isinstance(value, list) else SET)
         return ()
 
+    def _collection(self, thing: Any, way: _Way) -> Iterable[Any]:
+        if not thing:
+            self._empty.append(thing)
+            return ()
+        if way is LIST:
+            self._extended.append(thing)
+            self._extensions.append(thing.copy())
+            return thing  # type: ignore[no-any-return]
+        self._updated.append(thing)
+        self._updates.append(thing.copy())
+        return thing if way is SET else (*thing, *thing.values())
+
     def _rarer(self, thing: Any, way: _Way) -> Iterable[Any]:
-        if way in _PARTS:
-            return _PARTS[way](thing)
         if way is _Way.CELL:
             try:
                 value = thing.cell_contents
@@ -155,7 +188,7 @@ class Moment:
         if way is _Way.NONE:
             return ()
         values = [getattr(thing, name) for name in thing.__struct_fields__]
-        self._fields.append((thing, values))
+        self._structs.append((thing, values))
         return values
 
 
@@ -165,36 +198,54 @@ class _Way(enum.Enum):
     NONE = enum.auto()
     OBJECT = enum.auto()
     DICT = enum.auto()
-    COLLECTION = enum.auto()
+    SET = enum.auto()
+    LIST = enum.auto()
+    """Or another kind that is filled in order."""
     TUPLE = enum.auto()
-    METHOD = enum.auto()
-    FUNCTION = enum.auto()
-    PARTIAL = enum.auto()
+    LEADS = enum.auto()
+    """Leads on and is never different itself."""
     CELL = enum.auto()
     SOURCE = enum.auto()
     """Of random numbers."""
     STRUCT = enum.auto()
 
 
-_PARTS: dict[_Way, Callable[[Any], tuple[Any, ...]]] = {
-    _Way.METHOD: lambda one: (one.__self__, one.__func__),
-    _Way.FUNCTION: lambda one: (
+OBJECT, DICT, SET, LIST, TUPLE = _Way.OBJECT, _Way.DICT, _Way.SET, _Way.LIST, _Way.TUPLE
+LEADS = _Way.LEADS
+"""The usual ones, asked about for each thing."""
+
+
+def _of_function(one: Any) -> tuple[Any, ...]:
+    if one.__closure__ is None and not one.__defaults__ and not one.__kwdefaults__:
+        return ()
+    return (
         *(one.__closure__ or ()),
         *(one.__defaults__ or ()),
         *(one.__kwdefaults__ or {}).values(),
-    ),
-    _Way.PARTIAL: lambda one: (one.func, one.args, one.keywords),
+    )
+
+
+def _of_method(one: Any) -> tuple[Any, ...]:
+    function = one.__func__
+    if type(function) is not types.FunctionType:
+        return (one.__self__, function)
+    return (one.__self__, *_of_function(function))
+
+
+_LEADS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    types.MethodType: _of_method,
+    types.FunctionType: _of_function,
+    functools.partial: lambda one: (one.func, one.args, one.keywords),
 }
-"""What leads on and is never different itself."""
+"""Where to."""
 _FAMILIES: dict[type | tuple[type, ...], _Way] = {
     LASTING: _Way.NONE,
-    tuple: _Way.TUPLE,
-    types.MethodType: _Way.METHOD,
-    types.FunctionType: _Way.FUNCTION,
+    tuple: TUPLE,
+    tuple(_LEADS): LEADS,
     types.CellType: _Way.CELL,
-    functools.partial: _Way.PARTIAL,
-    dict: _Way.DICT,
-    (list, set, collections.deque): _Way.COLLECTION,
+    dict: DICT,
+    set: SET,
+    (list, collections.deque): LIST,
 }
 _WAYS: dict[type, _Way] = {}
 """Of the kinds that were met."""
@@ -204,6 +255,8 @@ def _way(kind: type) -> _Way:
     way = _WAYS[kind] = _chosen(kind)
     if way is _Way.NONE:
         _ATOMS.add(kind)
+    if way is LEADS:
+        _LEADS[kind] = next(_LEADS[base] for base in kind.__mro__ if base in _LEADS)
     return way
 
 
@@ -221,101 +274,3 @@ def _chosen(kind: type) -> _Way:
     if slots or not kind.__dictoffset__:
         raise TypeError(f"it is not known how to go back to what a {kind.__qualname__} was")
     return _Way.OBJECT
-
-
-# -- files -----------------------------------------------------------------------------------------
-
-
-class Link(msgspec.Struct, frozen=True):
-    """A symbolic link."""
-
-    target: str
-
-
-class File(msgspec.Struct, frozen=True):
-    """A file."""
-
-    data: bytes
-    mode: int
-
-
-Leaf = Link | File | None
-"""None for a directory."""
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """What was in some directories, and how often they had been touched until then."""
-
-    touched: int
-    trees: dict[Path, dict[str, Leaf]]
-
-
-class Folders:
-    """Directories of a world. They are looked through only where something has touched them, as
-    ``touched`` counts."""
-
-    def __init__(self, directories: Iterable[Path], touched: Callable[[], int]) -> None:
-        self._directories = tuple(directories)
-        self._touched = touched
-        self._last: Kept | None = None
-
-    def kept(self) -> Kept:
-        """What is in them."""
-        if self._last is None or self._last.touched != self._touched():
-            trees = {directory: tree(directory) for directory in self._directories}
-            self._last = Kept(self._touched(), trees)
-        return self._last
-
-    def put_back(self, kept: Kept) -> None:
-        """What is in them is that again."""
-        if kept.touched != self._touched():
-            for directory, files in kept.trees.items():
-                put_back(directory, files)
-
-
-def tree(directory: Path) -> dict[str, Leaf]:
-    """All below a directory: path in it -> what is there. Directories come before what is in
-    them."""
-    found: dict[str, Leaf] = {}
-    ahead = [""]
-    while ahead:
-        inside = ahead.pop()
-        try:
-            entries = sorted(os.scandir(f"{directory}/{inside}"), key=lambda one: one.name)
-        except FileNotFoundError:
-            continue
-        for entry in entries:
-            path = f"{inside}{entry.name}"
-            if entry.is_symlink():
-                found[path] = Link(os.readlink(entry.path))
-            elif entry.is_dir():
-                found[path] = None
-                ahead.append(f"{path}/")
-            else:
-                mode = entry.stat().st_mode & 0o7777
-                found[path] = File(Path(entry.path).read_bytes(), mode)
-    return found
-
-
-def put_back(directory: Path, files: dict[str, Leaf]) -> None:
-    """Below the directory is exactly this."""
-    there = tree(directory)
-    if there == files:
-        return
-    different = {path for path in there if path not in files or files[path] != there[path]}
-    for path in sorted(different, reverse=True):
-        if there[path] is None:
-            shutil.rmtree(directory / path, ignore_errors=True)
-        else:
-            (directory / path).unlink(missing_ok=True)
-    for path in sorted(files):
-        if path in there and path not in different:
-            continue
-        match files[path]:
-            case None:
-                (directory / path).mkdir(parents=True)
-            case Link(target):
-                (directory / path).symlink_to(target)
-            case File(data, mode):
-                (directory / path).write_bytes(data)
-                (directory / path).chmod(mode)

@@ -12,7 +12,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from clusterd.calls.links import Commander, Links
+from clusterd.calls.client import Commander
+from clusterd.calls.links import Links
 from clusterd.doorway.desk import Desk
 from clusterd.master.candidacy import Candidacy, Reign, Tenancy
 from clusterd.master.choosing import AtOnce

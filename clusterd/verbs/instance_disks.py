@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -30,18 +31,22 @@ async def link_disks(host: Host, instance: str, paths: tuple[str, ...]) -> tuple
 def place_links(directory: Path, instance: str, paths: tuple[str, ...]) -> tuple[str, ...]:
     """Blocking part; half done is finished, each link is replaced at once."""
     make_directory(directory)
-    links = [
-        directory / f"{instance}:{index}" if path else None for index, path in enumerate(paths)
-    ]
-    for link, path in zip(links, paths, strict=True):
-        if link is None:
-            continue
-        if not (link.is_symlink() and str(link.readlink()) == path):
-            aside = directory / f".{link.name}.new"
+    names = [f"{instance}:{index}" if path else "" for index, path in enumerate(paths)]
+    for name, path in zip(names, paths, strict=True):
+        if name and _target(directory, name) != path:
+            aside = directory / f".{name}.new"
             aside.unlink(missing_ok=True)
             aside.symlink_to(path)
-            aside.rename(link)
-    for found in sorted(directory.glob(f"{instance}:*")):
-        if found not in links:
-            found.unlink()
-    return tuple("" if link is None else str(link) for link in links)
+            aside.rename(directory / name)
+    for found in sorted(os.listdir(directory)):
+        if found.startswith(f"{instance}:") and found not in names:
+            (directory / found).unlink()
+    return tuple(f"{directory}/{name}" if name else "" for name in names)
+
+
+def _target(directory: Path, name: str) -> str | None:
+    """Where a link leads to; None if it is none."""
+    try:
+        return os.readlink(f"{directory}/{name}")
+    except OSError:
+        return None

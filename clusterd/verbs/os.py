@@ -45,7 +45,7 @@ async def run_os(host: Host, run: OsRun) -> None:
 
 async def os_script(host: Host, run: OsRun) -> Script:
     """The script of a definition that is usable here, with its log and lock. Raises OsMissing."""
-    found = await host.threads.run(_usable, host.places.oses, run.os)
+    found = await host.threads.run(usable, host.places.oses, run.os)
     log, lock = await host.threads.run(_prepare, host, run)
     version = os_definitions.newest_version(found)
     return Script(
@@ -58,7 +58,8 @@ async def os_script(host: Host, run: OsRun) -> Script:
     )
 
 
-def _usable(directories: tuple[Path, ...], name: str) -> OsFound:
+def usable(directories: tuple[Path, ...], name: str) -> OsFound:
+    """The definition of this name, which may end with a variant. Raises OsMissing."""
     base, _, variant = name.partition("+")
     found = os_definitions.find(os_definitions.search_path(directories), base)
     if found is None:

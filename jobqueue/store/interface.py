@@ -9,11 +9,11 @@ A commit that raised ``StoreAway`` may or may not have happened: read before try
 from __future__ import annotations
 
 import abc
-import itertools
 from collections.abc import Callable
 
 import msgspec
 
+from jobqueue.errors import KeyTwice, TooLarge
 from jobqueue.store.leadership import NO_LEASE, Leases
 
 MAX_WRITES = 100
@@ -113,8 +113,6 @@ class Store(abc.ABC):
 
 def check_bounds(transaction: Transaction) -> None:
     """Raise TooLarge or KeyTwice for a transaction that some engine could not take."""
-    from jobqueue.errors import KeyTwice, TooLarge
-
     writes = len(transaction.puts) + len(transaction.deletes)
     if writes > MAX_WRITES:
         raise TooLarge(f"transaction of {writes} writes, at most {MAX_WRITES} are allowed")
@@ -122,11 +120,10 @@ def check_bounds(transaction: Transaction) -> None:
         raise TooLarge(
             f"transaction expects {len(transaction.expects)} keys, at most {MAX_EXPECTS} may be"
         )
-    if transaction.size_bytes > MAX_BYTES:
-        raise TooLarge(
-            f"transaction of {transaction.size_bytes} bytes, at most {MAX_BYTES} are allowed"
-        )
-    written = sorted([key for key, _ in transaction.puts] + list(transaction.deletes))
-    for key, following in itertools.pairwise(written):
-        if key == following:
-            raise KeyTwice(f"transaction writes key '{key}' twice: join the two writes")
+    size_bytes = transaction.size_bytes
+    if size_bytes > MAX_BYTES:
+        raise TooLarge(f"transaction of {size_bytes} bytes, at most {MAX_BYTES} are allowed")
+    written = [*[key for key, _ in transaction.puts], *transaction.deletes]
+    if len(set(written)) != len(written):
+        twice = next(key for key in sorted(written) if written.count(key) > 1)
+        raise KeyTwice(f"transaction writes key '{twice}' twice: join the two writes")

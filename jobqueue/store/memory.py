@@ -117,22 +117,27 @@ class MemoryDisk:
         """A lease has ended: its keys go, in a commit of the store's own."""
         self.announce(self.apply(Transaction(deletes=tuple(keys))))
 
-    def announce(self, changes: tuple[Change, ...]) -> Deferred[None]:
-        """Tell all listeners, commit after commit; fires when ``changes`` were told."""
-        told: Deferred[None] = Deferred()
-        self._untold.append((changes, told))
+    def announce(self, changes: tuple[Change, ...]) -> Deferred[None] | None:
+        """Tell all listeners, commit after commit; None: ``changes`` were told, else it fires when
+        they were, as a listener has committed them."""
         if self._telling:
+            told: Deferred[None] = Deferred()
+            self._untold.append((changes, told))
             return told
         self._telling = True
         try:
+            self._tell(changes)
             while self._untold:
                 current, done = self._untold.popleft()
-                for listener in tuple(self.listeners):
-                    listener.tell(current)
+                self._tell(current)
                 done.callback(None)
         finally:
             self._telling = False
-        return told
+        return None
+
+    def _tell(self, changes: tuple[Change, ...]) -> None:
+        for listener in tuple(self.listeners):
+            listener.tell(changes)
 
 
 def conflict_message(key: str, expected: int, found: int) -> str:
@@ -161,7 +166,8 @@ class MemoryStore(Store):
     async def commit(self, transaction: Transaction) -> int:
         """See the contract; done before the coroutine first waits."""
         check_bounds(transaction)
-        await self._answering()
+        if self._dead or self._closed:
+            await self._answering()
         try:
             self._faults.before_commit(transaction)
             changes = self.disk.apply(transaction)
@@ -170,25 +176,26 @@ class MemoryStore(Store):
         except Died:
             self.die()
             await self._silence()
-        await told
+        if told is not None:
+            await told
         if self._dead:
             await self._silence()
         return revision
 
     async def read(self, prefix: str) -> tuple[Entry, ...]:
         """See the contract."""
-        await self._answering()
-        found = []
-        for index in range(bisect.bisect_left(self.disk.keys, prefix), len(self.disk.keys)):
-            key = self.disk.keys[index]
-            if not key.startswith(prefix):
-                break
-            found.append(self.disk.entries[key])
-        return tuple(found)
+        if self._dead or self._closed:
+            await self._answering()
+        keys, entries = self.disk.keys, self.disk.entries
+        start = bisect.bisect_left(keys, prefix)
+        length = len(prefix)
+        end = bisect.bisect_right(keys, prefix, start, key=lambda key: key[:length])
+        return tuple([entries[key] for key in keys[start:end]])
 
     async def get(self, key: str) -> Entry | None:
         """See the contract."""
-        await self._answering()
+        if self._dead or self._closed:
+            await self._answering()
         return self.disk.entries.get(key)
 
     def watch(self, prefix: str, watcher: Watcher) -> Callable[[], None]:
@@ -209,7 +216,7 @@ class MemoryStore(Store):
 
     def _finish(
         self, transaction: Transaction, changes: tuple[Change, ...], revision: int
-    ) -> Deferred[None]:
+    ) -> Deferred[None] | None:
         """Tell the watchers, though not a dead master's own."""
         try:
             self._faults.after_commit(transaction, revision)

@@ -18,14 +18,16 @@ class Watchers:
     """The watchers of one store object; told in the order in which they came."""
 
     def __init__(self) -> None:
-        self._watchers: dict[int, tuple[str, Watcher]] = {}
+        self._watchers: dict[int, tuple[str, str, Watcher]] = {}
+        """Number -> the kind of keys, the prefix, whom to tell."""
         self._next = 0
 
     def add(self, prefix: str, watcher: Watcher) -> Callable[[], None]:
         """Tell ``watcher`` of later commits; answers the function that ends it."""
         number = self._next
         self._next += 1
-        self._watchers[number] = (prefix, watcher)
+        kind, slash, _ = prefix.partition("/")
+        self._watchers[number] = (kind if slash else "", prefix, watcher)
 
         def end() -> None:
             self._watchers.pop(number, None)
@@ -35,7 +37,11 @@ class Watchers:
     def tell(self, changes: tuple[Change, ...]) -> None:
         """Tell of one commit. A watcher that raises is logged: the commit stands and the others
         and the committer must still learn of it."""
-        for number, (prefix, watcher) in tuple(self._watchers.items()):
+        # who is interested in another kind of keys is passed over at once: most are
+        kinds = {"", *[change.key.partition("/")[0] for change in changes]}
+        for number, (kind, prefix, watcher) in tuple(self._watchers.items()):
+            if kind not in kinds:
+                continue
             wanted = tuple([change for change in changes if change.key.startswith(prefix)])
             if not wanted or number not in self._watchers:
                 continue

@@ -208,6 +208,27 @@ async def watchers_hear_what_changed_before_commit_returns(bench: Bench) -> None
     await store.close()
 
 
+async def watchers_hear_of_whatever_begins_with_their_prefix(bench: Bench) -> None:
+    store = await bench.open()
+    told: dict[str, list[str]] = {}
+    for prefix in ("", "a", "ab", "a/", "a/1", "a/12/", "b/"):
+        heard = told[prefix] = []
+        store.watch(prefix, lambda changes, to=heard: to.extend(one.key for one in changes))  # type: ignore[misc]
+    await store.commit(put(("a/12/3", b"1"), ("ab", b"1")))
+    await store.commit(put(("a", b"1")))
+    await store.commit(put(("a/2", b"1"), ("ab/1", b"1")))
+    assert told == {
+        "": ["a/12/3", "ab", "a", "a/2", "ab/1"],
+        "a": ["a/12/3", "ab", "a", "a/2", "ab/1"],
+        "ab": ["ab", "ab/1"],
+        "a/": ["a/12/3", "a/2"],
+        "a/1": ["a/12/3"],
+        "a/12/": ["a/12/3"],
+        "b/": [],
+    }
+    await store.close()
+
+
 async def a_conflict_tells_nobody(bench: Bench) -> None:
     store = await bench.open()
     told: list[tuple[Change, ...]] = []
@@ -360,6 +381,7 @@ LAWS: tuple[Law, ...] = (
     a_prefix_reads_its_own_keys_in_bytewise_order,
     prefixes_at_the_edge_of_the_alphabet_are_exact,
     watchers_hear_what_changed_before_commit_returns,
+    watchers_hear_of_whatever_begins_with_their_prefix,
     a_conflict_tells_nobody,
     watchers_hear_in_order_of_coming_and_may_end_each_other,
     a_commit_from_within_a_watcher_is_heard_after_the_current_one,

@@ -11,7 +11,8 @@ from structlog.testing import LogCapture
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from clusterd.calls.links import Commander, Links
+from clusterd.calls.client import Commander
+from clusterd.calls.links import Links
 from clusterd.calls.server import NodeFactory, Peer
 from clusterd.calls.wire import Policy
 from clusterd.node.blocking import InlineThreads

@@ -14,7 +14,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.testing import StringTransport
 
 from clusterd.calls import wire
-from clusterd.calls.client import Link
+from clusterd.calls.client import Commander, Link
 from clusterd.calls.server import MAX_UNGREETED
 from clusterd.calls.surface import Surface
 from clusterd.calls.wire import Call, Farewell, Fault, FrameLink, Frames, Hello, Reply, Welcome
@@ -241,7 +241,7 @@ def test_attempts_become_rare(rig: CallRig) -> None:
     link = Link(
         "n9",
         Nowhere,
-        lambda: Hello(purpose="command", name=MASTER, node="n9"),
+        Commander(MASTER, lambda: 0),
         rig.clock,
         POLICY,
         rig.listener,

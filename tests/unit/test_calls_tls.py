@@ -22,7 +22,8 @@ from twisted.internet.ssl import (
 
 from clusterd import certificates
 from clusterd.calls import tls
-from clusterd.calls.links import Commander, Links
+from clusterd.calls.client import Commander
+from clusterd.calls.links import Links
 from clusterd.certificates import Subject
 from clusterd.errors import NodeAway
 from tests.unit.call_rig import Numbers, volume

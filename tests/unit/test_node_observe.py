@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 from structlog.testing import LogCapture
 from twisted.internet.defer import Deferred
 
 from clusterd.node.equipment import Equipment
-from clusterd.node.inquiry import Inquiry, Seen, _rest
+from clusterd.node.inquiry import Inquiry, Seen
 from clusterd.node.observe import Observer, Rhythm, assemble, essence
 from clusterd.observation import Observation
 from clusterd.simulation.clock import Clock
@@ -303,19 +302,3 @@ def test_assembling_keeps_kinds_apart() -> None:
         "hypervisor kvm: down",
     )
     assert essence(made) == essence(msgspec.structs.replace(made, time=6.0))
-
-
-@pytest.mark.parametrize("ended_before", [False, True])
-def test_a_part_that_nobody_waits_for_any_more_ends_quietly(ended_before: bool) -> None:
-    """As when a node that thinks is let go of: whatever goes first."""
-    asking = _waits_for(Deferred())
-    thinking = _rest(asking, asking.send(None))
-    thinking.send(None)
-    if ended_before:
-        asking.close()
-    thinking.close()
-    assert asking.cr_frame is None
-
-
-async def _waits_for(answer: Deferred[None]) -> None:
-    await answer

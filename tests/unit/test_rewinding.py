@@ -13,7 +13,8 @@ import msgspec
 import pytest
 from twisted.internet.defer import Deferred
 
-from clusterd.simulation.rewinding import Folders, Moment, Moving, Reach, put_back, tree
+from clusterd.simulation.folders import Folders, put_back, tree
+from clusterd.simulation.rewinding import Moment, Moving, Reach
 
 
 class Place:
@@ -139,7 +140,7 @@ def test_files_are_put_back(tmp_path: Path) -> None:
     (tmp_path / "seed").chmod(0o600)
     before = tree(tmp_path)
     touched = [1]
-    folders = Folders([tmp_path], lambda: len(touched))
+    folders = Folders({tmp_path: lambda: len(touched)})
     moment = Moment([touched], folders=folders)
     (tmp_path / "run" / "disks" / "web1:0").unlink()
     (tmp_path / "run" / "disks" / "web1:0").symlink_to("/dev/xenvg/b")

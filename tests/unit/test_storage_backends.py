@@ -255,6 +255,18 @@ TestQcow = backend_contract(lambda: FileWorld(FileBackend, format="qcow2"))
 TestQcowSnapshots = snapshot_contract(lambda: FileWorld(SharedFileBackend, format="qcow2"))
 
 
+def test_a_twin_tells_the_room_of_its_own_pools() -> None:
+    shelf = Shelf("n0", {"xenvg": 100, "rbd": 200})
+    shelf.told[Template.RBD] = ("rbd",)
+    shelf.told[Template.EXT] = ()
+    plain, rbd, ext = (
+        memory_backend(template, shelf) for template in (Template.PLAIN, Template.RBD, Template.EXT)
+    )
+    assert [(one.pool, one.total_mib) for one in finish(rbd.capacity())] == [("rbd", 200)]
+    assert finish(ext.capacity()) == ()
+    assert [one.pool for one in finish(plain.capacity())] == ["rbd", "xenvg"]
+
+
 def test_shared_files_of_twins_are_seen_by_both_nodes() -> None:
     wire = Wire()
     here, there = (

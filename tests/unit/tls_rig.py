@@ -13,7 +13,8 @@ from structlog.testing import LogCapture
 
 from clusterd import certificates
 from clusterd.calls import tls
-from clusterd.calls.links import Commander, Links
+from clusterd.calls.client import Commander
+from clusterd.calls.links import Links
 from clusterd.calls.wire import Policy
 from clusterd.certificates import KeyPair, Subject
 from clusterd.node.compose import build_node
