@@ -237,7 +237,13 @@ class LibvirtHosts:
             self.relays[near.name, far.name] = Relay(path, far.socket)
 
     def plug(self) -> None:
-        """The cable joins the two bridges."""
+        """The cable joins the two bridges.
+
+        The kernel clears the network of a host that lost its power away in the background, so
+        the other host's end of the former cable may still be there.
+        """
+        for host in self.hosts:
+            host.run("ip", "link", "delete", "uplink", check=False)
         first, second = (str(host.init_pid) for host in self.hosts)
         veth = ["type", "veth", "peer", "name", "uplink", "netns", second]
         subprocess.run(["ip", "link", "add", "uplink", "netns", first, *veth], check=True)
