@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.testbed import processes
+from tests.testbed import processes, processors
 from tests.testbed.network import Network
 from tests.testbed.seed import Keys, node_files, write_seed
 from tests.testbed.settings import Settings
@@ -131,6 +131,7 @@ class Node:
         state.mkdir()
         self._console.write_text("")
         argv = [
+            *["taskset", "--cpu-list", str(processors.quietest())],
             self._settings.kernel,
             f"umid={self.name}",
             f"uml_dir={state}",
