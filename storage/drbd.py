@@ -273,7 +273,8 @@ class DrbdBackend(StilledByLvm, Unsnapped):
 
     async def capacity(self) -> tuple[Capacity, ...]:
         """See ``Backend``."""
-        return await self._lvm.capacity(self.template, self._volume_groups)
+        room, _ = await self._lvm.room(self.template, self._volume_groups)
+        return room
 
     # -- what is there ---------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from storage.errors import (
 )
 from storage.interface import Commands, Output
 from storage.lvm_report import (
+    BOTH_FIELDS,
     LABEL_TAG,
     LV_FIELDS,
     MIB,
@@ -123,27 +124,41 @@ class LogicalVolumes:
 
     async def all(self) -> tuple[LogicalVolume, ...]:
         """Every logical volume of this node, sorted."""
-        argv = ("lvs", *REPORT_OPTIONS, *REPORT_TIMES, "-o", LV_FIELDS)
-        output = await self._commands.run(*argv)
-        return parse_volumes(output.stdout)
+        return parse_volumes(await self._everything())
 
-    async def capacity(self, template: Template, groups: tuple[str, ...]) -> tuple[Capacity, ...]:
-        """Room in those volume groups of ``groups`` that exist, sorted."""
+    async def room(
+        self, template: Template, groups: tuple[str, ...]
+    ) -> tuple[tuple[Capacity, ...], tuple[LogicalVolume, ...]]:
+        """Room in those volume groups of ``groups`` that exist, sorted, and every logical volume.
+
+        The report that ``all`` reads tells both, so who looks at a node asks LVM once; only a group
+        that has no logical volume yet is asked for.
+        """
         if not groups:
-            return ()
-        argv = ("vgs", *REPORT_OPTIONS, "-o", VG_FIELDS, *groups)
-        output = await self._commands.run(*argv, check=False)
-        if output.code != 0 and not missing_groups(output.stderr):
-            raise command_failed(argv, output)
-        return tuple(
+            return (), ()
+        report = await self._everything()
+        found = {group.name: group for group in parse_groups(report)}
+        if silent := [name for name in groups if name not in found]:
+            argv = ("vgs", *REPORT_OPTIONS, "-o", VG_FIELDS, *silent)
+            output = await self._commands.run(*argv, check=False)
+            if output.code != 0 and not missing_groups(output.stderr):
+                raise command_failed(argv, output)
+            found |= {group.name: group for group in parse_groups(output.stdout)}
+        room = tuple(
             Capacity(
                 template=template,
-                pool=group.name,
-                total_mib=group.size_bytes // MIB,
-                free_mib=group.free_bytes // MIB,
+                pool=name,
+                total_mib=found[name].size_bytes // MIB,
+                free_mib=found[name].free_bytes // MIB,
             )
-            for group in parse_groups(output.stdout)
+            for name in sorted(set(groups))
+            if name in found
         )
+        return room, parse_volumes(report)
+
+    async def _everything(self) -> str:
+        argv = ("lvs", *REPORT_OPTIONS, *REPORT_TIMES, "-o", BOTH_FIELDS)
+        return (await self._commands.run(*argv)).stdout
 
     async def create(
         self, name: str, size_mib: int, *, tags: tuple[str, ...], stripes: int = 1, wipe: bool

@@ -179,8 +179,8 @@ class PlainBackend(StilledByLvm, Unmirrored):
     async def capacity(self) -> tuple[Capacity, ...]:
         """See ``Backend``. A thin pool is told as ``group/pool``, with what nobody has written to
         yet; one that sleeps is left out."""
-        found = await self._lvm.capacity(self.template, self._volume_groups)
-        pools = capacities(await self._lvm.all(), self._volume_groups) if found else []
+        found, volumes = await self._lvm.room(self.template, self._volume_groups)
+        pools = capacities(volumes, self._volume_groups) if found else []
         return tuple(sorted((*found, *pools), key=lambda one: one.pool))
 
     async def _unused(self, volume: Volume) -> LogicalVolume | None:

@@ -17,6 +17,8 @@ LV_FIELDS = (
 )
 REPORT_TIMES = ("--config", 'report/time_format="%s"')
 VG_FIELDS = "vg_name,vg_size,vg_free"
+BOTH_FIELDS = f"{LV_FIELDS},vg_size,vg_free"
+"""Of ``lvs``: the logical volumes, and the volume groups that have any."""
 REPORT_OPTIONS = ("--reportformat", "json", "--units", "b", "--nosuffix")
 
 UNFINISHED_TAG = "clusterd.unfinished"
@@ -86,7 +88,7 @@ class LogicalVolume(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VolumeGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """One volume group as ``vgs`` reports it."""
+    """One volume group as LVM reports it."""
 
     name: str
     size_bytes: int
@@ -133,14 +135,15 @@ def _percent(text: str | None) -> float | None:
 
 
 def parse_groups(report: str) -> tuple[VolumeGroup, ...]:
-    """Volume groups of a ``vgs`` report, sorted."""
-    groups = [
-        VolumeGroup(
+    """Volume groups of a report of ``vgs``, or of ``lvs`` with ``BOTH_FIELDS``, sorted."""
+    groups = {
+        row["vg_name"]: VolumeGroup(
             name=row["vg_name"], size_bytes=int(row["vg_size"]), free_bytes=int(row["vg_free"])
         )
-        for row in _rows(report, "vg")
-    ]
-    return tuple(sorted(groups, key=lambda group: group.name))
+        for kind in ("vg", "lv")
+        for row in _rows(report, kind)
+    }
+    return tuple(groups[name] for name in sorted(groups))
 
 
 def missing_groups(stderr: str) -> tuple[str, ...]:

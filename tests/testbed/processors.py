@@ -29,7 +29,7 @@ def emptiest(usable: Iterable[int], taken: Iterable[int]) -> int:
 
 def _taken() -> list[int]:
     """The processor of each node host on this machine, whoever's it is."""
-    found = []
+    found: list[int] = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue

@@ -96,6 +96,12 @@ def test_groups() -> None:
     assert (group.name, group.size_bytes, group.free_bytes) == ("xenvg", 6438256640, 6249512960)
 
 
+def test_groups_come_with_the_logical_volumes() -> None:
+    report = LVS.replace('"stripes"', '"vg_size":"6438256640", "vg_free":"6249512960", "stripes"')
+    assert parse_groups(report) == parse_groups(VGS)
+    assert len(parse_volumes(report)) == 2
+
+
 @pytest.mark.parametrize("report", ["", "\n", NONE])
 def test_nothing_found(report: str) -> None:
     assert parse_volumes(report) == ()
