@@ -23,10 +23,10 @@ from zope.interface import implementer  # type: ignore[import-untyped]
 from clusterd.doorway.porter import Mastery
 from clusterd.doorway.protocol import RequestFailed
 from clusterd.errors import ClusterError, DoorAway
-from rapi.errors import BadGateway, RapiError, Unavailable, body_of
+from rapi.errors import BadGateway, RapiError, TooLarge, Unavailable, body_of
 from rapi.exchange import Answer
 from rapi.routes import Door
-from rapi.service import Incoming
+from rapi.service import KEY, Incoming
 
 _TLS: Any = ssl
 _WEB: Any = client
@@ -34,7 +34,7 @@ _WEB: Any = client
 HANDED_ON = "x-clusterd-handed-on"
 """Header of a request that another candidate has passed on."""
 
-PASSED = ("authorization", "content-type")
+PASSED = ("authorization", "content-type", KEY)
 TOLD = ("www-authenticate",)
 ANSWER_S = 200.0
 """Longer than the door of the master takes to answer."""
@@ -71,6 +71,9 @@ class Following:
             elsewhere = await self._master_elsewhere(incoming)
             if elsewhere is None:
                 return await self._own.answer(incoming)
+            if incoming.too_large:
+                # its body is not here: without it, it would be another request
+                raise TooLarge
             return await self._away.ask(elsewhere, incoming)
         except RapiError as problem:
             return Answer(status=problem.status, body=body_of(problem), headers=problem.headers)
@@ -116,14 +119,13 @@ class OverTls:
 
     async def ask(self, address: str, incoming: Incoming) -> Answer:
         """See ``Away``."""
-        headers = {name: incoming.headers[name] for name in PASSED if name in incoming.headers}
         host = f"[{address}]" if ":" in address else address
         query = f"?{incoming.query}" if incoming.query else ""
         asking = Deferred.fromCoroutine(
             self._exchange(
                 incoming.method,
                 f"https://{host}:{self._port}{incoming.path}{query}",
-                {**headers, HANDED_ON: "1"},
+                passed_on(incoming),
                 incoming.body,
             )
         )
@@ -149,6 +151,12 @@ class OverTls:
             body=msgspec.Raw(content.strip() or b"null"),
             headers=tuple((name, value) for name in TOLD for value in told.getRawHeaders(name, [])),
         )
+
+
+def passed_on(incoming: Incoming) -> dict[str, str]:
+    """The headers of the request to the master: all that mean something to it."""
+    headers = {name: incoming.headers[name] for name in PASSED if name in incoming.headers}
+    return {**headers, HANDED_ON: "1"}
 
 
 def _pem(certificate: Any) -> bytes:
