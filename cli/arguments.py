@@ -168,14 +168,22 @@ def _read(option: Option, raw: Any) -> Any:
 def check_arguments(name: str, wanted: Arguments, given: Sequence[str]) -> None:
     """The number of arguments is right, or CommandError."""
     count = len(given)
-    if wanted.maximum == 0 and count:
-        raise CommandError(f"Error: Command {name} expects no arguments")
-    if wanted.maximum == wanted.minimum and count != wanted.minimum:
-        raise CommandError(f"Error: Command {name} expects {wanted.minimum} argument(s)")
-    if count < wanted.minimum:
-        raise CommandError(f"Error: Command {name} expects at least {wanted.minimum} argument(s)")
-    if wanted.maximum is not None and count > wanted.maximum:
-        raise CommandError(f"Error: Command {name} expects at most {wanted.maximum} argument(s)")
+    few, many = count < wanted.minimum, wanted.maximum is not None and count > wanted.maximum
+    if not few and not many:
+        return
+    if wanted.maximum == 0:
+        expected = "no arguments"
+    elif wanted.maximum == wanted.minimum:
+        expected = f"{wanted.minimum} argument(s)"
+    else:
+        expected = (
+            f"at least {wanted.minimum} argument(s)"
+            if few
+            else f"at most {wanted.maximum} argument(s)"
+        )
+    late = next((word for word in given if word.startswith("-") and len(word) > 1), None)
+    hint = f"; options stand before the arguments: {late}" if many and late else ""
+    raise CommandError(f"Error: Command {name} expects {expected}{hint}")
 
 
 def usage_text(tool: str, command: Command) -> str:

@@ -15,6 +15,7 @@ import hypervisors.plugins
 import storage.plugin
 from clusterd.defaults import BEPARAMS, NDPARAMS, NICPARAMS
 from clusterd.model import Params, ParamValue
+from jobqueue.complaint import complaint
 from jobqueue.errors import Refused
 
 MAX_NUMBER = 2**31 - 1
@@ -72,7 +73,8 @@ def disk(template: str, given: Mapping[str, ParamValue | None], base: Params) ->
         try:
             msgspec.convert({**disk_defaults(template), **own}, plugin.parameters)
         except msgspec.ValidationError as error:
-            raise Refused(f"Disk template {template}: {error}", "wrong_input") from None
+            words = complaint(error, own, plugin.parameters)
+            raise Refused(f"Disk template {template}: {words}", "wrong_input") from None
     return own
 
 

@@ -18,6 +18,8 @@ from clusterd import parameters
 from clusterd.configuration import Configuration
 from clusterd.model import Disk, Image, Instance, Node, Params
 from clusterd.view import View
+from jobqueue.complaint import complaint
+from jobqueue.errors import Refused
 from storage.plugin import Mirrored, Plugin, built_in
 from storage.volume import Mirror, Origin, Template, Volume
 
@@ -174,10 +176,14 @@ def disk_parameters(template: str) -> frozenset[str]:
 
 
 def checked_values(template: str, given: Params) -> None:
-    """Raises msgspec.ValidationError unless these are parameters of the template."""
+    """Raises Refused, in words, unless these are parameters of the template."""
     plugin = _plugins().get(template)
-    if plugin is not None:
+    if plugin is None:
+        return
+    try:
         msgspec.convert(given, plugin.parameters, strict=False)
+    except msgspec.ValidationError as error:
+        raise Refused(complaint(error, dict(given), plugin.parameters), "wrong_input") from None
 
 
 def overhead_mib(template: str) -> int:

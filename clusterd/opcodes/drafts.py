@@ -9,8 +9,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from clusterd.model import Cluster, Disk, DrbdPair, Node, Params
 from clusterd.names import DEFAULT_VG, MAX_DISKS
 from clusterd.view import View
@@ -128,8 +126,8 @@ def _own_parameters(
     given = {key: spec[key] for key in sorted(own & set(spec)) if spec[key] is not None}
     try:
         checked_values(template, given)
-    except msgspec.ValidationError as error:
-        raise Refused(f"Disk {index}: {error}", "wrong_input") from None
+    except Refused as refused:
+        raise Refused(f"Disk {index}: {refused.message}", "wrong_input") from None
     return given
 
 

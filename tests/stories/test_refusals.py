@@ -96,6 +96,13 @@ TABLE: list[tuple[str, Trouble, Opcode, str, str]] = [
     ("no disks", nothing, web2(disks=()), "wrong_input", "disk"),
     ("disk without size", nothing, web2(disks=({},)), "wrong_input", "size"),
     ("odd disk field", nothing, web2(disks=({"size": 1024, "x": 1},)), "wrong_input", "'x'"),
+    (
+        "odd disk format",
+        nothing,
+        web2(disk_template="file", snode=None, disks=({"size": 1024, "format": "qcow3"},)),
+        "wrong_input",
+        "Disk 0: 'format' cannot be 'qcow3': use one of raw, qcow2",
+    ),
     ("disk too small", nothing, web2(disks=({"size": 16},)), "wrong_input", "disk-size"),
     (
         "not enough disk",

@@ -27,6 +27,11 @@ WRONG: list[tuple[str, int, str]] = [
     ("instance add -t diskless a b", 1, "Error: Command add expects 1 argument(s)"),
     ("instance remove web1 -f", 1, "Error: Command remove expects 1 argument(s)"),
     ("node modify", 1, "Error: Command modify expects 1 argument(s)"),
+    (
+        "image add img1 --file=/x",
+        1,
+        "Error: Command add expects 1 argument(s); options stand before the arguments: --file=/x",
+    ),
     ("job info", 1, "Error: Command info expects at least 1 argument(s)"),
     ("cluster info x", 1, "Error: Command info expects no arguments"),
     ("instance add --nosuchoption web1", 2, "gnt-instance: error: no such option: --nosuchoption"),
