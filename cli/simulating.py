@@ -105,13 +105,14 @@ def told(story: Story) -> list[str]:
     for played in story.events:
         lines += _event(played)
     lines.append(f"{_clock(story.ended_s)} the end:")
+    lines += ["    there is no master: no command is answered"] * (not story.serves)
     lines += [f"    should run and does not: {', '.join(story.down)}"] * bool(story.down)
     lines += [f"    on one copy of its disks: {', '.join(story.single)}"] * bool(story.single)
     for job in story.jobs:
         why = f": {job.reason}" if job.reason else ""
         lines.append(f"    job {job.id} {job.summary} ({job.submitter}) is {job.status}{why}")
     lines += [f"    WRONG: {text}" for text in story.wrong]
-    if not (story.down or story.single or story.jobs or story.wrong):
+    if story.serves and not (story.down or story.single or story.jobs or story.wrong):
         lines.append("    everything that should run runs")
     return lines
 

@@ -73,6 +73,8 @@ class Story(msgspec.Struct, kw_only=True):
     """Instances that run on one copy of a mirrored disk."""
     wrong: list[str] = []
     """Laws that were broken; there must be none."""
+    serves: bool = True
+    """There is a master in the end."""
 
 
 class WhatIf:
@@ -138,6 +140,7 @@ class WhatIf:
                 Played(at_s=began_s, event=f"{rest_s:.0f} s pass", effects=effects)
             )
         self._story.ended_s = round(self._now_s, 1)
+        self._story.serves = self._cluster.serves
         self._story.jobs = list(jobs_of(self._cluster)) if self._cluster.serves else []
         self._story.down = [one.name for one in self._wanted() if not self._runs(one)]
         self._story.single = sorted(self._state().single)

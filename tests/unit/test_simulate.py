@@ -95,6 +95,14 @@ def test_the_power_of_a_node_goes(original: SimulatedCluster) -> None:
     assert portrait(original) == before
 
 
+def test_a_cluster_without_its_master_is_not_called_well(original: SimulatedCluster) -> None:
+    lines = simulate(original, "kill master")
+    assert lines[-1] == "    there is no master: no command is answered"
+    assert simulate(original, "kill master", "start master")[-1] == (
+        "    everything that should run runs"
+    )
+
+
 def test_commands_answer_as_they_would(original: SimulatedCluster) -> None:
     story = answered(
         original,
