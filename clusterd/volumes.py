@@ -162,6 +162,12 @@ def keeps_stills(template: str) -> bool:
     return plugin is not None and plugin.stills
 
 
+def read_by_still(template: str, params: Params) -> bool:
+    """True if contents are read from a still only, made while nobody writes the volume."""
+    plugin = _plugins().get(template)
+    return plugin is not None and plugin.read_by_still(params)
+
+
 def guests_alone(template: str, params: Params) -> bool:
     """True if no device or file on a node has the contents: the guest reaches them by itself."""
     return template == "rbd" and params.get("access") != "kernelspace"

@@ -59,14 +59,19 @@ async def archive(queue: Queue, job_id: int) -> bool:
         *(keys.line(job_id, at) for at in range(job.events)),
     ]
     room = MAX_WRITES - 2
+    surplus = [gone[start : start + MAX_WRITES] for start in range(room, len(gone), MAX_WRITES)]
+    if len(record) <= PART_BYTES:
+        # its end was stored whole, so nobody reads its journal: who dies here leaves no line of it
+        while surplus:
+            await queue.commit(Transaction(deletes=tuple(surplus.pop())))
     # numbers are never used again, although the highest one may leave the hot path here
     serial = (keys.SERIAL, str(queue.last_id).encode())
     await queue.commit(
         Transaction(puts=((place, record[:PART_BYTES]), serial), deletes=tuple(gone[:room]))
     )
     queue.shelf.remove(job_id)
-    for start in range(room, len(gone), MAX_WRITES):
-        await queue.commit(Transaction(deletes=tuple(gone[start : start + MAX_WRITES])))
+    for keys_left in surplus:
+        await queue.commit(Transaction(deletes=tuple(keys_left)))
     return True
 
 

@@ -29,10 +29,10 @@ from storage.errors import (
     VolumeMissing,
 )
 from storage.file_snapshots import QcowFiles, kept_path, put_in_place, unfinished_path
+from storage.file_stills import StilledByCopy
 from storage.interface import Backend, Commands, Threads
 from storage.plugin import Mirrored, Plugin, StorageSettings, checked_parameters
 from storage.shared_blocks import share_blocks
-from storage.stills import Unstilled
 from storage.unmirrored import Unmirrored
 from storage.unsnapped import fill_at
 from storage.volume import (
@@ -63,7 +63,7 @@ class FileParameters(
     """Raw files have snapshots, too: the directory's file system must be able to share blocks."""
 
 
-class FileBackend(Unmirrored, Unstilled):
+class FileBackend(StilledByCopy, Unmirrored):
     """Files of one node. Holds no state of its own."""
 
     template = Template.FILE
@@ -252,6 +252,9 @@ class FileBackend(Unmirrored, Unstilled):
         """See ``Backend``. Sparse files may be promised more than there is."""
         return await self._threads.run(files.room, self._directories, self.template)
 
+    def _is_raw(self, volume: Volume) -> bool:
+        return checked_parameters(volume, FileParameters).format == "raw"
+
     def _path(self, volume: Volume) -> Path:
         """Where the volume is. Raises BadParameter outside the allowed directories."""
         pool = Path(volume.pool)
@@ -364,6 +367,7 @@ PLUGINS = tuple(
         uses_directories=True,
         snapshots=_keeps_snapshots,
         clones_depend=_depends,
+        read_by_still=_depends,
         lasting=frozenset({"format", "reflink"}),
     )
     for template, make, mirrored in (

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from storage.commands import command_failed
-from storage.copying import COPY_TIMEOUT_S
+from storage.copying import COPY_TIMEOUT_S, Target, compare
 from storage.errors import HasChildren, NoSpace, VolumeBusy
 from storage.interface import Commands
 from storage.qcow2 import header_of
@@ -172,6 +172,15 @@ class QcowFiles:
         share no more is copied into it. Raises NoSpace, VolumeBusy."""
         below = ("-F", "qcow2", "-b", str(backing)) if backing is not None else ("-b", "")
         await self._run("rebase", "-q", "-f", "qcow2", *below, str(path), path=path)
+
+    async def copy_raw(self, path: Path, made: Path, size_mib: int) -> None:
+        """``made`` is a raw file with what a guest sees in the file, compared afterwards.
+
+        Raises NoSpace, VolumeBusy, ContentsDiffer.
+        """
+        await self._run("convert", "-f", "qcow2", "-O", "raw", str(path), str(made), path=path)
+        target = Target(where=str(made), size_mib=size_mib)
+        await compare(self._commands, str(path), "qcow2", target)
 
     async def _run(self, *words: str, path: Path) -> None:
         argv = ("qemu-img", *words)

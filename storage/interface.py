@@ -215,9 +215,10 @@ class Backend(abc.ABC):
     @abc.abstractmethod
     async def still(self, volume: Volume) -> str:
         """The contents of this moment can be read at the answered path, also while the volume is
-        written, until ``forget_still``. There already: the same one. The volume is attached.
+        written, until ``forget_still``. There already: the same one. The volume is attached; one
+        that is read by a still only is not written while the still is made.
 
-        Raises VolumeMissing, NoSpace, Unsupported.
+        Raises VolumeMissing, NoSpace, Unsupported, VolumeBusy.
         """
 
     @abc.abstractmethod

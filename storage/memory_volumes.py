@@ -180,9 +180,12 @@ class MemoryBackend(Unmirrored):
 
     async def still(self, volume: Volume) -> str:
         """See ``Backend``. A piece of its own, which is attached."""
-        if not self.stills:
+        by_still = _declared()[self.template].read_by_still(volume.params)
+        if not self.stills and not by_still:
             raise Unsupported(f"template {self.template} has no stills", subject=volume.name)
         piece = self._piece(volume)
+        if by_still and self._shelf.busy_anywhere(key_of(volume)):
+            raise VolumeBusy(f"{volume.name} is open; stop what uses it", subject=volume.name)
         if key_of(volume) not in self._shelf.attached:
             raise VolumeMissing(f"{volume.name} is not attached here", subject=volume.name)
         if volume.mirror is not None and not piece.copy.good:

@@ -101,6 +101,9 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
     """Disk parameters that a volume keeps from its beginning, whatever the defaults become."""
     stills: bool = False
     """The contents of one moment can be read while a volume is written."""
+    read_by_still: Callable[[Mapping[str, object]], bool] = no_snapshots
+    """(disk parameters) -> whether the contents are read from a still only, which is made while
+    nobody writes the volume."""
     inner_pool: str = ""
     """The disk parameter that names a pool within the volume's pool; its room is that one's, and
     clones take none at first. ``capacity`` tells it as ``pool/inner``."""

@@ -43,7 +43,7 @@ READS: dict[str, frozenset[str]] = {
 """Verbs that change nothing: they run beside others, and their answers are not remembered."""
 
 LONG: dict[str, frozenset[str]] = {
-    "storage": frozenset({"fill", "flatten", "forget_snapshot", "revert"}),
+    "storage": frozenset({"fill", "flatten", "forget_snapshot", "revert", "still"}),
     "hypervisor": frozenset(),
 }
 """Verbs that copy as much as there is."""

@@ -19,7 +19,7 @@ from clusterd.steps.guests import AskGuestToStop, DestroyGuest, StartGuest, Unli
 from clusterd.steps.snapshots import FreezeGuest, ThawGuest
 from clusterd.steps.streams import ExportDisk, ForgetStill, StillVolume
 from clusterd.view import View
-from clusterd.volumes import guests_alone, keeps_stills, params_of
+from clusterd.volumes import guests_alone, keeps_stills, params_of, read_by_still
 from jobqueue.errors import Refused
 from jobqueue.lock import Lock
 from jobqueue.opcode import Opcode, OpcodeKind
@@ -112,11 +112,6 @@ def readable(view: View, instance: Instance) -> None:
     for index, disk in enumerate(instance.disks):
         params = params_of(view, disk.template, disk.params, primary.group)
         what = f"Disk {index} of instance '{instance.name}'"
-        if params.get("format", "raw") != "raw":
-            raise Refused(
-                f"{what} is a {params['format']} file, which is not exported: keep it in a raw one",
-                "wrong_state",
-            )
         if not instance.os and guests_alone(disk.template, params):
             raise Refused(
                 f"{what} is reached by its guest alone, and no OS definition is there to export"
@@ -159,17 +154,7 @@ def plan(opcode: BackupExport, view: View) -> Sequence[Step]:
     if again and stills:
         steps += start
     for at in places:
-        steps.append(Say(text=f"* exporting disk {at} to {target.name}"))
-        steps.append(
-            ExportDisk(
-                instance=name,
-                disk=at,
-                node=source.name,
-                keeper=target.name,
-                compress=opcode.compress,
-                still=stills,
-            )
-        )
+        steps += _exported(opcode, view, instance, at, still=stills)
     if stills:
         steps += [ForgetStill(instance=name, disk=at, node=source.name) for at in places]
     if not up and not instance.disks_active:
@@ -184,6 +169,25 @@ def plan(opcode: BackupExport, view: View) -> Sequence[Step]:
             instance_name=instance.name, ignore_failures=opcode.ignore_remove_failures
         )
         steps += instance_remove.plan(removal, view)
+    return steps
+
+
+def _exported(
+    opcode: BackupExport, view: View, instance: Instance, at: int, *, still: bool
+) -> list[Step]:
+    """One disk is in the export. ``still``: there is one of each disk."""
+    source, target, disk = view.primary(instance), keeper(opcode, view), instance.disks[at]
+    params = params_of(view, disk.template, disk.params, source.group)
+    alone = not still and read_by_still(disk.template, params)
+    on_disk: Any = {"instance": instance.uuid, "disk": at, "node": source.name}
+    steps: list[Step] = [Say(text=f"* exporting disk {at} to {target.name}")]
+    if alone:
+        steps.append(StillVolume(**on_disk))
+    steps.append(
+        ExportDisk(**on_disk, keeper=target.name, compress=opcode.compress, still=still or alone)
+    )
+    if alone:
+        steps.append(ForgetStill(**on_disk))
     return steps
 
 

@@ -23,12 +23,18 @@ def imported(**fields: Any) -> InstanceCreate:
     return InstanceCreate(**{**asked, "pnode": "node2", **fields})
 
 
+QCOW2 = ({"size": 1024, "format": "qcow2"}, {"size": 1024})
 GONE = (*PLAIN, export(remove_instance=True))
 EXPORTS = (
     Scenario(name="export", given=RUNS, act=(export(),)),
     Scenario(name="export-running", given=PLAIN, act=(export(shutdown=False),)),
     Scenario(name="export-stopped", given=DOWN, act=(export(compress="gzip"),)),
     Scenario(name="export-sleeping", given=(create("file"),), act=(export(long_sleep=True),)),
+    Scenario(
+        name="export-qcow2",
+        given=(create("file", disks=QCOW2, no_install=True),),
+        act=(export(long_sleep=True),),
+    ),
     Scenario(name="export-and-remove", given=PLAIN, act=(export(remove_instance=True),)),
     Scenario(
         name="export-elsewhere",

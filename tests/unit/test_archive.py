@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from clusterd.master import tidying
 from clusterd.opcodes.cluster_set_params import ClusterSetParams
@@ -58,6 +59,26 @@ def test_only_old_ones_go_and_large_ones_as_well() -> None:
         assert archived.status is Status.SUCCESS
     left = [key for key in play.disk.keys if key.startswith(keys.JOURNAL)]
     assert left == []
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", range(3))
+def test_a_master_that_dies_while_a_long_job_is_archived_leaves_no_line(
+    at: int, after: bool
+) -> None:
+    play = Play()
+    (long,) = play.submit([PutAll(names=tuple(f"n{number}" for number in range(150)))])
+    play.settle()
+    play.begin(die_at=at, after=after)
+    Deferred.fromCoroutine(play.master.queue.archive(long))
+    play.begin()
+    archived = now(play.master.queue.find_archived(long))
+    if archived is None:
+        assert now(play.master.queue.archive(long))
+        archived = now(play.master.queue.find_archived(long))
+    assert archived is not None
+    assert archived.status is Status.SUCCESS
+    assert kinds(play) == ["archive"]
 
 
 def test_it_stops_when_time_is_up_and_goes_on_later() -> None:

@@ -171,3 +171,50 @@ def test_image_that_refers_to_another_file_is_refused(world: FileWorld) -> None:
     assert kept is not None
     assert finish(world.backend.fill(taker, kept, "qcow2")) is Filled.COPIED
     assert world.get(taker) == "secret"
+
+
+def still_of(world: FileWorld, volume: Volume) -> str:
+    path = Path(finish(world.backend.still(volume)))
+    assert path.stat().st_size == volume.size_mib * 1024 * 1024
+    with path.open("rb") as file:
+        return file.read(512).rstrip(b"\0").decode()
+
+
+def test_a_still_is_what_the_guest_sees_of_that_moment(world: FileWorld) -> None:
+    first = up(world, world.volume())
+    world.put(first, "old")
+    finish(world.backend.snapshot(first, "before"))
+    clone = up(world, clone_of(world, first))
+    assert still_of(world, clone) == "old"
+    world.put(clone, "new")
+    assert still_of(world, clone) == "old"
+    finish(world.backend.forget_still(clone))
+    assert still_of(world, clone) == "new"
+    assert names(world, clone) == []
+    assert names(world, first) == ["before"]
+    finish(world.backend.forget(clone))
+    finish(world.backend.forget(first))
+    assert list(Path(world.directory.name).rglob("*")) == []
+
+
+def test_a_still_that_was_left_half_done_is_made_anew(world: FileWorld) -> None:
+    volume = up(world, world.volume())
+    world.put(volume, "now")
+    threads = InPlace()
+    dying = FileBackend(DyingCommands(after=True), threads, (world.directory.name,))
+    with pytest.raises(Killed):
+        finish(dying.still(volume))
+    assert names(world, volume) == []
+    assert still_of(world, volume) == "now"
+    finish(world.backend.forget_still(volume))
+    with pytest.raises(Killed):
+        finish(dying.still(volume))
+    finish(world.backend.forget(volume))
+    assert list(Path(world.directory.name).rglob("*")) == []
+
+
+def test_no_still_is_taken_of_what_is_written(world: FileWorld) -> None:
+    volume = up(world, world.volume())
+    path = finish(world.backend.attach(volume))
+    with locked_as_qemu_does(path), pytest.raises(errors.VolumeBusy, match="in use"):
+        finish(world.backend.still(volume))
