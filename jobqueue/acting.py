@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from twisted.internet.defer import Deferred
 
+from jobqueue.bounds import MAX_OUTPUT_BYTES, bounded
 from jobqueue.live import Job
 from jobqueue.queue import JobQueue
 from jobqueue.retry import GivenUp
@@ -50,13 +51,12 @@ class Acting:
             outcome: Outcome = await attempt.step.undo(context)
             return outcome
         if not attempt.step.breakable:
-            outcome = await attempt.step.do(context)
-            return outcome  # noqa: RET504 - steps are untyped here
+            return _kept(await attempt.step.do(context))
         job = attempt.job
         doing = Deferred.fromCoroutine(attempt.step.do(context))
         self._breakable[job.id] = doing
         try:
-            return await doing
+            return _kept(await doing)
         # whatever it makes of that: a call that is broken off ends like one that was lost
         except Exception:
             if job.id in self._broken_off and may_end():
@@ -75,3 +75,9 @@ class Acting:
             self._queue.say(job, index, text, kind)
 
         return Context(self._surroundings.world(scope), job, say)
+
+
+def _kept(outcome: Outcome) -> Outcome:
+    """The outcome; raises OutputTooLarge for what could not be remembered."""
+    bounded(outcome.output, MAX_OUTPUT_BYTES)
+    return outcome

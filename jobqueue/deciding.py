@@ -14,6 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.python.failure import Failure
 
 from jobqueue.ageing import order_of
+from jobqueue.bounds import kept_verdicts, refuse_long
 from jobqueue.errors import LockRefused, Refused
 from jobqueue.live import Job
 from jobqueue.lock import Lock
@@ -118,7 +119,7 @@ class Deciding:
         try:
             return self._decision(kind, opcode, chosen)
         except Refused as refused:
-            refused.verdicts = chosen.verdicts
+            refused.verdicts = kept_verdicts(chosen.verdicts)
             raise
 
     def _decision(self, kind: OpcodeKind, opcode: Opcode, chosen: Chosen) -> Decision:
@@ -127,12 +128,11 @@ class Deciding:
         steps = chosen.steps
         if steps is None:
             steps = tuple(kind.plan(chosen.opcode, view))
-        return Decision(
-            steps=steps,
-            plan=tuple(self._stored(step) for step in steps),
-            chosen=() if chosen.opcode == opcode else (chosen.opcode,),
-            verdicts=chosen.verdicts,
-        )
+        plan = tuple(self._stored(step) for step in steps)
+        completed = () if chosen.opcode == opcode else (chosen.opcode,)
+        refuse_long(plan, completed)
+        verdicts = kept_verdicts(chosen.verdicts)
+        return Decision(steps=steps, plan=plan, chosen=completed, verdicts=verdicts)
 
     def _stored(self, step: Step) -> msgspec.Raw:
         """As the journal keeps it; raises for a step that could not be read back from there."""

@@ -19,6 +19,7 @@ import structlog
 from twisted.internet.defer import CancelledError, Deferred
 
 from jobqueue.acting import Acting, Attempt
+from jobqueue.bounds import bounded
 from jobqueue.deciding import Deciding, Decision
 from jobqueue.errors import Conflict, Deposed, JournalBroken, NoWayBack, Refused, StoreError
 from jobqueue.job import Status
@@ -207,7 +208,8 @@ class Executor:
         opcode = job.opcodes[index]
         kind = self._queue.registry.kind_of(opcode)
         try:
-            result = kind.result(opcode, self._surroundings.view(), job.known[index].outputs)
+            view, outputs = self._surroundings.view(), job.known[index].outputs
+            result = bounded(kind.result(opcode, view, outputs))
             if kind.hooks is not None:
                 done = Done(result=result, before=job.before.get(index))
                 result = await self._surroundings.after(kind, opcode, done, self._sayer(job, index))

@@ -15,6 +15,7 @@ from typing import Protocol
 import msgspec
 
 from jobqueue import keys
+from jobqueue.bounds import MAX_JOB_BYTES
 from jobqueue.errors import Conflict, QueueDrained, QueueFull, Refused, StoreAway
 from jobqueue.job import FINAL, Submission
 from jobqueue.opcode import Opcode
@@ -23,6 +24,9 @@ from jobqueue.store.interface import ABSENT, MAX_EXPECTS, MAX_WRITES, Store, Tra
 MAX_OPCODES = 1000
 MAX_RACES = 10
 """How often a request is looked up again because somebody else was about to submit it."""
+
+KEPT_BESIDE_BYTES = 1000
+"""What is stored of a job beside its opcodes, at most."""
 
 RESERVED = 2
 """Expectations that the master itself adds to a transaction."""
@@ -143,7 +147,6 @@ def _numbered(
     checked = [
         _resolved(at, ids, opcodes) if before[at] is None else [] for at, opcodes in enumerate(jobs)
     ]
-    queue.last_id = max([queue.last_id, *ids])
     now = queue.now()
     submissions = [
         Submission(
@@ -156,7 +159,20 @@ def _numbered(
         for at, opcodes in enumerate(checked)
         if before[at] is None
     ]
+    for submission in submissions:
+        if (size := _size_bytes(submission)) > MAX_JOB_BYTES:
+            raise Refused(
+                f"A job takes at most {MAX_JOB_BYTES} bytes, this one has {size}: submit its"
+                " opcodes as several jobs",
+                "wrong_input",
+            )
+    queue.last_id = max([queue.last_id, *ids])
     return submissions, ids
+
+
+def _size_bytes(submission: Submission) -> int:
+    """As it is stored, nearly."""
+    return sum(len(bytes(opcode)) for opcode in submission.opcodes) + KEPT_BESIDE_BYTES
 
 
 def check(opcodes: Sequence[Opcode], number: int) -> None:
@@ -206,9 +222,12 @@ async def _store(
 ) -> None:
     """``claims``: none, or one a submission: its name's key and value."""
     room = min(MAX_EXPECTS - RESERVED, MAX_WRITES // 2) if claims else MAX_WRITES
-    for start in range(0, len(submissions), room):
-        part = submissions[start : start + room]
-        claimed = tuple(claims[start : start + room])
+    start = 0
+    while start < len(submissions):
+        count = _fitting(submissions[start : start + room])
+        part = submissions[start : start + count]
+        claimed = tuple(claims[start : start + count])
+        start += count
         writes = Transaction(
             expects=tuple((key, ABSENT) for key, _value in claimed),
             puts=(*map(_put, part), *claimed),
@@ -219,6 +238,16 @@ async def _store(
             if await queue.store.get(keys.numbered(keys.JOBS, part[0].id)) is None:
                 raise
         queue.accept(part)
+
+
+def _fitting(submissions: Sequence[Submission]) -> int:
+    """How many of them one transaction takes; each fits alone."""
+    left = MAX_JOB_BYTES
+    for at, submission in enumerate(submissions):
+        left -= _size_bytes(submission)
+        if left < 0 and at:
+            return at
+    return len(submissions)
 
 
 def _put(submission: Submission) -> tuple[str, bytes]:

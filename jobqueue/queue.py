@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from jobqueue import archive, intake, keys
+from jobqueue.bounds import fitting
 from jobqueue.errors import Conflict, Deposed, JobMissing, JournalBroken, StoreAway
 from jobqueue.filters import Rule, by_precedence
 from jobqueue.job import LogEntry, Status, Submission
@@ -180,7 +181,7 @@ class JobQueue:
         this master has written it. Of a job that ends, the record must be absent.
         """
         first, *rest = events
-        lines = list(job.unstored_log)
+        lines = fitting(job.unstored_log)
         if lines:
             said = tuple([entry for opcode, entry in lines if opcode == first.opcode])
             first = msgspec.structs.replace(first, log=said)

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from jobqueue.acting import Acting, Attempt
+from jobqueue.bounds import bounded
 from jobqueue.job import Status
 from jobqueue.journal import Event, Kind
 from jobqueue.live import Job
@@ -99,7 +100,7 @@ class Riding:
             return
         opcode = ride.job.opcodes[ride.index]
         try:
-            result = kind.result(opcode, self._surroundings.view(), ride.outputs)
+            result = bounded(kind.result(opcode, self._surroundings.view(), ride.outputs))
         except Exception:  # noqa: BLE001 - it is asked for again after this step, and told
             return
         now = self._clock.seconds()

@@ -18,6 +18,9 @@ from cli.listing import Kind, list_command, list_fields_command
 from cli.output import info, roman
 from cli.spelling import PRIORITY
 
+INFO_AT_ONCE = 100
+"""Instances that one job tells of: what it tells is kept with it."""
+
 KIND = Kind(
     what="instance",
     plural="instances",
@@ -103,6 +106,12 @@ EFFECTS = {
 }
 
 
+def _all_names(call: Call) -> list[str]:
+    """Of all instances, where they are more than one job tells of; none where it tells of all."""
+    rows = call.session.door.query_names("QueryInstances", [], ["name"])
+    return [str(name) for (name,) in rows] if len(rows) > INFO_AT_ONCE else []
+
+
 def _info(call: Call) -> int:
     if not call.arguments and not call.given("all"):
         raise CommandError(
@@ -110,14 +119,17 @@ def _info(call: Call) -> int:
         )
     if call.arguments and call.given("all"):
         raise CommandError("No names can be given together with --all")
-    body = {
-        "OP_ID": "OP_INSTANCE_QUERY_DATA",
-        "instances": list(call.arguments),
-        "static": bool(call.given("static")),
-    }
-    found = jobs.run(call, body)
     static = bool(call.given("static"))
-    shown = [instance_info(data, static=static) for data in found.values()]
+    names = list(call.arguments) or _all_names(call)
+    shown = []
+    for start in range(0, max(len(names), 1), INFO_AT_ONCE):
+        body = {
+            "OP_ID": "OP_INSTANCE_QUERY_DATA",
+            "instances": names[start : start + INFO_AT_ONCE],
+            "static": static,
+        }
+        found = jobs.run(call, body)
+        shown += [instance_info(data, static=static) for data in found.values()]
     for line in info(roman(shown) if call.given("roman") else shown):
         call.session.out(line)
     return Exit.SUCCESS

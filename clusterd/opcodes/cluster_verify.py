@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta
 
-from clusterd.opcodes import locking, requirements
+from clusterd.opcodes import locking, moving, requirements
 from clusterd.opcodes.cluster_verify_config import ClusterVerifyConfig
 from clusterd.opcodes.cluster_verify_group import ClusterVerifyGroup
 from clusterd.steps.cluster import submit
@@ -58,7 +58,8 @@ def plan(opcode: ClusterVerify, view: View) -> Sequence[Step]:
         )
     first = len(jobs)
     for at, group in enumerate(groups):
-        depends = ((-(at + 1), ()),) if first else None
+        # offsets reach no further back than the step that submits
+        depends = ((-(at + 1), ()),) if first and at + first < moving.JOBS_A_STEP else None
         jobs.append(
             [
                 ClusterVerifyGroup(
@@ -72,12 +73,7 @@ def plan(opcode: ClusterVerify, view: View) -> Sequence[Step]:
                 )
             ]
         )
-    return [submit(jobs)]
-
-
-def result(_opcode: ClusterVerify, _view: View, outputs: Sequence[Any]) -> Any:
-    """{"jobs": [[True, number]]}"""
-    return {"jobs": outputs[-1]}
+    return moving.in_portions(submit(jobs).jobs)
 
 
 KIND = OpcodeKind(
@@ -85,5 +81,5 @@ KIND = OpcodeKind(
     locks=locking.cluster_shared,
     check=check,
     plan=plan,
-    result=result,
+    result=moving.jobs_result,
 )

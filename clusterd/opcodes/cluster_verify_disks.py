@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta
 
-from clusterd.opcodes import locking
+from clusterd.opcodes import locking, moving
 from clusterd.opcodes.group_verify_disks import GroupVerifyDisks
 from clusterd.steps.cluster import submit
 from clusterd.view import View
@@ -35,12 +35,7 @@ def plan(opcode: ClusterVerifyDisks, view: View) -> Sequence[Step]:
     jobs: list[list[Opcode]] = [
         [GroupVerifyDisks(group_name=name, is_strict=opcode.is_strict)] for name in names
     ]
-    return [submit(jobs)]
-
-
-def result(_opcode: ClusterVerifyDisks, _view: View, outputs: Sequence[Any]) -> Any:
-    """{"jobs": [[True, number]]}"""
-    return {"jobs": outputs[-1]}
+    return moving.in_portions(submit(jobs).jobs)
 
 
 KIND = OpcodeKind(
@@ -48,5 +43,5 @@ KIND = OpcodeKind(
     locks=locking.cluster_shared,
     check=check,
     plan=plan,
-    result=result,
+    result=moving.jobs_result,
 )

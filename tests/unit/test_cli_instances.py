@@ -174,13 +174,23 @@ def test_the_state_of_the_local_data(stage: Stage, local: int, said: str) -> Non
 
 
 def test_details_of_all_instances_are_asked_for_explicitly(stage: Stage) -> None:
-    stage.answer(**job_answers({"web1": INSTANCE}))
+    stage.answer(**job_answers({"web1": INSTANCE}), QueryInstances=[["web1"]])
     ended = stage.run("instance", "info")
     assert (ended.code, "--all" in ended.err[0]) == (1, True)
     ended = stage.run("instance", "show", "-s", "--all", "--roman")
     assert stage.submitted() == {"OP_ID": "OP_INSTANCE_QUERY_DATA", "instances": [], "static": True}
     assert "  State: configured to be up" in ended.out
     assert "  Serial number: III" in ended.out
+
+
+def test_details_of_very_many_instances_are_asked_for_in_portions(stage: Stage) -> None:
+    names = [f"web{number}" for number in range(250)]
+    stage.answer(**job_answers({"web1": INSTANCE}), QueryInstances=[[name] for name in names])
+    ended = stage.run("instance", "info", "--all")
+    assert ended.code == 0
+    asked = [opcode["instances"] for ((opcode,),) in stage.responder.of("SubmitJob")]
+    assert asked == [names[:100], names[100:200], names[200:]]
+    assert sum("Instance name: web1" in line for line in ended.out) == 3
 
 
 @pytest.mark.parametrize(
