@@ -7,6 +7,7 @@ four short pure functions: ``locks``, ``check``, ``plan``, ``result``.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
@@ -20,6 +21,9 @@ from jobqueue.lock import Lock
 from jobqueue.step import Step
 
 OP_ID = "OP_ID"
+MAX_KNOWN = 1000
+"""Opcodes that are remembered by their stored form, and how long that may be."""
+MAX_KNOWN_BYTES = 4096
 
 Reason = tuple[str, str, int]
 """(source, text, nanoseconds since the epoch)"""
@@ -133,6 +137,8 @@ class Registry:
 
     def __init__(self, kinds: Iterable[OpcodeKind]) -> None:
         self._kinds = {kind.opcode.op_id(): kind for kind in kinds}
+        self._known = functools.lru_cache(MAX_KNOWN)(self._read)
+        """Of jobs that have ended only records are kept, read again whenever one is shown."""
 
     def __iter__(self) -> Iterator[OpcodeKind]:
         return iter(self._kinds[op_id] for op_id in sorted(self._kinds))
@@ -187,4 +193,8 @@ class Registry:
 
     def read(self, stored: bytes | msgspec.Raw) -> Opcode:
         """An opcode from its stored form."""
-        return self.decode(msgspec.json.decode(stored))
+        data = bytes(stored)
+        return self._known(data) if len(data) <= MAX_KNOWN_BYTES else self._read(data)
+
+    def _read(self, data: bytes) -> Opcode:
+        return self.decode(msgspec.json.decode(data))

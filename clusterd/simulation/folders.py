@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
+
+BY_NAME = operator.attrgetter("name")
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -65,7 +68,7 @@ def tree(directory: Path) -> dict[str, Leaf]:
     while ahead:
         inside = ahead.pop()
         try:
-            entries = sorted(os.scandir(f"{directory}/{inside}"), key=lambda one: one.name)
+            entries = sorted(os.scandir(f"{directory}/{inside}"), key=BY_NAME)
         except FileNotFoundError:
             continue
         for entry in entries:

@@ -38,6 +38,8 @@ from storage.volume import Template
 LEFT_BEHIND = "disks may be left on it"
 """What a job says that knowingly leaves volumes on a node that does not answer."""
 
+_EVENT = msgspec.json.Decoder(Event).decode
+
 UNDER_WAY = frozenset({Phase.READY, Phase.ACTING, Phase.FAILED, Phase.UNDOING, Phase.STUCK})
 
 MAY_BECOME: dict[Status, frozenset[Status]] = {
@@ -167,7 +169,7 @@ class Invariants:
         for change in changes:
             if change.value is None or number_in(change.key) in self._ended_before:
                 continue
-            event = msgspec.json.decode(change.value, type=Event)
+            event = _EVENT(change.value)
             before = self._events.get(change.key)
             if before is not None:
                 self._written_again(change.key, before, event)
