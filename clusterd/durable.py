@@ -33,5 +33,6 @@ def sync_directory(path: Path) -> None:
 
 def make_directory(path: Path, mode: int = 0o755) -> None:
     """Make it with its parents; ``mode`` is for itself, and is set when it exists already."""
-    path.mkdir(parents=True, exist_ok=True)
+    if not os.path.isdir(path):
+        path.mkdir(parents=True, exist_ok=True)
     path.chmod(mode)

@@ -64,6 +64,8 @@ class Shelf:
 
     def unfinished(self) -> list[Job]:
         """Jobs that have not ended, by number."""
+        if len(self._unfinished) < 2:
+            return list(self._unfinished.values())
         return [self._unfinished[job_id] for job_id in sorted(self._unfinished)]
 
     def last(self) -> int:

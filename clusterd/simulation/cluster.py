@@ -6,6 +6,7 @@ the explorer of faults, and by operators who want to know what would happen.
 
 from __future__ import annotations
 
+import functools
 import random
 import uuid
 from collections.abc import Iterable
@@ -235,7 +236,7 @@ class SimulatedCluster:
             wire=self.wire,
             directory=directory,
             attention=self.attention,
-            settled={},
+            settled=functools.cache(lambda function, *args: function(*args)),
             streams={},
             hypervisors=blueprint.hypervisors,
         )

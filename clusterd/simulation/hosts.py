@@ -102,8 +102,8 @@ READING = frozenset({scripts_in})
 class HostFiles(InlineThreads):
     """No threads, and files are read again only where they may have changed: nodes look often."""
 
-    def __init__(self, settled: dict[Any, Any]) -> None:
-        """``settled``: what is known of files that nobody changes, on all hosts alike."""
+    def __init__(self, settled: Callable[..., Any]) -> None:
+        """``settled`` reads files that nobody changes, each once for all hosts."""
         self._settled = settled
         self._own: dict[Any, tuple[int, Any]] = {}
         self._touched = 0
@@ -120,11 +120,7 @@ class HostFiles(InlineThreads):
         """See ``Threads``."""
         found: T
         if function in SETTLED:
-            asked = function, args
-            try:
-                found = self._settled[asked]
-            except KeyError:
-                found = self._settled[asked] = function(*args)
+            found = self._settled(function, *args)
             return found
         if function in OWN:
             touched, found = self._own.get(function, (-1, None))
@@ -154,7 +150,7 @@ class Ground:
     wire: Wire
     directory: Path
     attention: Attention
-    settled: dict[Any, Any]
+    settled: Callable[..., Any]
     """See ``HostFiles``."""
     streams: dict[str, PretendedStreams]
     hypervisors: tuple[str, ...]

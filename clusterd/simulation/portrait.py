@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -95,6 +96,8 @@ def _attached(host: SimulatedHost) -> Iterator[str]:
 
 
 def _exports(host: SimulatedHost) -> Iterator[str]:
+    if not os.path.isdir(host.exports):
+        return  # mostly so, and a pattern costs more than to ask
     for file in sorted(host.exports.glob("*/*")):
         yield f"export {file.parent.name} on {host.name} has {file.name}"
 

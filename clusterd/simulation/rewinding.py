@@ -235,7 +235,7 @@ def _of_method(one: Any) -> tuple[Any, ...]:
 _LEADS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     types.MethodType: _of_method,
     types.FunctionType: _of_function,
-    functools.partial: lambda one: (one.func, one.args, one.keywords),
+    functools.partial: lambda one: (one.func, *one.args, *one.keywords.values()),
 }
 """Where to."""
 _FAMILIES: dict[type | tuple[type, ...], _Way] = {

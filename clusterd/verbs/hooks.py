@@ -60,7 +60,7 @@ def scripts_in(directories: tuple[Path, ...], folder: str) -> tuple[tuple[Path, 
     seen: set[Path] = set()
     for directory in directories:
         place = directory / folder
-        if not place.is_dir():
+        if not os.path.isdir(place):
             continue
         place = place.resolve()
         # one directory may be a link to the other: its scripts still run once
