@@ -2,6 +2,8 @@
 # imply and which is quick when nothing is to do.
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -q
+# only these modules are read for the real tests; tests/meta sees to it that none is missed
+REAL_TESTS = $(shell grep -rl --include='test_*.py' 'mark\.real' tests)
 TYPED_TESTS := tests.testbed tests.demo tests.bench tests.proof tests.meta
 ONLY ?=
 SECONDS ?= 60
@@ -9,7 +11,7 @@ KILLS ?= 50
 SEED ?= $(shell date +%s)
 NODE ?= n1
 
-.PHONY: help setup check check-fast format-check lint types layers test-fast test-real format \
+.PHONY: help setup check check-fast static format-check lint types layers test-fast test-real format \
 	bench explore prove demo demo-down demo-shell clean
 
 help:
@@ -28,7 +30,11 @@ setup:
 
 check: check-fast test-real
 
-check-fast: format-check lint types layers test-fast
+check-fast: static test-fast
+
+# each of these uses one core
+static: setup
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target types format-check lint layers
 
 format-check: setup
 	$(PYTHON) -m ruff format --check .
@@ -49,7 +55,7 @@ test-fast: setup
 
 # acceptance and system tests on real node hosts; three modules at a time, the long ones first
 test-real: setup
-	$(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder --durations=25 -m real
+	$(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder --durations=25 -m real $(REAL_TESTS)
 
 format: setup
 	$(PYTHON) -m ruff format .

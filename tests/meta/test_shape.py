@@ -118,6 +118,16 @@ SKIPS = {
 }
 
 
+def test_real_tests_are_marked_where_the_makefile_looks() -> None:
+    """``make test-real`` reads the modules called ``test_*`` that hold the mark itself."""
+    named = {
+        name_of(path)
+        for path in all_files()
+        if "mark." + "real" in path.read_text() and not path.name.startswith("test_")
+    }
+    assert named == set()
+
+
 def test_no_test_is_skipped() -> None:
     wrong = [
         f"{name_of(path)}:{node.lineno} {ast.unparse(node)}"
