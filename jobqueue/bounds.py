@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from jobqueue.errors import JobQueueError, Refused
+from jobqueue.errors import Conflict, JobQueueError, Refused, TooLarge
 from jobqueue.job import LogEntry
 from jobqueue.store.interface import MAX_BYTES
 
@@ -32,6 +32,9 @@ MAX_RESULT_BYTES = MAX_BYTES * 9 // 16
 
 LOG_BYTES = MAX_BYTES // 8
 """Lines of a log that are stored with one event; others wait for the next one."""
+
+NOT_TOGETHER = (Conflict, TooLarge)
+"""Why several steps are not stored in one transaction; one after the other they may be."""
 
 Line = tuple[int, LogEntry]
 """(opcode, line)"""

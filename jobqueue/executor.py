@@ -19,7 +19,7 @@ import structlog
 from twisted.internet.defer import CancelledError, Deferred
 
 from jobqueue.acting import Acting, Attempt
-from jobqueue.bounds import bounded
+from jobqueue.bounds import NOT_TOGETHER, bounded
 from jobqueue.deciding import Deciding, Decision
 from jobqueue.errors import Conflict, Deposed, JournalBroken, NoWayBack, Refused, StoreError
 from jobqueue.job import Status
@@ -150,7 +150,7 @@ class Executor:
             await self._riding.begin(ride, 0)
         try:
             await self._store_ride(ride)
-        except Conflict:
+        except NOT_TOGETHER:
             await self._store(job, [planned])
 
     async def _refuse(self, job: Job, index: int, error: Exception, waited: float) -> None:
@@ -185,7 +185,7 @@ class Executor:
             await self._riding.begin(ride, following)
             try:
                 await self._store_ride(ride)
-            except Conflict:
+            except NOT_TOGETHER:
                 await self._store(job, ride.events[:1])
             return
         await self._finish(job, index)

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from jobqueue import keys
 from jobqueue.ageing import order_of
-from jobqueue.errors import StoreError, TooLarge
+from jobqueue.errors import KeyTwice, StoreError, TooLarge
 from jobqueue.executor import Executor
 from jobqueue.filters import admission
 from jobqueue.gate import Gate
@@ -352,7 +352,8 @@ class Scheduler:
 
     def _failed(self, failure: Failure, job: Job) -> None:
         LOG.error("execution broke off", job=job.id, error=str(failure.value))
-        if isinstance(failure.value, StoreError) and not isinstance(failure.value, TooLarge):
+        own = isinstance(failure.value, TooLarge | KeyTwice)
+        if isinstance(failure.value, StoreError) and not own:
             self._broken(failure)
             return
         # a fault of ours in one job: it keeps its locks and waits for an operator, others go on
