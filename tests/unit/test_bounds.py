@@ -12,7 +12,7 @@ from jobqueue.errors import Refused
 from jobqueue.job import LogEntry, Status
 from tests.unit.driving import now
 from tests.unit.test_executor import Play
-from tests.unit.toy_cluster import PutAll
+from tests.unit.toy_cluster import PutAll, SpawnAll
 
 MANY = tuple(f"n{number}" for number in range(25_000))
 
@@ -47,6 +47,23 @@ def test_what_a_step_did_that_answered_too_much_is_undone() -> None:
     play.submit([PutAll(names=("a", "x" * 400_000))])
     play.settle()
     assert play.toys.things == set()
+
+
+def test_an_outcome_that_no_transaction_takes_leaves_its_job_to_an_operator() -> None:
+    play = Play()
+    (spawning,) = play.submit([SpawnAll(names=MANY[:150])])
+    play.settle()
+    assert play.status(spawning) is Status.STUCK
+    assert play.master.failures == []
+    play.begin()
+    play.settle()
+    assert play.status(spawning) is Status.STUCK
+    done, _said = now(play.master.scheduler.abandon(spawning, "too much"))
+    assert done
+    assert play.status(spawning) is Status.ERROR
+    (other,) = play.submit([PutAll(names=("a",))])
+    play.settle()
+    assert play.status(other) is Status.SUCCESS
 
 
 def test_a_job_that_nobody_could_store_is_refused_and_takes_no_number() -> None:
