@@ -14,6 +14,9 @@ import structlog
 SLEWED = 0.1
 """A second of waiting takes 0.9 to 1.1 seconds while the daemon's time approaches that of day."""
 
+LOOK_EVERY_S = 0.05
+"""So often the clock of the day is looked at; between, time goes on as it did."""
+
 JUMP_S = 1.0
 """What is told in the log."""
 
@@ -21,7 +24,7 @@ log = structlog.get_logger()
 
 
 class EvenTime:
-    """Invariant: between two looks it goes on by ``SLEWED`` more or less than the steady clock.
+    """Invariant: it goes on by ``SLEWED`` more or less than the steady clock, and never back.
 
     ``wall``: seconds since the epoch. ``steady``: seconds of a clock that nobody sets.
     """
@@ -32,17 +35,20 @@ class EvenTime:
         self._now = wall()
         self._looked = steady()
         self._behind_s = 0.0
+        self._rate = 1.0
 
     def seconds(self) -> float:
         """Seconds since the epoch, nearly."""
-        steady = self._steady()
-        passed_s = steady - self._looked
-        self._looked = steady
-        self._now += passed_s
-        behind_s = self._wall() - self._now
+        passed_s = self._steady() - self._looked
+        if passed_s < LOOK_EVERY_S:
+            return self._now + passed_s * self._rate
+        self._looked += passed_s
+        behind_s = self._wall() - self._now - passed_s
         if abs(behind_s - self._behind_s) > JUMP_S:
             log.warning("clock_was_set", by_s=round(behind_s - self._behind_s, 1))
-        self._behind_s = behind_s
         most_s = passed_s * SLEWED
-        self._now += min(max(behind_s, -most_s), most_s)
+        nearer_s = min(max(behind_s, -most_s), most_s)
+        self._now += passed_s + nearer_s
+        self._behind_s = behind_s - nearer_s
+        self._rate = 1 + min(max(self._behind_s / LOOK_EVERY_S, -SLEWED), SLEWED)
         return self._now

@@ -43,6 +43,20 @@ def test_a_clock_that_jumps_is_approached_and_never_jumped_after(jump_s: float) 
     assert even.seconds() == clocks.wall_s
 
 
+@pytest.mark.parametrize("jump_s", [-2.0, -0.003, 0.003, 2.0])
+def test_it_never_goes_back_and_arrives(jump_s: float) -> None:
+    clocks = Clocks()
+    even = clocks.even()
+    before = even.seconds()
+    clocks.wall_s += jump_s
+    for _ in range(4000):
+        clocks.pass_(0.007)
+        now = even.seconds()
+        assert now >= before
+        before = now
+    assert even.seconds() == pytest.approx(clocks.wall_s, abs=0.006)
+
+
 def test_without_jumps_it_is_the_time_of_day() -> None:
     clocks = Clocks()
     even = clocks.even()
