@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from operator import methodcaller
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -74,7 +75,7 @@ class Observer:
         self._clock = equipment.clock
         self._log = equipment.log
         self._backends, self._drivers = backends, drivers
-        self._parts = dict(self._lasting_parts())
+        self._parts = MappingProxyType(dict(self._lasting_parts()))
         self._rhythm = rhythm
         self._inquiry = Inquiry(equipment.clock, rhythm.part_timeout_s)
         self._watched: tuple[Volume, ...] = ()

@@ -45,7 +45,7 @@ class DelayedCall:
         self.process = process
         self.function = function
         self.args = args
-        self.kw = kw
+        self.kw = kw or NO_WORDS
 
     def cancel(self) -> None:
         """Do not call."""

@@ -25,22 +25,25 @@ import structlog
 
 from clusterd.calls.surface import Surface
 from clusterd.simulation.folders import Folders
+from jobqueue.step import Steps
 
 _ATOMS: set[type] = {int, float, str, bytes, bool, type(None), frozenset, complex}
 """Never different; what is found to be so is added."""
 LASTING = (
-    *(type, types.ModuleType, types.BuiltinFunctionType, enum.Enum, PurePath, Surface),
+    *(type, types.ModuleType, types.BuiltinFunctionType, enum.Enum, PurePath, Surface, Steps),
     *(msgspec.json.Decoder, msgspec.json.Encoder, msgspec.msgpack.Decoder, msgspec.msgpack.Encoder),
     *(
         itertools.count,
         type(functools.cache(len)),
         operator.methodcaller,
+        types.MappingProxyType,
         msgspec.Raw,
         type(structlog.get_logger()),
         contextvars.Context,
     ),
 )
-"""Never different, or (a count that gives an order, a cache) of no account."""
+"""Never different (of a mapping that cannot be changed here, nothing changes what is behind it), or
+(a count that gives an order, a cache) of no account."""
 
 
 class Moving(Exception):
