@@ -1,7 +1,8 @@
 """Asks the remote APIs of several candidates for one job until one of them accepts it.
 
 ``python -m tests.system.recovery_probe USER PASSWORD SECONDS ADDRESS...``: prints the address that
-accepted, and the job's number. Run inside the node hosts' network.
+accepted, and the job's number. Run inside the node hosts' network. The request has a name, so one
+whose answer was lost or late is the same job when it is sent again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 
 PAUSE_S = 0.1
 ANSWER_S = 2.0
@@ -27,11 +29,16 @@ def main(user: str, password: str, seconds: str, *addresses: str) -> None:
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
     deadline = time.monotonic() + float(seconds)
     said = "nothing"
+    name = str(uuid.uuid4())
     for address in itertools.cycle(addresses):
         request = urllib.request.Request(
             f"https://{address}:5080/2/nodes/n2.tb/modify",
             data=json.dumps({"drained": False}).encode(),
-            headers={"Authorization": f"Basic {token}", "Content-Type": "application/json"},
+            headers={
+                "Authorization": f"Basic {token}",
+                "Content-Type": "application/json",
+                "Idempotency-Key": name,
+            },
             method="POST",
         )
         try:

@@ -62,8 +62,13 @@ def check(cluster: Cluster, **nodes: str) -> None:
     for node, kind in nodes.items():
         (path,) = disks[node]
         assert path.endswith(kind)
-        read = f"dd if={path} bs=1M count={MIB} iflag=direct status=none | sha256sum"
-        assert cluster.node(node).run(read).stdout.split()[0] == wanted
+        read = f"dd if={path} bs=1M count={MIB} iflag=direct,fullblock status=none"
+        told = cluster.node(node).run(f"{read} | sha256sum").stdout.split()[0]
+        assert told == wanted, cluster.node(node).run(
+            f"{WRITE} >/var/tmp/wanted; for n in 1 2; do {read} | cmp -l - /var/tmp/wanted |"
+            ' awk \'NR == 1 {print "first", $0} END {print NR, "bytes differ, last", $0}\'; done;'
+            f" ls -l {path}; dmesg | tail -n 5"
+        )
 
 
 def becomes(template: str, **fields: Any) -> dict[str, Any]:
