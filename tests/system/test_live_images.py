@@ -38,7 +38,8 @@ def cluster(live_cluster: Cluster) -> Iterator[Cluster]:
     )
     yield live_cluster
     live_cluster.gnt(
-        "gnt-cluster", "modify", f"--enabled-disk-templates={enabled.strip()}".replace(" ", "")
+        *("gnt-cluster", "modify", "-D", "file:format=raw"),
+        f"--enabled-disk-templates={enabled.strip()}".replace(" ", ""),
     )
 
 
