@@ -18,7 +18,7 @@ help:
 	@echo 'make demo                 a cluster of three node hosts, from nothing to a live migration'
 	@echo 'make demo-shell NODE=n1   a shell on a node host of the demo'
 	@echo 'make demo-down            remove all that the demo made'
-	@echo 'make check                every check (root; about 17 minutes on 2 cores)'
+	@echo 'make check                every check (root; 14 to 20 minutes on 2 cores)'
 	@echo 'make check-fast           the checks that need no root (about 2 minutes)'
 	@echo 'make bench [ONLY=GROUP]   figures, as a table and in build/bench.json'
 	@echo 'make explore SECONDS=60   random faults on simulated clusters'
