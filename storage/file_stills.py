@@ -6,6 +6,7 @@ it (``NAME@.still~``), so it is no snapshot, is not listed and goes with the dis
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,17 @@ class StilledByCopy(Backend):
 
     _qcow: QcowFiles
 
+    @abc.abstractmethod
     def _path(self, volume: Volume) -> Path:
-        raise NotImplementedError
+        """Where the volume is."""
 
+    @abc.abstractmethod
     def _is_raw(self, volume: Volume) -> bool:
-        raise NotImplementedError
+        """Whether anybody can read the file as it is."""
 
+    @abc.abstractmethod
     async def _blocking(self, volume: Volume, function: Callable[..., Any], *args: Any) -> Any:
-        raise NotImplementedError
+        """What the function answers, run in a thread; its OSError as an error of the volume."""
 
     async def still(self, volume: Volume) -> str:
         """See ``Backend``. Raw files are read as they are: Unsupported."""

@@ -70,6 +70,12 @@ Compress = Annotated[
     Meta(description="how contents of disks are compressed on their way"),
 ]
 Force = Annotated[bool, Meta(description="do it although it is not sensible")]
+EarlyRelease = Annotated[
+    bool, Meta(description="give up the old copy before the new one is complete")
+]
+TargetGroups = Annotated[
+    tuple[str, ...] | None, Meta(description="groups to choose from; any other by default")
+]
 
 DiskSpec = dict[str, Any]
 NicSpec = dict[str, Any]

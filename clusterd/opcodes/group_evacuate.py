@@ -13,7 +13,7 @@ from clusterd.iallocator.answers import Answer, Job
 from clusterd.iallocator.choice import Choice, Taken, node_excluded
 from clusterd.iallocator.requests import ChangeGroup
 from clusterd.opcodes import grouping, locking, moving
-from clusterd.opcodes.fields import GroupName, Iallocator
+from clusterd.opcodes.fields import EarlyRelease, GroupName, Iallocator, TargetGroups
 from clusterd.view import View
 from jobqueue.errors import Refused
 from jobqueue.lock import BIG_LOCK_SHARED, Lock
@@ -25,13 +25,9 @@ class GroupEvacuate(Opcode, frozen=True, kw_only=True, tag="OP_GROUP_EVACUATE"):
     """Move all instances of a node group to others."""
 
     group_name: GroupName
-    target_groups: Annotated[
-        tuple[str, ...] | None, Meta(description="groups to choose from; any other by default")
-    ] = None
+    target_groups: TargetGroups = None
     iallocator: Iallocator = None
-    early_release: Annotated[
-        bool, Meta(description="give up the old copy before the new one is complete")
-    ] = False
+    early_release: EarlyRelease = False
     sequential: Annotated[bool, Meta(description="move one instance after the other")] = False
     force_failover: Annotated[
         bool, Meta(description="stop instances and start them there, never migrate")

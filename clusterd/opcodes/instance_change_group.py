@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
-
-from msgspec import Meta
 
 from clusterd.hooks import HookPoint, instance_environment, master_node
 from clusterd.iallocator.choice import Choice, Taken, node_excluded
 from clusterd.iallocator.requests import ChangeGroup
 from clusterd.opcodes import locking, moving
-from clusterd.opcodes.fields import Iallocator, InstanceName
+from clusterd.opcodes.fields import EarlyRelease, Iallocator, InstanceName, TargetGroups
 from clusterd.view import View
 from jobqueue.errors import Refused
 from jobqueue.lock import BIG_LOCK_SHARED, Lock
@@ -22,13 +19,9 @@ class InstanceChangeGroup(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_CH
     """Move an instance to another node group."""
 
     instance_name: InstanceName
-    target_groups: Annotated[
-        tuple[str, ...] | None, Meta(description="groups to choose from; any other by default")
-    ] = None
+    target_groups: TargetGroups = None
     iallocator: Iallocator = None
-    early_release: Annotated[
-        bool, Meta(description="give up the old copy before the new one is complete")
-    ] = False
+    early_release: EarlyRelease = False
 
 
 def targets(opcode: InstanceChangeGroup, view: View) -> tuple[str, ...]:

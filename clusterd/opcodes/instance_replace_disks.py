@@ -16,7 +16,14 @@ from clusterd.iallocator.data import disk_total_mib
 from clusterd.iallocator.requests import Relocate
 from clusterd.model import Disk, DrbdPair, Instance, Node
 from clusterd.opcodes import disk_steps, locking, placing, requirements
-from clusterd.opcodes.fields import NAME, PLAIN, Iallocator, IgnoreIpolicy, InstanceName
+from clusterd.opcodes.fields import (
+    NAME,
+    PLAIN,
+    EarlyRelease,
+    Iallocator,
+    IgnoreIpolicy,
+    InstanceName,
+)
 from clusterd.steps.cluster import Say
 from clusterd.steps.disk_changes import (
     CommitDisks,
@@ -53,9 +60,7 @@ class InstanceReplaceDisks(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_R
         Annotated[str, Meta(pattern=NAME, extra=PLAIN)] | None,
         Meta(description="new secondary node"),
     ] = None
-    early_release: Annotated[
-        bool, Meta(description="give the old copy up before the new one is complete")
-    ] = False
+    early_release: EarlyRelease = False
     iallocator: Iallocator = None
     ignore_ipolicy: IgnoreIpolicy = False
 

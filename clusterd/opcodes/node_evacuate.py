@@ -12,7 +12,7 @@ from clusterd.iallocator.choice import Choice, Taken, node_excluded
 from clusterd.iallocator.requests import NodeEvacuate as Asked
 from clusterd.model import Instance
 from clusterd.opcodes import locking, moving
-from clusterd.opcodes.fields import Iallocator, NodeName
+from clusterd.opcodes.fields import EarlyRelease, Iallocator, NodeName
 from clusterd.view import View
 from jobqueue.errors import Refused
 from jobqueue.lock import BIG_LOCK_SHARED, Lock
@@ -31,9 +31,7 @@ class NodeEvacuate(Opcode, frozen=True, kw_only=True, tag="OP_NODE_EVACUATE"):
         str | None, Meta(description="new secondary node of all (mode secondary-only)")
     ] = None
     iallocator: Iallocator = None
-    early_release: Annotated[
-        bool, Meta(description="give up the old copy before the new one is complete")
-    ] = False
+    early_release: EarlyRelease = False
     ignore_soft_errors: Annotated[
         bool | None, Meta(description="overstep spare memory, ratios and exclusion tags")
     ] = None
