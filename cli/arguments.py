@@ -100,6 +100,9 @@ def _json(text: str) -> Any:
         raise BadText(f"'{text}' is not JSON: {error}") from None
 
 
+NAMING = "idempotency_key"
+
+
 def parse(tool: str, command: Command, words: Sequence[str], session: Session) -> Call:
     """A call, or UsageError, CommandError, HelpAsked."""
     options = (*command.options, *EVERYWHERE)
@@ -137,7 +140,14 @@ def parse(tool: str, command: Command, words: Sequence[str], session: Session) -
             found[option.key] = value
     arguments = tuple(str(word) for word in raw["words"])
     check_arguments(command.name, command.arguments, arguments)
-    return Call(tool=tool, name=command.name, options=found, arguments=arguments, session=session)
+    return Call(
+        tool=tool,
+        name=command.name,
+        options=found,
+        arguments=arguments,
+        session=session,
+        may_name=any(option.key == NAMING for option in command.options),
+    )
 
 
 def _dest(index: int) -> str:

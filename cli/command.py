@@ -80,6 +80,9 @@ class Session(Protocol):
     def now_ns(self) -> int:
         """Nanoseconds since the epoch."""
 
+    def draw_name(self) -> str:
+        """A name for a request that no other request has."""
+
     def pause(self, duration_s: float) -> None:
         """Let time pass."""
 
@@ -100,6 +103,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """Only what was given or has a default."""
     arguments: tuple[str, ...]
     session: Session
+    may_name: bool = False
+    """Its command has the option that names the request."""
 
     def given(self, key: str, default: Any = None) -> Any:
         """The value of an option."""

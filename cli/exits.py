@@ -94,6 +94,7 @@ def _prefixed(prefix: str, code: int = Exit.FAILURE) -> Callable[[list[Any]], To
 
 TABLE: dict[str, Callable[[list[Any]], Told]] = {
     "OpPrereqError": _refused,
+    "GenericError": _prefixed("Failure: GenericError: "),
     "OpExecError": _prefixed("Failure: command execution error:\n"),
     "HooksAbort": _hooks,
     "HooksFailure": _prefixed("Failure: hooks general failure: "),

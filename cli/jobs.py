@@ -17,8 +17,8 @@ import msgspec
 from cli.command import Call, Session
 from cli.exits import CommandError, Exit, encoded_error, told
 from cli.progress import Progress, progress_for
+from cli.submission import LOOK_EVERY_S, LOOKS, comes_back, submit, submit_many
 from cli.verdicts import explanation
-from clusterd.doorway.client import DoorRefused, DoorSilent
 from clusterd.doorway.protocol import RequestFailed
 from clusterd.errors import ClusterError, DoorAway
 
@@ -28,9 +28,6 @@ _NOTICES = {
     "queued": "Job {job} is waiting in queue",
     "waiting": "Job {job} is waiting for locks",
 }
-LOOKS, LOOK_EVERY_S = 120, 1.0
-"""A master that is away is asked so often: jobs go on when it, or another one, is there again."""
-
 _ENDED = frozenset({"success", "error", "canceled"})
 _STUCK = "stuck"
 
@@ -71,7 +68,7 @@ def stamped(call: Call, body: Body) -> dict[str, Any]:
 def submit_or_run(call: Call, body: Body) -> Watched | None:
     """Submit one opcode and follow it; None if it was to be submitted only."""
     session = call.session
-    job = session.door.submit_job([stamped(call, body)], _key(call))
+    job = submit(call, [stamped(call, body)])
     if call.given("print_jobid"):
         session.out(str(job))
     if call.given("submit"):
@@ -82,13 +79,8 @@ def submit_or_run(call: Call, body: Body) -> Watched | None:
 
 def run(call: Call, body: Body) -> Any:
     """Submit one opcode, follow it, answer its result."""
-    job = call.session.door.submit_job([stamped(call, body)], _key(call))
+    job = submit(call, [stamped(call, body)])
     return follow(call.session, job).results[0]
-
-
-def _key(call: Call) -> str:
-    """What the operator named the request."""
-    return str(call.given("idempotency_key") or "")
 
 
 def follow(session: Session, job: int, *, quiet: bool = False) -> Watched:
@@ -110,20 +102,13 @@ def _asked(
         try:
             return ask()
         except (DoorAway, RequestFailed) as error:
-            if not _comes_back(error) or look + 1 == LOOKS:
+            if not comes_back(error) or look + 1 == LOOKS:
                 _told_where(session, job, error)
                 raise
         if look == 0:
             notice(f"The master is away; job {job} goes on when it is back")
         session.pause(LOOK_EVERY_S)
     raise AssertionError("the last look raises")
-
-
-def _comes_back(error: ClusterError) -> bool:
-    """Whether asking here again makes sense: a master that is another node answers there."""
-    if isinstance(error, RequestFailed):
-        return error.kind == "NotMaster" and "please connect to node" not in error.message
-    return not isinstance(error, DoorRefused | DoorSilent)
 
 
 def _told_where(session: Session, job: int, error: ClusterError) -> None:
@@ -200,7 +185,7 @@ def _results(session: Session, job: int) -> list[Any]:
 def explain(call: Call, body: Body) -> int:
     """What an allocator would choose for an opcode; it is checked only, nothing is changed."""
     session = call.session
-    job = session.door.submit_job([{**stamped(call, body), "dry_run": True}])
+    job = submit(call, [{**stamped(call, body), "dry_run": True}])
     trouble: JobFailed | RequestFailed | None = None
     try:
         follow(session, job, quiet=True)
@@ -220,8 +205,10 @@ def explain(call: Call, body: Body) -> int:
 class JobSet:
     """Several jobs, submitted together and followed one after the other."""
 
-    def __init__(self, call: Call, *, verbose: bool = False) -> None:
+    def __init__(self, call: Call, *, verbose: bool = False, part: str = "") -> None:
+        """``part``: see ``submission.submit_many``."""
         self._call = call
+        self._part = part
         self._verbose = verbose
         self._queued: list[tuple[str, list[dict[str, Any]]]] = []
         self._known: list[tuple[str, bool, Any]] = []
@@ -238,9 +225,8 @@ class JobSet:
         """Submit; then follow and answer (success, results), or only print the numbers."""
         session = self._call.session
         if self._queued:
-            answers = session.door.submit_many_jobs(
-                [bodies for _, bodies in self._queued], _key(self._call)
-            )
+            jobs = [bodies for _, bodies in self._queued]
+            answers = submit_many(self._call, jobs, self._part)
             for (label, _), (accepted, outcome) in zip(self._queued, answers, strict=True):
                 self._known.append((label, accepted, outcome))
         self._queued = []

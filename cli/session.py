@@ -18,6 +18,9 @@ _YES = frozenset({"y", "yes"})
 _NO = frozenset({"", "n", "no"})
 _QUESTIONS_MAX = 5
 
+NAME_BYTES = 16
+"""As many as a uuid has; ``uuid`` itself takes long to import."""
+
 
 class RealSession:
     """This process."""
@@ -79,6 +82,10 @@ class RealSession:
     def now_ns(self) -> int:
         """Nanoseconds since the epoch."""
         return time.time_ns()
+
+    def draw_name(self) -> str:
+        """A name for a request that no other request has."""
+        return os.urandom(NAME_BYTES).hex()
 
     def pause(self, duration_s: float) -> None:
         """Let time pass."""

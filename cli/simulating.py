@@ -50,6 +50,10 @@ class SimulatedSession:
         """Virtual time."""
         return int(self._clock.seconds() * 1e9)
 
+    def draw_name(self) -> str:
+        """The same in each simulation."""
+        return self.door.draw_name()
+
     def pause(self, duration_s: float) -> None:
         """Virtual time passes."""
         self._clock.run(duration_s)

@@ -148,7 +148,7 @@ def _disks_verified(call: Call, body: Body, result: Any) -> int:
         together.add(accepted, outcome)
     ended = together.finish()
     code = Exit.SUCCESS if all(success for success, _ in ended) else Exit.FAILURE
-    repairs = jobs.JobSet(call)
+    repairs = jobs.JobSet(call, part="/repairs")
     for success, results in ended:
         silent, inactive, missing = results[0] if success else ({}, [], {})
         for node, why in sorted(silent.items()):

@@ -35,6 +35,12 @@ class DoorRefused(DoorAway):
     code = "door_refused"
 
 
+class DoorLost(DoorAway):
+    """The master daemon hung up instead of answering; what was asked may still be done."""
+
+    code = "door_lost"
+
+
 class DoorSilent(DoorAway):
     """The master daemon did not answer in time; what was asked may still be done."""
 
@@ -71,7 +77,8 @@ class Door:
         self._buffer = bytearray()
 
     def call(self, method: str, *args: Any) -> Any:
-        """Ask and wait. Raises RequestFailed, BadMessage, DoorAway, DoorRefused, DoorSilent."""
+        """Ask and wait. Raises RequestFailed, BadMessage, DoorAway, DoorRefused, DoorLost,
+        DoorSilent."""
         try:
             self._send(protocol.encode_request(method, args))
             message = self._receive()
@@ -169,9 +176,9 @@ class Door:
             except TimeoutError:
                 raise DoorSilent(self._about("does not answer")) from None
             except OSError as error:
-                raise DoorAway(self._about(f"hung up ({error.strerror})")) from None
+                raise DoorLost(self._about(f"hung up ({error.strerror})")) from None
             if not data:
-                raise DoorAway(self._about("hung up"))
+                raise DoorLost(self._about("hung up"))
             self._buffer += data
         message = bytes(self._buffer[:end])
         del self._buffer[: end + 1]

@@ -13,7 +13,15 @@ from typing import Any
 import msgspec
 
 from clusterd.errors import ClusterError, NotMaster
-from jobqueue.errors import JobMissing, JobQueueError, QueueDrained, QueueFull, Refused
+from jobqueue.errors import (
+    Deposed,
+    JobMissing,
+    JobQueueError,
+    QueueDrained,
+    QueueFull,
+    Refused,
+    StoreAway,
+)
 
 END = b"\x03"
 """A JSON text never contains this byte: control characters are escaped in it."""
@@ -51,6 +59,10 @@ class BadMessage(ClusterError):
     code = "bad_message"
 
 
+UNSURE = ((StoreAway.code,), (Deposed.code,))
+"""What follows the sentence of a failure that leaves open whether the request was carried out."""
+
+
 class RequestFailed(ClusterError):
     """The master refused or failed a request.
 
@@ -71,6 +83,12 @@ class RequestFailed(ClusterError):
         if self.kind == "OpPrereqError" and len(self.details) > 1:
             return str(self.details[1])
         return ""
+
+    @property
+    def unsure(self) -> bool:
+        """The master could not learn whether what was asked is done: it lost the store, or the
+        mastership."""
+        return self.kind == "GenericError" and self.details[1:] in UNSURE
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -132,6 +150,8 @@ def encode_error(error: Exception) -> list[Any] | None:
         return ["OpPrereqError", [error.message, error.reason]]
     if isinstance(error, RequestFailed):
         return [error.kind, list(error.details)]
+    if isinstance(error, StoreAway | Deposed):
+        return ["GenericError", [str(error), error.code]]
     for type_, name in _CLASSES:
         if isinstance(error, type_):
             return [name, [str(error)]]

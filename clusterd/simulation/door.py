@@ -14,13 +14,14 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from clusterd.doorway import methods
-from clusterd.doorway.client import Door, DoorSilent
+from clusterd.doorway.client import Door, DoorLost, DoorSilent
 from clusterd.doorway.protocol import END, decode_reply, encode_error, encode_failure, encode_reply
 from clusterd.doorway.waiting import Waiting
 from clusterd.errors import DoorAway
 from clusterd.simulation.cluster import SimulatedCluster
 
 OPERATOR = "uid:0"
+NAME_BYTES = 16
 
 
 class StillWaits(DoorSilent):
@@ -42,6 +43,10 @@ class SimulatedDoor(Door):
         """A command begins."""
         self._until = self._cluster.clock.seconds() + self._patience_s
 
+    def draw_name(self) -> str:
+        """A name for a request, each once."""
+        return self._cluster.random.token(NAME_BYTES)
+
     def call(self, method: str, *args: Any) -> Any:
         """See ``Door``."""
         if not self._cluster.serves:
@@ -61,7 +66,7 @@ class SimulatedDoor(Door):
             asked.addErrback(lambda failure: None)
             asked.cancel()
         if not self._cluster.serves:
-            raise DoorAway("the master daemon hung up")
+            raise DoorLost("the master daemon hung up")
         if self._cluster.clock.seconds() >= self._until:
             raise StillWaits(f"still not done after {self._patience_s:.0f} s")
         return decode_reply(_encoded(answer).removesuffix(END))

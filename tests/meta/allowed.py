@@ -16,6 +16,7 @@ ALLOWED: dict[tuple[str, Effect], str] = {
     ("cli/machine.py", Effect.RANDOM): "the real machine that commands and daemons are given",
     ("cli/session.py", Effect.CLOCK): "the outside of a command",
     ("cli/session.py", Effect.PROCESS): "gnt-instance console becomes the console's program",
+    ("cli/session.py", Effect.RANDOM): "names of requests, drawn outside of the command",
     ("clusterd/master/compose.py", Effect.THREAD): "address and placement, beside the reactor",
     ("clusterd/node/blocking.py", Effect.PROCESS): "runs the site's hooks and OS scripts",
     ("clusterd/pooled.py", Effect.THREAD): "blocking work and long computing of the daemons",

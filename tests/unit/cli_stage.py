@@ -115,6 +115,7 @@ class StageSession:
         self.became: list[str] = []
         self.pauses = 0
         """Pauses that it lets pass."""
+        self.drawn = 0
 
     def out(self, text: str) -> None:
         self.stdout += text.split("\n")
@@ -128,6 +129,10 @@ class StageSession:
 
     def now_ns(self) -> int:
         return NOW_NS
+
+    def draw_name(self) -> str:
+        self.drawn += 1
+        return f"drawn-{self.drawn}"
 
     def pause(self, duration_s: float) -> None:
         """A person who looks again and again ends it with Ctrl-C; here the first pause does, or
@@ -205,7 +210,7 @@ class Stage:
 
     def submitted(self) -> dict[str, Any]:
         """The only opcode of the only job, without the reason trail."""
-        ((opcodes,),) = self.responder.of("SubmitJob")
+        ((opcodes, _name),) = self.responder.of("SubmitJob")
         (opcode,) = opcodes
         return {key: value for key, value in opcode.items() if key != "reason"}
 

@@ -188,7 +188,7 @@ def test_details_of_very_many_instances_are_asked_for_in_portions(stage: Stage) 
     stage.answer(**job_answers({"web1": INSTANCE}), QueryInstances=[[name] for name in names])
     ended = stage.run("instance", "info", "--all")
     assert ended.code == 0
-    asked = [opcode["instances"] for ((opcode,),) in stage.responder.of("SubmitJob")]
+    asked = [opcode["instances"] for (opcode,), _name in stage.responder.of("SubmitJob")]
     assert asked == [names[:100], names[100:200], names[200:]]
     assert sum("Instance name: web1" in line for line in ended.out) == 3
 

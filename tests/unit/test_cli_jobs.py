@@ -156,7 +156,7 @@ def test_several_instances_are_one_submission_and_asked_about(stage: Stage) -> N
         "Waiting for job 13 for web2 ...",
     ]
     assert (ended.code, ended.err) == (1, ["Failed to submit job for db1: queue is full"])
-    ((jobs,),) = stage.responder.of("SubmitManyJobs")
+    ((jobs, _name),) = stage.responder.of("SubmitManyJobs")
     assert [opcode["instance_name"] for (opcode,) in jobs] == ["web1", "web2", "db1"]
 
 
@@ -276,11 +276,11 @@ def test_jobs_from_files_and_standard_input(stage: Stage, tmp_path: Path) -> Non
     stage.input = json.dumps([{**delay, "duration": 1}])
     stage.answer(
         **job_answers()
-        | {"SubmitManyJobs": lambda jobs: [[True, 20 + i] for i in range(len(jobs))]}
+        | {"SubmitManyJobs": lambda jobs, _name: [[True, 20 + i] for i in range(len(jobs))]}
     )
     ended = stage.run("debug", "submit-job", "--job-repeat=2", str(tmp_path / "one"), "-")
     assert ended.code == 0
-    ((jobs,),) = stage.responder.of("SubmitManyJobs")
+    ((jobs, _name),) = stage.responder.of("SubmitManyJobs")
     assert [[opcode["duration"] for opcode in job] for job in jobs] == [[0, 0], [0, 0], [1], [1]]
     ended = stage.run("debug", "submit-job", "--each", "--op-repeat=2", "--timing-stats", "-")
     assert ended.out[-4:-2] == ["C:op     2", "C:job    2"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cli.exits import Exit
-from cli.jobs import LOOKS
+from cli.submission import AGAIN, LOOKS
 from tests.unit.cli_stage import Failed, Stage, job_answers, log, stage_in
 
 WHEN = time.ctime(1_700_000_000)
@@ -87,8 +87,68 @@ def test_a_master_that_does_not_come_back_is_not_waited_for_for_ever(stage: Stag
     assert len(stage.responder.of("WaitForJobChange")) == LOOKS
 
 
-def test_a_submission_is_not_repeated(stage: Stage) -> None:
-    stage.answer(SubmitJob=in_turn(stage, None))
+def names_of(stage: Stage, method: str = "SubmitJob") -> list[str]:
+    return [name for _jobs, name in stage.responder.of(method)]
+
+
+def test_a_request_whose_answer_is_lost_is_repeated_under_its_name(stage: Stage) -> None:
+    lost = Failed("GenericError", "etcd does not answer", "store_away")
+    nobody = Failed("NotMaster", "This node is not the master, and nobody is at the moment")
+    stage.answer(**job_answers() | {"SubmitJob": in_turn(stage, None, nobody, lost, 12)})
+    ended = stage.run("node", "remove", "n2")
+    assert (ended.code, ended.err) == (Exit.SUCCESS, [AGAIN])
+    assert names_of(stage) == ["drawn-1"] * 4
+
+
+def test_several_requests_whose_answer_is_lost_are_repeated_under_their_name(stage: Stage) -> None:
+    made = [[True, 12], [True, 13]]
+    stage.answer(SubmitManyJobs=in_turn(stage, None, made), QueryInstances=[["web1"], ["web2"]])
+    words = ("--all", "--force-multiple", "--submit", "--idempotency-key=mine")
+    ended = stage.run("instance", "reboot", *words)
+    assert ended.out == ["12: web1", "13: web2"]
+    assert names_of(stage, "SubmitManyJobs") == ["mine"] * 2
+
+
+def test_how_to_ask_again_where_another_node_is_master(stage: Stage) -> None:
+    other = Failed(
+        "NotMaster",
+        "This node is not the master, please connect to node 'n2' and rerun the command",
+    )
+    stage.answer(SubmitJob=in_turn(stage, None, other))
+    ended = stage.run("node", "remove", "n2")
+    assert ended.code == Exit.NOT_MASTER
+    assert ended.err[0] == AGAIN
+    assert "--idempotency-key=drawn-1 never submits it twice" in ended.err[1]
+    assert "please connect to node 'n2'" in ended.err[2]
+
+
+def test_a_request_is_not_repeated_for_ever(stage: Stage) -> None:
+    stage.answer(SubmitJob=in_turn(stage, *[None] * LOOKS))
     ended = stage.run("node", "remove", "n2")
     assert ended.code == NO_MASTER
-    assert len(stage.responder.of("SubmitJob")) == 1
+    assert "It is not known whether the request was submitted" in ended.err[1]
+    assert len(names_of(stage)) == LOOKS
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Failed("NotMaster", "This node is not the master, and nobody is at the moment"),
+        Failed("OpPrereqError", "Node 'n2' not known", "unknown_entity"),
+        Failed("GenericError", "internal error"),
+    ],
+)
+def test_what_is_certainly_not_submitted_is_not_repeated(stage: Stage, refusal: Failed) -> None:
+    stage.answer(SubmitJob=in_turn(stage, refusal))
+    ended = stage.run("node", "remove", "n2")
+    assert ended.code != Exit.SUCCESS
+    assert len(names_of(stage)) == 1
+
+
+def test_a_verdict_on_the_repeated_request_is_told(stage: Stage) -> None:
+    drained = Failed("JobQueueDrainError", "The job queue is drained")
+    stage.answer(SubmitJob=in_turn(stage, None, drained))
+    ended = stage.run("node", "remove", "n2")
+    assert ended.code == Exit.FAILURE
+    assert ended.err[0] == AGAIN
+    assert "drained" in ended.err[1]

@@ -363,7 +363,7 @@ def test_a_line_about_several_instances(stage: Stage, line: str, expected: dict[
     stage.answer(SubmitManyJobs=[[True, 12]])
     ended = stage.run(*shlex.split(line))
     assert (ended.code, ended.out) == (Exit.SUCCESS, ["Waiting for job 12 for web1 ..."])
-    ((jobs,),) = stage.responder.of("SubmitManyJobs")
+    ((jobs, _name),) = stage.responder.of("SubmitManyJobs")
     ((opcode,),) = jobs
     assert {key: value for key, value in opcode.items() if key != "reason"} == expected
     msgspec.convert(expected, opcode_class(expected["OP_ID"]))
@@ -371,7 +371,7 @@ def test_a_line_about_several_instances(stage: Stage, line: str, expected: dict[
 
 def test_the_reason_trail_says_who_asked_and_why(stage: Stage) -> None:
     stage.run("node", "remove", "--reason", "broken fan", "n2")
-    ((opcodes,),) = stage.responder.of("SubmitJob")
+    ((opcodes, _name),) = stage.responder.of("SubmitJob")
     assert opcodes[0]["reason"] == [
         ["gnt:user", "broken fan", NOW_NS],
         ["gnt:client:gnt-node", "remove", NOW_NS],

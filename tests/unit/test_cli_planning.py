@@ -73,10 +73,10 @@ def test_a_plan_can_be_kept_from_copying(stage: Stage) -> None:
 
 def test_the_plan_is_carried_out_set_by_set(stage: Stage) -> None:
     facts = msgspec.to_builtins(uneven())
-    numbers: Any = lambda jobs: [[True, number] for number, _ in enumerate(jobs, 1)]  # noqa: E731
+    numbers: Any = lambda jobs, _name: [[True, 1 + at] for at in range(len(jobs))]  # noqa: E731
     stage.answer(QueryPlacement=facts, SubmitManyJobs=numbers, **job_answers())
     ended = stage.run("cluster", "balance", "--apply", "--force", "--submit", "--max-moves", "3")
-    ((jobs,),) = stage.responder.of("SubmitManyJobs")
+    ((jobs, _name),) = stage.responder.of("SubmitManyJobs")
     assert ended.code == 0
     assert 1 <= len(jobs) <= 3
     assert all(job[0]["OP_ID"].startswith("OP_INSTANCE_") for job in jobs)

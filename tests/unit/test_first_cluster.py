@@ -8,6 +8,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -15,9 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from cli.submission import AGAIN
+from clusterd.doorway.client import SOCKET_VARIABLE
+from clusterd.doorway.protocol import MASTER_SOCKET
 from clusterd.pidfile import holder
 from clusterd.settings import DAEMONS, NodeSection, RapiSection, Settings, StoreSection
 from tests.ports import free_port
+from tests.unit.go_between import swallowing
 
 PROGRAMS = Path(sys.executable).parent
 NODE = "n1.example.com"
@@ -38,11 +43,26 @@ class Host:
         own.path.write_text(own.to_toml())
         self.own = own
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of its commands."""
+        return {**os.environ, "CLUSTERD_ROOT": str(self.root), "CLUSTERD_HOSTNAME": NODE}
+
+    def kill_master(self) -> None:
+        """And see it gone."""
+        pid = self.pid("clusterd-master")
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        for _ in range(100):
+            if self.pid("clusterd-master") is None:
+                break
+            time.sleep(0.05)
+
     def run(self, *words: str, code: int = 0) -> str:
         """A command of the operator; what it says."""
         done = subprocess.run(
             [str(PROGRAMS / words[0]), *words[1:]],
-            env={**os.environ, "CLUSTERD_ROOT": str(self.root), "CLUSTERD_HOSTNAME": NODE},
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -112,22 +132,45 @@ def test_from_nothing_to_a_cluster_and_back(host: Host) -> None:
 
 def test_a_killed_master_comes_back_and_only_here(host: Host) -> None:
     host.init()
-    pid = host.pid("clusterd-master")
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    for _ in range(100):
-        if host.pid("clusterd-master") is None:
-            break
-        time.sleep(0.05)
+    host.kill_master()
     assert "Cannot communicate with the master daemon" in host.run("gnt-node", "list", code=1)
     host.run("clusterd-master", "--start")
     assert NODE in host.run("gnt-node", "list")
+    a_submission_whose_answer_is_lost(host)
     host.run("clusterd-master", "--stop")
     # a copy of the disk in another machine is not the master
     text = host.own.path.read_text()
     host.own.path.write_text(text.replace(NODE, "n9.example.com"))
     said = host.run("clusterd-master", code=11)
     assert said == f"clusterd-master cannot start: the master is {NODE}, this is n9.example.com\n"
+
+
+def a_submission_whose_answer_is_lost(host: Host) -> None:
+    """The master is killed when the job is stored and nobody was told; the command goes on."""
+    killed = threading.Event()
+
+    def kill() -> None:
+        host.kill_master()
+        killed.set()
+
+    door = host.own.socket_directory / MASTER_SOCKET
+    with (
+        swallowing(door, host.root / "between", kill) as between,
+        subprocess.Popen(
+            [str(PROGRAMS / "gnt-debug"), "delay", "--print-jobid", "0.1"],
+            env={**host.environment, SOCKET_VARIABLE: str(between)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as asking,
+    ):
+        assert killed.wait(60)
+        host.run("clusterd-master", "--start")
+        out, err = asking.communicate(timeout=60)
+    assert asking.returncode == 0, err
+    assert AGAIN in err
+    rows = host.run("gnt-job", "list", "--no-headers", "-o", "id,summary").splitlines()
+    assert [row.split()[0] for row in rows if "DELAY" in row] == out.split()[:1]
 
 
 @pytest.mark.real

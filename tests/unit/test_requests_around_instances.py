@@ -176,6 +176,7 @@ def connected(group: str, **fields: Any) -> dict[str, Any]:
 def test_a_network_is_connected_to_many_groups(stage: Stage) -> None:
     assert stage.run("network", "connect", "net1").code == Exit.SUCCESS
     assert sent(stage) == [connected("default"), connected("rack2")]
+    assert [name for _, name in stage.responder.of("SubmitJob")] == ["drawn-1", "drawn-2"]
     stage.responder.calls.clear()
     stage.answer(QueryGroups=[["rack2"]])
     words = ("-N", "mode=openvswitch,link=ovs0,vlan=.5", "--no-conflicts-check")
@@ -193,7 +194,7 @@ def test_a_network_is_connected_to_many_groups(stage: Stage) -> None:
 def sent(stage: Stage) -> list[dict[str, Any]]:
     """The opcodes that were submitted, one a job, each as its declaration takes it."""
     found = []
-    for ((opcode,),) in stage.responder.of("SubmitJob"):
+    for (opcode,), _name in stage.responder.of("SubmitJob"):
         found.append({key: value for key, value in opcode.items() if key != "reason"})
         REGISTRY.decode(found[-1])
     return found
