@@ -10,7 +10,7 @@ from msgspec import Meta
 from clusterd import ipolicy
 from clusterd.hooks import HookPoint, instance_environment, instance_nodes
 from clusterd.model import AdminState, Instance, Node
-from clusterd.opcodes import disk_steps, moving, requirements
+from clusterd.opcodes import disk_steps, moving, requirements, wiring
 from clusterd.opcodes.fields import (
     SHUTDOWN_TIMEOUT_S,
     Iallocator,
@@ -87,6 +87,7 @@ def check_failover(
     requirements.not_offline(instance)
     target = requirements.other_node(view, instance, target_name)
     requirements.node_takes_instances(view, target)
+    wiring.require_connected(view, instance, target)
     requirements.hypervisor_answers(view, target, instance.hypervisor)
     if instance.admin_state is AdminState.UP:
         reason = f"failing over instance {instance.name}"

@@ -10,7 +10,7 @@ from msgspec import Meta
 from clusterd import ipolicy
 from clusterd.hooks import HookPoint, instance_environment, instance_nodes
 from clusterd.model import Instance, Node
-from clusterd.opcodes import disk_steps, moving, requirements, travelling
+from clusterd.opcodes import disk_steps, moving, requirements, travelling, wiring
 from clusterd.opcodes.fields import (
     Iallocator,
     IgnoreIpolicy,
@@ -80,6 +80,7 @@ def check(opcode: InstanceMigrate, view: View) -> None:
             "wrong_state",
         )
     requirements.node_takes_instances(view, target)
+    wiring.require_connected(view, instance, target)
     requirements.hypervisor_answers(view, target, instance.hypervisor)
     requirements.memory_free(view, target, instance, f"migrating instance {instance.name}")
     travelling.check(view, instance, target)

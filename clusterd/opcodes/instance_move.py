@@ -11,7 +11,7 @@ from msgspec import Meta
 from clusterd import capacity, ipolicy
 from clusterd.hooks import HookPoint, instance_environment, master_node
 from clusterd.model import AdminState, Disk, DrbdPair, Instance, Node
-from clusterd.opcodes import copies, disk_plans, disk_steps, locking, requirements
+from clusterd.opcodes import copies, disk_plans, disk_steps, locking, requirements, wiring
 from clusterd.opcodes.fields import (
     NAME,
     PLAIN,
@@ -57,9 +57,10 @@ class InstanceMove(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_MOVE"):
 
 
 def locks(opcode: InstanceMove, view: View) -> tuple[Lock, ...]:
-    """The instance, its node and the target."""
+    """The instance, its networks, its node and the target."""
     instance = view.configuration.instance(opcode.instance_name)
-    return locking.on_instance(view, instance, view.configuration.node(opcode.target_node))
+    target = view.configuration.node(opcode.target_node)
+    return (*locking.on_instance(view, instance, target), *wiring.kept(view, instance))
 
 
 def sights(opcode: InstanceMove, view: View) -> Iterable[str]:
@@ -87,6 +88,7 @@ def check(opcode: InstanceMove, view: View) -> None:
     requirements.disks_settled(view, instance)
     requirements.node_online(view, source)
     requirements.node_takes_instances(view, target)
+    wiring.require_connected(view, instance, target)
     requirements.hypervisor_answers(view, target, instance.hypervisor)
     if instance.admin_state is AdminState.UP:
         requirements.memory_free(view, target, instance, f"moving instance {instance.name}")

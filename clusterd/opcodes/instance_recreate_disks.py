@@ -14,7 +14,7 @@ from clusterd.iallocator.answers import Answer
 from clusterd.iallocator.choice import Choice, Taken, allocator_name
 from clusterd.iallocator.requests import Allocate
 from clusterd.model import AdminState, Disk, DrbdPair, Instance, Node
-from clusterd.opcodes import disk_steps, locking, placing, requirements
+from clusterd.opcodes import disk_steps, locking, placing, requirements, wiring
 from clusterd.opcodes.fields import Iallocator, InstanceName
 from clusterd.steps.cluster import Say
 from clusterd.steps.disk_changes import CommitDisks, DraftDisks, raw_fields
@@ -115,9 +115,10 @@ def settle(opcode: InstanceRecreateDisks, view: View, answer: Answer) -> Chosen:
 
 
 def locks(opcode: InstanceRecreateDisks, view: View) -> tuple[Lock, ...]:
-    """The instance, its nodes and the new ones."""
+    """The instance, its networks, its nodes and the new ones."""
     instance = view.configuration.instance(opcode.instance_name)
-    return locking.on_instance(view, instance, *new_nodes(opcode, view))
+    nodes = new_nodes(opcode, view)
+    return (*locking.on_instance(view, instance, *nodes), *wiring.kept(view, instance))
 
 
 def sights(opcode: InstanceRecreateDisks, view: View) -> Iterable[str]:
@@ -148,6 +149,8 @@ def check(opcode: InstanceRecreateDisks, view: View) -> None:
         )
     for node in nodes:
         requirements.node_takes_instances(view, node)
+        if node not in view.nodes_of(instance):
+            wiring.require_connected(view, instance, node)
         requirements.room_for(view, node, capacity.disk_need_mib(made.values()))
         requirements.providers_found(view, node, made.values())
     for index in made:

@@ -15,7 +15,7 @@ from clusterd.iallocator.choice import Choice, Taken, allocator_name
 from clusterd.iallocator.data import disk_total_mib
 from clusterd.iallocator.requests import Relocate
 from clusterd.model import Disk, DrbdPair, Instance, Node
-from clusterd.opcodes import disk_steps, locking, placing, requirements
+from clusterd.opcodes import disk_steps, locking, placing, requirements, wiring
 from clusterd.opcodes.fields import (
     NAME,
     PLAIN,
@@ -182,10 +182,12 @@ def settle(opcode: InstanceReplaceDisks, view: View, answer: Answer) -> Chosen:
 
 
 def locks(opcode: InstanceReplaceDisks, view: View) -> tuple[Lock, ...]:
-    """The instance, its nodes and a new one."""
+    """The instance and its nodes; for a new one its networks too."""
     instance = view.configuration.instance(opcode.instance_name)
-    others = [view.configuration.node(opcode.remote_node)] if opcode.remote_node else []
-    return locking.on_instance(view, instance, *others)
+    if not opcode.remote_node:
+        return locking.on_instance(view, instance)
+    node = view.configuration.node(opcode.remote_node)
+    return (*locking.on_instance(view, instance, node), *wiring.kept(view, instance))
 
 
 def sights(opcode: InstanceReplaceDisks, view: View) -> Iterable[str]:
@@ -210,6 +212,7 @@ def check(opcode: InstanceReplaceDisks, view: View) -> None:
             requirements.node_online(view, node)
     else:
         requirements.node_takes_instances(view, wanted.node)
+        wiring.require_connected(view, instance, wanted.node)
     disks = [instance.disks[index] for index in wanted.indices]
     requirements.room_for(view, wanted.node, capacity.disk_need_mib(disks))
 

@@ -87,10 +87,13 @@ def sights(opcode: InstanceSetParams, view: View) -> Iterable[str]:
 
 
 def locks(opcode: InstanceSetParams, view: View) -> tuple[Lock, ...]:
-    """The instance, its nodes and a new secondary."""
+    """The instance, its nodes and a new secondary, and the networks of its cards as far as it
+    matters where they are connected."""
     instance = view.configuration.instance(opcode.instance_name)
     others = [view.configuration.node(opcode.remote_node)] if opcode.remote_node else []
     specs = [item[-1] for item in opcode.nics if isinstance(item, list | tuple) and item]
+    if others:
+        specs += [{"network": nic.network} for nic in instance.nics]
     return (*locking.on_instance(view, instance, *others), *wiring.locks(view, specs))
 
 
@@ -207,6 +210,7 @@ def _check_conversion(opcode: InstanceSetParams, view: View, instance: Instance)
     if secondary.uuid == instance.primary_node:
         raise Refused("The secondary node cannot be the primary node", "wrong_input")
     requirements.node_takes_instances(view, secondary)
+    wiring.require_connected(view, instance, secondary)
     if (old, new) not in disk_plans.CONVERSIONS:
         _check_copies(view, instance, str(new), secondary)
         return

@@ -12,7 +12,7 @@ from clusterd.iallocator.choice import Choice, Taken, allocator_name
 from clusterd.iallocator.data import disk_total_mib
 from clusterd.iallocator.requests import Relocate
 from clusterd.model import Instance, Node
-from clusterd.opcodes import locking, placing
+from clusterd.opcodes import locking, placing, wiring
 from clusterd.steps.cluster import Say, SubmitJobs
 from clusterd.view import View
 from clusterd.volumes import is_shared
@@ -78,11 +78,12 @@ def is_floating(view: View, instance: Instance, target: str | None) -> bool:
 
 
 def locks_of_move(opcode: Any, view: View, target_of: TargetOf) -> Iterable[Lock]:
-    """The instance, its nodes and where it goes, once that is chosen."""
+    """The instance, its networks, its nodes and where it goes, once that is chosen."""
     instance = view.configuration.instance(opcode.instance_name)
     if is_floating(view, instance, opcode.target_node):
         return [BIG_LOCK_SHARED, locking.instance_lock(instance.name)]
-    return locking.on_instance(view, instance, target_of(view, instance, opcode.target_node))
+    target = target_of(view, instance, opcode.target_node)
+    return (*locking.on_instance(view, instance, target), *wiring.kept(view, instance))
 
 
 def sights_of_move(opcode: Any, view: View, target_of: TargetOf) -> Iterable[str]:

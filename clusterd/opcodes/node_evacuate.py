@@ -11,7 +11,7 @@ from msgspec import Meta
 from clusterd.iallocator.choice import Choice, Taken, node_excluded
 from clusterd.iallocator.requests import NodeEvacuate as Asked
 from clusterd.model import Instance
-from clusterd.opcodes import locking, moving
+from clusterd.opcodes import locking, moving, wiring
 from clusterd.opcodes.fields import EarlyRelease, Iallocator, NodeName
 from clusterd.view import View
 from jobqueue.errors import Refused
@@ -76,6 +76,9 @@ def check(opcode: NodeEvacuate, view: View) -> None:
             "A new node can only be named for secondary instances (mode secondary-only)",
             "wrong_input",
         )
+    remote = view.configuration.node(opcode.remote_node)
+    for instance in moved(opcode, view):
+        wiring.require_connected(view, instance, remote)
 
 
 def wanted(opcode: NodeEvacuate, view: View, taken: Taken) -> Asked | None:

@@ -1,7 +1,7 @@
 """From the draft of an instance to what an allocator is asked, and back to its nodes. Pure.
 
 Decided here: a node that cannot hold the instance for reasons that an allocator knows nothing of
-(locks, hypervisor, OS definition, bridges, other pools) is kept from it, with the reason.
+(locks, hypervisor, OS definition, networks, bridges, other pools) is kept from it, with the reason.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from clusterd.iallocator.choice import Taken, allocator_name, node_excluded
 from clusterd.iallocator.data import LVM, disk_total_mib, main_pool, nics_data
 from clusterd.iallocator.requests import Excluded, NewInstance
 from clusterd.model import Instance, Node
-from clusterd.opcodes import guest_os, requirements
+from clusterd.opcodes import guest_os, requirements, wiring
 from clusterd.view import View
 from clusterd.volumes import has_mirror
 from jobqueue.errors import Refused
@@ -81,6 +81,7 @@ def _unfit(view: View, draft: Instance, node: Node, os_check: str | None, *, new
         requirements.hypervisor_answers(view, node, draft.hypervisor)
         if os_check is not None:
             guest_os.found_on(view, node, os_check, force_variant=True)
+        wiring.require_connected(view, draft, node)
         _bridges(view, draft, node)
         if new:
             _other_pools(view, draft, node)

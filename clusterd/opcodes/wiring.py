@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from clusterd import address_pool
-from clusterd.model import Group, Network, Params
+from clusterd.model import Group, Instance, Network, Node, Params
 from clusterd.opcodes import locking
 from clusterd.view import View
 from jobqueue.errors import Refused
@@ -48,6 +48,26 @@ def locks(view: View, specs: Iterable[Any]) -> tuple[Lock, ...]:
     found = [network_of(view, spec) for spec in specs if isinstance(spec, Mapping)]
     names = sorted({network.name for network in found if network is not None})
     return tuple(locking.network_lock(name, shared=True) for name in names)
+
+
+def kept(view: View, instance: Instance) -> tuple[Lock, ...]:
+    """The networks that its cards are in: where it goes, they must stay connected."""
+    return locks(view, [{"network": nic.network} for nic in instance.nics])
+
+
+def require_connected(view: View, instance: Instance, node: Node) -> None:
+    """The instance's cards find their networks on a node; raises Refused."""
+    group = view.configuration.group(node.group)
+    for nic in instance.nics:
+        if nic.network is None or nic.network in group.networks:
+            continue
+        name = view.configuration.network(nic.network).name
+        raise Refused(
+            f"Instance '{instance.name}' has a card in network '{name}', which is not connected to"
+            f" node group '{group.name}' of node {node.name}: connect it with 'gnt-network connect"
+            f" {name} {group.name}'",
+            "wrong_state",
+        )
 
 
 def params(

@@ -14,7 +14,11 @@ from clusterd.opcodes.group_assign_nodes import GroupAssignNodes
 from clusterd.opcodes.group_remove import GroupRemove
 from clusterd.opcodes.instance_create import InstanceCreate
 from clusterd.opcodes.instance_failover import InstanceFailover
+from clusterd.opcodes.instance_migrate import InstanceMigrate
+from clusterd.opcodes.instance_move import InstanceMove
+from clusterd.opcodes.instance_recreate_disks import InstanceRecreateDisks
 from clusterd.opcodes.instance_remove import InstanceRemove
+from clusterd.opcodes.instance_replace_disks import InstanceReplaceDisks
 from clusterd.opcodes.instance_set_params import InstanceSetParams
 from clusterd.opcodes.network_add import NetworkAdd
 from clusterd.opcodes.network_connect import NetworkConnect
@@ -22,8 +26,10 @@ from clusterd.opcodes.network_disconnect import NetworkDisconnect
 from clusterd.opcodes.network_remove import NetworkRemove
 from clusterd.opcodes.network_rename import NetworkRename
 from clusterd.opcodes.network_set_params import NetworkSetParams
+from clusterd.opcodes.node_evacuate import NodeEvacuate
 from clusterd.opcodes.tags_set import TagsSet
 from clusterd.simulation.scenario import create
+from jobqueue.opcode import Opcode
 from tests.stories.deeds import Deeds
 
 NET = NetworkAdd(network_name="net1", network="192.0.2.0/29", gateway="192.0.2.1")
@@ -44,6 +50,8 @@ def changed(*items: Any, **fields: Any) -> InstanceSetParams:
     """Modifications of the cards of web1."""
     return InstanceSetParams(instance_name="web1", nics=items, **fields)
 
+
+TO_NODE3: dict[str, Any] = {"instance_name": "web1", "target_node": "node3"}
 
 POOLED = {"network": "net1", "ip": "pool"}
 
@@ -274,6 +282,83 @@ def test_a_card_is_wired_as_its_network_is_where_it_comes(tmp_path: Path) -> Non
     assert cards(deeds, "web1")[0].params["link"] == "br7"
     (resident,) = deeds.cluster.room.machine("node2").residents.values()
     assert resident.guest.nics[0].link == "br7"
+
+
+APART = ("web1", "net1", "rack2", "node3", "gnt-network connect net1 rack2")
+
+
+@pytest.mark.parametrize(
+    ("made", "asked"),
+    [
+        (create("sharedfile", nics=(POOLED,)), InstanceMigrate(**TO_NODE3)),
+        (create("sharedfile", nics=(POOLED,)), InstanceMigrate(**TO_NODE3, ignore_ipolicy=True)),
+        (create("sharedfile", nics=(POOLED,)), InstanceFailover(**TO_NODE3)),
+        (
+            create("sharedfile", nics=(POOLED,), start=False),
+            InstanceMigrate(**TO_NODE3, allow_failover=True),
+        ),
+        (create("plain", nics=({}, POOLED)), InstanceMigrate(**TO_NODE3)),
+        (create("plain", nics=(POOLED,)), InstanceMove(**TO_NODE3)),
+        (
+            create("plain", nics=(POOLED,), start=False),
+            InstanceSetParams(instance_name="web1", disk_template="drbd", remote_node="node3"),
+        ),
+        (
+            create("plain", nics=(POOLED,), start=False),
+            InstanceRecreateDisks(instance_name="web1", nodes=("node3",)),
+        ),
+        (
+            create("drbd", nics=(POOLED,)),
+            InstanceReplaceDisks(
+                instance_name="web1", mode="replace_new_secondary", remote_node="node3"
+            ),
+        ),
+        (
+            create("drbd", nics=(POOLED,)),
+            NodeEvacuate(node_name="node2", mode="secondary-only", remote_node="node3"),
+        ),
+    ],
+)
+def test_no_instance_goes_where_its_network_is_not(
+    tmp_path: Path, made: Opcode, asked: Opcode
+) -> None:
+    deeds = split(tmp_path)
+    deeds.done(made)
+    deeds.refused(asked, "wrong_state", *APART)
+
+
+def test_an_instance_goes_where_its_network_was_brought(tmp_path: Path) -> None:
+    deeds = split(tmp_path)
+    deeds.done(create("sharedfile", nics=(POOLED,)), create("plain", instance_name="web2"))
+    # no card of it is in a network
+    deeds.done(InstanceMove(instance_name="web2", target_node="node3"))
+    deeds.refused(InstanceMigrate(**TO_NODE3), "wrong_state", *APART)
+    deeds.done(connect("rack2"), InstanceMigrate(**TO_NODE3))
+    assert deeds.configuration.instance("web1").primary_node == "node-node3"
+
+
+def test_no_node_is_proposed_where_the_network_is_not(tmp_path: Path) -> None:
+    deeds = split(tmp_path)
+    deeds.done(
+        create("sharedfile", nics=(POOLED,)),
+        GroupAssignNodes(group_name="rack2", nodes=("node1", "node2")),
+    )
+    elsewhere = InstanceMigrate(instance_name="web1", iallocator="hail")
+    deeds.refused(elsewhere, "insufficient_resources")
+    deeds.done(connect("rack2"), elsewhere)
+    assert deeds.configuration.instance("web1").primary_node != "node-node1"
+
+
+def split(directory: Path) -> Deeds:
+    """Two nodes in a group that the network is connected to, and a third one in another."""
+    deeds = Deeds(directory, nodes=3)
+    deeds.done(
+        NET,
+        GroupAdd(group_name="rack2"),
+        GroupAssignNodes(group_name="rack2", nodes=("node3",)),
+        connect(),
+    )
+    return deeds
 
 
 def test_an_allocator_chooses_where_the_network_is(tmp_path: Path) -> None:
