@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from clusterd.doorway.porter import Mastery
 from clusterd.errors import NotMaster
 from clusterd.master.mastership import Claimant, Grant, Leadership, Mastership, Wish
+from clusterd.master.renewals import Renewal, Renewals
 from clusterd.master.standing import (
     HOLDS,
     Act,
@@ -102,7 +103,8 @@ class Candidacy:
         self._who = who
         self._yields: tuple[Wish, float] | None = None
         self._timers: dict[str, Any] = {}
-        self._renewing = self._seeing = False
+        self._renewals = Renewals(leadership, steady, self._renewed, self._unexpected)
+        self._seeing = False
         self._unwatch: Callable[[], None] = lambda: None
         self._ended: Deferred[None] = Deferred()
 
@@ -235,26 +237,17 @@ class Candidacy:
         self._hear(Heard.WON, asked)
 
     def _renew(self) -> None:
-        if self._grant is not None and not self._renewing:
-            self._renewing = True
-            self._begin_to(self._renewal(self._grant))
+        if self._grant is not None:
+            self._renewals.ask(self._grant)
         self._later("renew", self._timing.renew_s, self._renew)
 
-    async def _renewal(self, grant: Grant) -> None:
-        asked = self._steady()
-        try:
-            stands = await self._leadership.renew(grant)
-        except JobQueueError as error:
-            LOG.warning("not renewed", error=str(error), left_s=self.place.until - asked)
-            return
-        finally:
-            self._renewing = False
+    def _renewed(self, grant: Grant, renewal: Renewal) -> None:
         if grant is not self._grant:
             return
-        if not stands:
+        if not renewal.stands:
             self.over("the store says that this mastership is over")
             return
-        self._hear(Heard.RENEWED, asked)
+        self._hear(Heard.RENEWED, renewal.asked)
         self._watch_time()
 
     def _watch_time(self) -> None:
@@ -315,11 +308,15 @@ class Candidacy:
         if standing in (Standing.RISING, Standing.MASTER):
             self._watch_time()
             if math.isfinite(self._timing.term_s):
-                self._later("renew", self._timing.renew_s, self._renew)
+                # a claim that was answered late has used up some of its term
+                due = self.place.until - self._timing.lasts_s + self._timing.renew_s
+                self._later("renew", max(due - self._steady(), 0.0), self._renew)
                 self._later("look", self._timing.look_s, self._look)
         elif standing is Standing.ASIDE:
             calm_s = self.place.calm_until - self._steady()
             self._later("look", max(self._timing.look_s, calm_s), self._look)
+        if standing not in HOLDS:
+            self._renewals.forget()
 
     def _look(self) -> None:
         """Also while it is master: an operator may want another one."""

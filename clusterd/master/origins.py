@@ -33,8 +33,15 @@ ALONE = Timing(term_s=math.inf)
 MEMBERS_EVERY_S = 2.0
 """How often a candidate looks whether the store has moved."""
 
-PATIENCE = Patience(member_s=1.5, all_s=4.0)
-"""Within a usual term another member can be asked."""
+
+def patience_of(timing: Timing) -> Patience:
+    """Within a usual term of six seconds another member can be asked; who gave the store a longer
+    one knows that it is slow. Renewals are worth waiting for as long as they can still count."""
+    return Patience(
+        member_s=max(1.5, timing.term_s / 8),
+        all_s=max(4.0, timing.term_s / 3),
+        several_s=timing.lasts_s,
+    )
 
 
 class Origin(Protocol):
@@ -118,7 +125,8 @@ class EtcdOrigin:
 
     def _connect(self) -> tuple[EtcdLink, EtcdStore]:
         state = self._settings.state_directory
-        link = EtcdLink(self._reactor, lambda: store_identity(state), self._endpoints(), PATIENCE)
+        patience = patience_of(self.timing)
+        link = EtcdLink(self._reactor, lambda: store_identity(state), self._endpoints(), patience)
         return link, link.store(self._random.uuid())
 
     def _endpoints(self) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from jobqueue.errors import LeaseGone
 from jobqueue.store.etcd_gateway import Gateway
+from jobqueue.store.etcd_race import Race
 from jobqueue.store.etcd_wire import KeepAliveAnswer, LeaseAnswer, Nothing
 from jobqueue.store.leadership import Lease, Leases
 
@@ -30,7 +31,7 @@ class EtcdLeases(Leases):
         """See the contract."""
         self._check_open()
         message = {"ID": str(lease_id)}
-        answer = await self._gateway.ask("lease/keepalive", message, KeepAliveAnswer)
+        answer = await Race(self._gateway, "lease/keepalive", message, KeepAliveAnswer).won
         if answer.result is None or answer.result.ttl_s <= 0:
             raise LeaseGone(f"lease {lease_id:x} has ended: take a new one")
         return float(answer.result.ttl_s)

@@ -225,6 +225,22 @@ def test_a_slow_member_is_waited_for() -> None:
     played(body)
 
 
+def test_a_lease_is_kept_alive_by_a_member_that_was_held_up() -> None:
+    """For longer than a write waits for all members together."""
+
+    async def body(store: EtcdStore, wire: Wire) -> None:
+        cluster = CLUSTER[0]
+        (only,) = cluster.members
+        assert store.leases is not None
+        lease = await store.leases.grant(20.0)
+        cluster.freeze(only)
+        renewing = Deferred.fromCoroutine(store.leases.keep_alive(lease.id))
+        reactor.callLater(2.6, cluster.thaw, only)
+        assert await renewing == lease.ttl_s
+
+    played(body, patience=SHORT)
+
+
 def test_a_member_that_is_away_is_named_and_asked_again() -> None:
     async def body(store: EtcdStore, wire: Wire) -> None:
         cluster = CLUSTER[0]

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -16,7 +17,14 @@ from twisted.web.iweb import IAgent, IResponse
 from zope.interface import implementer  # type: ignore[import-untyped]
 
 from jobqueue.errors import LeaseGone, StoreAway, StoreError, StoreFull, TooLarge
-from jobqueue.store.etcd_gateway import Compacted, Gateway, Patience, TryAnother, refusal
+from jobqueue.store.etcd_gateway import (
+    Compacted,
+    Gateway,
+    Patience,
+    TryAnother,
+    patiently,
+    refusal,
+)
 from jobqueue.store.etcd_leases import EtcdLeases
 from jobqueue.store.etcd_wire import RangeAnswer
 
@@ -83,6 +91,28 @@ class Response:
         raise NotImplementedError
 
 
+class Late:
+    """A member that answers after so many seconds of ``clock``, or never; ``given_up`` counts."""
+
+    def __init__(self, clock: Clock, after_s: float, answer: tuple[int, bytes] | None) -> None:
+        self._clock = clock
+        self._after_s = after_s
+        self._answer = answer
+        self.given_up = 0
+
+    def deferred(self) -> Deferred[Any]:
+        waiting: Deferred[Any] = Deferred(self._cancelled)
+        if self._answer is not None:
+            response = Response(*self._answer)
+            self._clock.callLater(
+                self._after_s, lambda: waiting.called or waiting.callback(response)
+            )
+        return waiting
+
+    def _cancelled(self, _waiting: Deferred[Any]) -> None:
+        self.given_up += 1
+
+
 @implementer(IAgent)
 class Members:
     """Pretended members: (code, text) by host, or an error."""
@@ -97,6 +127,8 @@ class Members:
         host = uri.decode().split("/")[2]
         self.asked.append(host)
         answer = self.answers[host]
+        if isinstance(answer, Late):
+            return answer.deferred()
         if isinstance(answer, Exception):
             failed: Deferred[Any] = Deferred()
             failed.errback(answer)
@@ -114,7 +146,8 @@ def _asking(clock: Clock, gateway: Gateway, asked: Any) -> list[Any]:
 
 def _gateway(members: Members, clock: Clock) -> Gateway:
     endpoints = [f"https://{host}" for host in members.answers]
-    return Gateway(endpoints, members, clock, Patience(member_s=1.0, all_s=3.0))
+    patience = Patience(member_s=1.0, all_s=3.0, several_s=9.0)
+    return Gateway(endpoints, members, clock, patience)
 
 
 def test_the_next_member_is_asked_and_kept() -> None:
@@ -148,3 +181,73 @@ def test_an_error_while_a_lease_is_kept_alive_does_not_end_it() -> None:
     gone = EtcdLeases(_gateway(Members(a=(200, b'{"result":{"ID":"5"}}')), clock), lambda: None)
     (failure,) = _asking(clock, _gateway(members, clock), gone.keep_alive(5))
     assert isinstance(failure.value, LeaseGone)
+
+
+KEPT = (200, b'{"result":{"ID":"5","TTL":"6"}}')
+
+
+def _kept_alive(clock: Clock, gateway: Gateway) -> list[Any]:
+    return _asking(clock, gateway, EtcdLeases(gateway, lambda: None).keep_alive(5))
+
+
+def test_a_lease_is_kept_alive_by_members_that_all_take_long() -> None:
+    """Longer than one is waited for otherwise; none is given up before one has answered."""
+    clock = Clock()
+    slow = Late(clock, 2.5, KEPT)
+    members = Members(a=slow, b=Late(clock, 4.0, KEPT))
+    gateway = _gateway(members, clock)
+    assert _kept_alive(clock, gateway) == [6.0]
+    assert members.asked == ["a", "b", "a"]
+    assert slow.given_up == 1
+    assert not clock.getDelayedCalls()[2:]
+
+
+def test_a_lease_is_kept_alive_though_members_are_silent_or_refuse() -> None:
+    clock = Clock()
+    silent = Late(clock, 0.0, None)
+    members = Members(a=silent, b=ConnectionRefusedError(), c=KEPT)
+    gateway = _gateway(members, clock)
+    assert _kept_alive(clock, gateway) == [6.0]
+    assert members.asked == ["a", "b", "c"]
+    assert gateway.endpoint == "https://c"
+    assert silent.given_up == 1
+    assert not clock.getDelayedCalls()
+
+
+def test_a_lease_that_no_member_keeps_alive_is_not_waited_for_for_ever() -> None:
+    clock = Clock()
+    silent = Late(clock, 0.0, None)
+    gateway = _gateway(Members(a=silent), clock)
+    (failure,) = _kept_alive(clock, gateway)
+    assert isinstance(failure.value, StoreAway)
+    assert "9.0 s" in str(failure.value)
+    assert silent.given_up == 9
+    assert not clock.getDelayedCalls()
+
+
+def test_what_gives_up_a_renewal_gives_up_its_requests() -> None:
+    clock = Clock()
+    silent = Late(clock, 0.0, None)
+    gateway = _gateway(Members(a=silent, b=silent), clock)
+    asking = Deferred.fromCoroutine(EtcdLeases(gateway, lambda: None).keep_alive(5))
+    clock.advance(1.5)
+    asking.cancel()
+    assert isinstance(asking.result, Failure)
+    asking.addErrback(lambda failure: failure.trap(CancelledError))
+    assert silent.given_up == 2
+    assert not clock.getDelayedCalls()
+
+
+def test_an_answer_that_waited_for_this_process_counts() -> None:
+    """It was held up for longer than a member is waited for: its timers come before its sockets."""
+    clock = Clock()
+    waiting: Deferred[str] = Deferred()
+    found: list[Any] = []
+    patiently(waiting, 1.0, clock).addBoth(found.append)
+    clock.advance(5.0)
+    waiting.callback("here")
+    assert found == ["here"]
+    assert not clock.getDelayedCalls()
+    patiently(Deferred(), 1.0, clock).addBoth(found.append)
+    clock.pump([1.0, 1.0])
+    assert isinstance(found[1].value, DeferredTimeout)

@@ -91,6 +91,8 @@ class Shelf:
         self.wish: Wish | None = None
         self.silent: set[str] = set()
         """Nodes whose requests are not answered."""
+        self.takes_s = 0.0
+        """Until a request is answered."""
         self.told: list[object] = []
 
     def standing(self) -> Grant | None:
@@ -107,6 +109,10 @@ class View:
     async def _answered(self) -> None:
         if self.node in self.shelf.silent:
             await Deferred()
+        if self.shelf.takes_s:
+            answer: Deferred[None] = Deferred()
+            self.shelf.clock.callLater(self.shelf.takes_s, answer.callback, None)
+            await answer
 
     async def claim(self, who: Claimant, at: float) -> Grant | None:
         await self._answered()
@@ -210,6 +216,30 @@ def test_a_master_that_cannot_renew_stops_before_another_begins() -> None:
     court.run(12.0)
     assert court.masters() == ["n2"]
     assert court.said[2:5] == ["n1#1 drops", "n1#1 is put down", "n2#2 rises"]
+
+
+def test_a_store_that_always_takes_long_renews_in_time() -> None:
+    court = Court("n1", "n2")
+    court.run(5.0)
+    court.shelf.takes_s = TIMING.lasts_s - TIMING.renew_s - 0.2
+    court.run(60.0)
+    assert court.masters() == ["n1"]
+    assert court.said == ["n1#1 rises", "n1#1 serves"]
+
+
+def test_what_was_asked_for_a_term_that_is_over_does_not_count() -> None:
+    """Its answers come when the master has stepped down, or is master anew."""
+    court = Court("n1")
+    court.run(5.0)
+    court.shelf.takes_s = 2.0
+    court.run(2.0)
+    court.candidates["n1"].step_down("a test")
+    assert not court.candidates["n1"].may_write()
+    court.run(4.0)
+    assert not court.candidates["n1"].may_write()
+    court.run(10.0)
+    assert court.masters() == ["n1"]
+    assert court.said[-2:] == ["n1#2 rises", "n1#2 serves"]
 
 
 def test_an_operator_chooses_the_next_master() -> None:
