@@ -5,10 +5,13 @@ wait. What a promise costs is more than what most verbs of a node do.
 from __future__ import annotations
 
 import types
-from collections.abc import Coroutine, Generator
-from typing import Any
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
 
 
 def begin(work: Coroutine[Any, Any, None]) -> None:
@@ -18,6 +21,24 @@ def begin(work: Coroutine[Any, Any, None]) -> None:
     except StopIteration:
         return
     Deferred.fromCoroutine(rest(work, waited_for))
+
+
+def answered(
+    work: Coroutine[Any, Any, T], then: Callable[[T], None], failed: Callable[[Failure], None]
+) -> None:
+    """Let it run; ``then`` gets what it answers, at once where it does not wait, and ``failed``
+    what it raises."""
+    try:
+        waited_for = work.send(None)
+    except StopIteration as end:
+        answer: T = end.value
+    except Exception:  # noqa: BLE001 - it is handed on
+        failed(Failure())  # type: ignore[no-untyped-call]
+        return
+    else:
+        Deferred.fromCoroutine(rest(work, waited_for)).addCallbacks(then, failed)
+        return
+    then(answer)
 
 
 @types.coroutine

@@ -78,12 +78,15 @@ class Job:
     def current(self) -> int | None:
         """The opcode that is next or under way, None when all have ended."""
         known = self.known
-        while self._current < len(known) and known[self._current].phase is Phase.ENDED:
-            status = known[self._current].status or Status.ERROR
+        while self._current < len(known):
+            one = known[self._current]
+            if one.phase is not Phase.ENDED:
+                return self._current
+            status = one.status or Status.ERROR
             if status is not Status.SUCCESS and self._decided is None:
                 self._decided = status
             self._current += 1
-        return self._current if self._current < len(known) else None
+        return None
 
     @property
     def priorities(self) -> tuple[int, ...]:

@@ -52,11 +52,19 @@ class FaultyBackend:
         self._disks = disks
         self._pause = pause
 
+    def list(self) -> Awaitable[Any]:
+        """As any verb; each look at a node asks it of all."""
+        verb = self._backend.list
+        return self._troubled("list", verb)() if self._disks.trouble else verb()
+
+    def capacity(self) -> Awaitable[Any]:
+        """See ``list``."""
+        verb = self._backend.capacity
+        return self._troubled("capacity", verb)() if self._disks.trouble else verb()
+
     def __getattr__(self, name: str) -> Any:
         verb = getattr(self._backend, name)
-        if not callable(verb):
-            return verb
-        return self._troubled(name, verb) if self._disks.trouble else verb
+        return self._troubled(name, verb) if self._disks.trouble and callable(verb) else verb
 
     def _troubled(
         self, name: str, verb: Callable[..., Awaitable[Any]]

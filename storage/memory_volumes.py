@@ -243,19 +243,19 @@ class MemoryBackend(Unmirrored):
 
     async def list(self) -> tuple[Stored, ...]:
         """See ``Backend``."""
-        if not self._pieces:
-            return ()
+        kept = [key for key in self._pieces if key[0] is self.template]
         return tuple(
-            Stored(
-                template=self.template,
-                pool=key[1],
-                name=key[2],
-                size_mib=self._pieces[key].size_mib,
-                owner=self._pieces[key].owner or None,
-                attached=key in self._shelf.attached,
-            )
-            for key in sorted(self._pieces)
-            if key[0] is self.template
+            [
+                Stored(
+                    template=self.template,
+                    pool=key[1],
+                    name=key[2],
+                    size_mib=self._pieces[key].size_mib,
+                    owner=self._pieces[key].owner or None,
+                    attached=key in self._shelf.attached,
+                )
+                for key in sorted(kept)
+            ]
         )
 
     async def capacity(self) -> tuple[Capacity, ...]:

@@ -93,9 +93,15 @@ class Commander(msgspec.Struct, frozen=True):
 class _Asked:
     """A call under way."""
 
-    def __init__(self, request: Request) -> None:
-        self.heard = request.heard
+    def __init__(self, heard: Heard | None, deadline_s: float) -> None:
+        self.heard = heard
         self.answer: Deferred[Reply | Fault] = Deferred()
+        self._deadline_s = deadline_s
+
+    def expire(self) -> None:
+        """No answer came in time."""
+        if not self.answer.called:
+            self.answer.errback(TimedOut(self._deadline_s, "Deferred"))
 
 
 class MasterLink(FrameLink):
@@ -158,13 +164,16 @@ class MasterLink(FrameLink):
             epoch=epoch,
             deadline_s=deadline_s,
         )
-        asked = _Asked(request)
+        asked = _Asked(request.heard, deadline_s)
         self.send(call)
         self._asked[request.id] = asked
-        within(asked.answer, deadline_s, self._clock)
+        # not ``within``: this is what a master does most, and it needs no more than a timer
+        deadline = self._clock.callLater(deadline_s, asked.expire)
         try:
             return await asked.answer
         finally:
+            if deadline.active():
+                deadline.cancel()
             if self._asked.get(request.id) is asked:
                 del self._asked[request.id]
 

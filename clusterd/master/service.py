@@ -16,6 +16,7 @@ import structlog
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from clusterd.begun import answered
 from clusterd.configuration import PREFIX, Configuration
 from clusterd.doorway.desk import Desk
 from clusterd.errors import NoCluster, NotMaster
@@ -203,7 +204,7 @@ class Master:
 
     def by_the_way(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do what nobody waits for; what is refused is tried at the next occasion."""
-        Deferred.fromCoroutine(work).addErrback(self._not_done)
+        answered(work, lambda _: None, self._not_done)
 
     def _not_done(self, failure: Failure) -> None:
         error = failure.value

@@ -226,6 +226,8 @@ class ClusterSurroundings:
 
 async def _all(coroutines: list[Coroutine[Any, Any, Any]]) -> list[Any]:
     """All at once; answers in order."""
+    if len(coroutines) < 2:  # mostly so: then nothing is to be gathered
+        return [await one for one in coroutines]
     waiting = [Deferred.fromCoroutine(coroutine) for coroutine in coroutines]
     answers: list[Any] = await gatherResults(waiting, consumeErrors=True)
     return answers

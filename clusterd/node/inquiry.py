@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 import msgspec
@@ -42,32 +42,46 @@ class Inquiry:
 
     async def ask(self, questions: dict[str, Question]) -> dict[str, Seen]:
         """Name of part -> what it answered, all asked together."""
-        begun = {name: self._one(name, question) for name, question in questions.items()}
-        return {
-            name: answer if isinstance(answer, Seen) else await answer
-            for name, answer in begun.items()
-        }
-
-    def _one(self, name: str, question: Question) -> Seen | Deferred[Seen]:
-        """What it answers at once, or a promise that is kept in time and never fails."""
-        heard: Deferred[Any]
-        running = self._asked.get(name)
-        if running is None:
+        seen: dict[str, Any] = {}
+        late = []
+        for name, question in questions.items():
+            if name in self._asked:
+                seen[name] = self._heard_next(name)
+                late.append(name)
+                continue
             # most parts answer without waiting: then neither a clock nor a promise is needed
             try:
                 asking = question()
-                if not isinstance(asking, types.CoroutineType):
+                if type(asking) is not types.CoroutineType:
                     asking = _awaited(asking)
                 waited_for = asking.send(None)
             except StopIteration as answered:
-                return Seen(value=answered.value)
+                seen[name] = Seen(value=answered.value)
             except Exception as error:  # noqa: BLE001 - whatever a part raises is a problem of its own
-                return self._problem(error)
-            heard = Deferred()
-            self._hear(Deferred.fromCoroutine(rest(asking, waited_for)), name, question, [heard])
-        else:
-            heard = Deferred()
-            running.next.append(heard)
+                seen[name] = self._problem(error)
+            else:
+                seen[name] = self._heard_later(name, question, rest(asking, waited_for))
+                late.append(name)
+        for name in late:
+            seen[name] = await seen[name]
+        return seen
+
+    def _heard_next(self, name: str) -> Deferred[Seen]:
+        """A promise of the answer to a new question, once the one under way is answered."""
+        heard: Deferred[Any] = Deferred()
+        self._asked[name].next.append(heard)
+        return self._in_time(heard)
+
+    def _heard_later(
+        self, name: str, question: Question, asking: Generator[Any, Any, Any]
+    ) -> Deferred[Seen]:
+        """A promise of the answer to a question that has begun."""
+        heard: Deferred[Any] = Deferred()
+        self._hear(Deferred.fromCoroutine(asking), name, question, [heard])
+        return self._in_time(heard)
+
+    def _in_time(self, heard: Deferred[Any]) -> Deferred[Seen]:
+        """The promise is kept in time and never fails."""
         bounded = within(heard, self._timeout_s, self._clock)
         return bounded.addCallbacks(
             lambda value: Seen(value=value), lambda failure: self._problem(failure.value)

@@ -7,17 +7,19 @@ was changed, and told of when something is different, or at least every ``longes
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import chain
 from operator import methodcaller
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from clusterd import names
+from clusterd.begun import answered
 from clusterd.node.equipment import Equipment
 from clusterd.node.inquiry import Inquiry, Question, Seen
 from clusterd.observation import Glimpse, Observation, with_guest
@@ -174,14 +176,14 @@ class Observer:
     def _tick(self) -> None:
         self._looking, self._again = True, False
         self._begun = self._clock.seconds()
-        Deferred.fromCoroutine(self.look()).addCallbacks(self._seen, self._blind)
+        answered(self.look(), self._seen, self._blind)
 
     def _seen(self, observation: Observation) -> None:
         told = self._told
         if self._tell is not None and (
             told is None
             or observation.time - told.time >= self._rhythm.longest_silence_s
-            or essence(observation) != essence(told)
+            or is_news(observation, told)
         ):
             self._told = observation
             self._tell(observation)
@@ -241,14 +243,14 @@ class Observer:
 
 def assemble(name: str, boot_id: str, time: float, seen: dict[str, Seen]) -> Observation:
     """The observation that the parts' answers make. Parts are named ``<kind> <what>``."""
-    answers: dict[str, dict[str, Any]] = {}
+    answers: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     problems: list[str] = []
     failed: dict[str, str] = {}
     storage: dict[str, str] = {}
     for part, one in seen.items():
         kind, _, what = part.partition(" ")
         if not one.problem:
-            answers.setdefault(kind, {})[what] = one.value
+            answers[kind][what] = one.value
         elif kind in ("guests", "hardware"):
             failed.setdefault(what, one.problem)
         else:
@@ -261,28 +263,36 @@ def assemble(name: str, boot_id: str, time: float, seen: dict[str, Seen]) -> Obs
         time=time,
         boot_id=boot_id,
         version=names.PRODUCT_VERSION,
-        hardware=_hardware(seen),
+        hardware=_hardware(answers["hardware"], failed),
         hypervisor_errors=failed,
         storage_errors=storage,
-        guests=answers.get("guests", {}),
-        capacity=_joined(answers.get("capacity", {})),
-        stored=_joined(answers.get("stored", {})),
-        volumes=tuple(answers.get("volume", {}).values()),
-        oses=answers.get("oses", {}).get("", ()),
-        providers=answers.get("providers", {}).get("", ()),
-        bridges=answers.get("bridges", {}).get("", ()),
-        exports=answers.get("exports", {}).get("", ()),
+        guests=answers["guests"],
+        capacity=_joined(answers["capacity"]),
+        stored=_joined(answers["stored"]),
+        volumes=tuple(answers["volume"].values()),
+        oses=answers["oses"].get("", ()),
+        providers=answers["providers"].get("", ()),
+        bridges=answers["bridges"].get("", ()),
+        exports=answers["exports"].get("", ()),
         problems=tuple(problems),
     )
 
 
-def _hardware(seen: dict[str, Seen]) -> NodeHardware | None:
+def _hardware(seen: dict[str, NodeHardware], failed: dict[str, str]) -> NodeHardware | None:
     """Of the first driver that answers. What the pretended one says counts only where no other is:
     a node whose real hypervisor is down must not seem to have memory to give away."""
-    asked = [part for part in seen if part.startswith("hardware ")]
-    real = [part for part in asked if part != f"hardware {PRETENDED}"]
-    found = [seen[part].value for part in real or asked if not seen[part].problem]
-    return found[0] if found else None
+    real = [value for name, value in seen.items() if name != PRETENDED]
+    if real:
+        return real[0]
+    down = any(name != PRETENDED for name in failed)
+    return None if down else seen.get(PRETENDED)
+
+
+def is_news(observation: Observation, told: Observation) -> bool:
+    """Something is different from what was told."""
+    if msgspec.structs.replace(observation, time=told.time) == told:
+        return False  # mostly, and soon found
+    return essence(observation) != essence(told)
 
 
 def essence(observation: Observation) -> Observation:
@@ -302,4 +312,4 @@ def essence(observation: Observation) -> Observation:
 
 
 def _joined(answers: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(one for found in answers.values() for one in found)
+    return tuple(chain.from_iterable(answers.values()))

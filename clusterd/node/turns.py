@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, DeferredLock
+from collections import deque
+
+from twisted.internet.defer import Deferred
 
 from clusterd.calls.wire import TimedOut, within
 from clusterd.errors import ClusterError
@@ -38,8 +40,8 @@ class Turns:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._locks: dict[str, DeferredLock] = {}
-        self._wanted: dict[str, int] = {}
+        self._locks: dict[str, deque[Deferred[None]]] = {}
+        """Of what is held: who waits for it."""
 
     def turn(self, subject: str, timeout_s: float) -> _Turn:
         """Hold ``subject`` within an ``async with``; raises TurnNotReached when its turn did not
@@ -48,34 +50,27 @@ class Turns:
 
     async def take(self, subject: str, timeout_s: float) -> None:
         """See ``turn``."""
-        lock = self._locks.get(subject)
-        if lock is None:
-            lock = self._locks[subject] = DeferredLock()
-        self._wanted[subject] = self._wanted.get(subject, 0) + 1
-        try:
-            await self._acquire(lock, subject, timeout_s)
-        except BaseException:
-            self._want_no_more(subject)
-            raise
-
-    def give_back(self, subject: str) -> None:
-        """The next one's turn has come."""
-        self._locks[subject].release()
-        self._want_no_more(subject)
-
-    def _want_no_more(self, subject: str) -> None:
-        self._wanted[subject] -= 1
-        if not self._wanted[subject]:
-            del self._wanted[subject], self._locks[subject]
-
-    async def _acquire(self, lock: DeferredLock, subject: str, timeout_s: float) -> None:
-        acquiring: Deferred[DeferredLock] = lock.acquire()
-        if acquiring.called:
+        line = self._locks.get(subject)
+        if line is None:
+            self._locks[subject] = deque()
             return
+        waiting: Deferred[None] = Deferred()
+        line.append(waiting)
         try:
-            await within(acquiring, timeout_s, self._clock)
+            await within(waiting, timeout_s, self._clock)
         except TimedOut:
             raise TurnNotReached(
                 f"another call worked on {subject} for {timeout_s:g} s; this one was not begun",
                 subject=subject,
             ) from None
+        finally:
+            if waiting in line:  # its turn has not come
+                line.remove(waiting)
+
+    def give_back(self, subject: str) -> None:
+        """The next one's turn has come."""
+        line = self._locks[subject]
+        if line:
+            line.popleft().callback(None)
+        else:
+            del self._locks[subject]

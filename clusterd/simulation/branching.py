@@ -104,11 +104,10 @@ class _Reach:
     def __call__(self, thing: Any) -> Reach:
         kind = type(thing)
         if kind is DelayedCall:
-            if thing.cancelled:
-                return Reach.NONE
-            owner = getattr(thing.function, "__self__", None)
-            masters = thing.process is self._clock or isinstance(owner, Endpoint)
-            return Reach.EDGE if masters else Reach.ALL
+            if thing.cancelled or thing.process is self._clock:
+                return Reach.NONE  # nobody makes it: what it leads to is the dead master's
+            tries = isinstance(getattr(thing.function, "__self__", None), Endpoint)
+            return Reach.EDGE if tries else Reach.ALL
         reach = _REACHES.get(kind)
         if reach is None:
             found = (reach for family, reach in _FAMILIES.items() if issubclass(kind, family))

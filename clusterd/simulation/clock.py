@@ -7,7 +7,6 @@ thousands of virtual hours need neither.
 from __future__ import annotations
 
 import heapq
-import itertools
 import math
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -67,7 +66,7 @@ class Clock:
         self.now = start
         """Seconds since the epoch."""
         self._heap: list[tuple[float, int, DelayedCall]] = []
-        self._order = itertools.count()
+        self._order = 0
         self.made = 0
         """How many calls."""
         self.after_each: Callable[[], None] = lambda: None
@@ -87,7 +86,8 @@ class Clock:
         """Call when ``delay`` seconds have passed, if ``process`` is not dead then."""
         time = self.now + delay if delay > 0.0 else self.now
         call = DelayedCall(time, process, function, args, kw)
-        heapq.heappush(self._heap, (time, next(self._order), call))
+        self._order += 1
+        heapq.heappush(self._heap, (time, self._order, call))
         return call
 
     def step(self) -> None:

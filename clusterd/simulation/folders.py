@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -30,6 +30,9 @@ Leaf = Link | File | None
 """None for a directory."""
 
 
+NEVER = -1
+
+
 class Kept(msgspec.Struct, frozen=True):
     """What was in a directory, and how often it had been touched until then."""
 
@@ -42,21 +45,21 @@ class Folders:
     where that is another number than before."""
 
     def __init__(self, directories: Mapping[Path, Callable[[], int]]) -> None:
-        self._directories = directories
-        self._last: dict[Path, Kept] = {}
+        self._directories = tuple(directories.items())
+        self._last = [Kept(NEVER, {}) for _ in directories]
 
-    def kept(self) -> dict[Path, Kept]:
+    def kept(self) -> list[Kept]:
         """What is in them."""
-        for directory, touched in self._directories.items():
-            last = self._last.get(directory)
-            if last is None or last.touched != touched():
-                self._last[directory] = Kept(touched(), tree(directory))
+        for at, (directory, touches) in enumerate(self._directories):
+            touched = touches()
+            if self._last[at].touched != touched:
+                self._last[at] = Kept(touched, tree(directory))
         return self._last.copy()
 
-    def put_back(self, kept: Mapping[Path, Kept]) -> None:
+    def put_back(self, kept: Sequence[Kept]) -> None:
         """What is in them is that again."""
-        for directory, one in kept.items():
-            if one.touched != self._directories[directory]():
+        for (directory, touches), one in zip(self._directories, kept, strict=True):
+            if one.touched != touches():
                 put_back(directory, one.tree)
 
 

@@ -189,6 +189,9 @@ class SimulatedHost:
         self._room = ground.room
         self._process: ProcessClock | None = None
         self._directory = ground.directory / name
+        self._networks = ground.directory / "net" / name
+        """Beside what else it has in files: nobody changes it, so nobody need look whether it has
+        changed."""
         self._links = self._directory / "run" / DISK_LINKS
         self.exports = self._directory / "export"
         shutil.rmtree(self.exports, ignore_errors=True)
@@ -264,7 +267,7 @@ class SimulatedHost:
     def place_bridge(self, name: str) -> None:
         """It has this bridge, too."""
         self._bridges.add(name)
-        (self._directory / "net" / name / "bridge").mkdir(parents=True, exist_ok=True)
+        (self._networks / name / "bridge").mkdir(parents=True, exist_ok=True)
 
     def power_off(self) -> None:
         """Everything but the disks is gone at once."""
@@ -368,7 +371,7 @@ class SimulatedHost:
                 providers=(self._directory.parent / "extstorage",),
                 iallocators=(self._directory.parent / "iallocators",),
                 exports=(self.exports,),
-                networks=home / "net",
+                networks=self._networks,
                 drbd=home / "drbd",
             ),
             clock=process,

@@ -9,7 +9,7 @@ equal. Nothing here acts: what is wrong is collected in ``broken``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -27,8 +27,9 @@ from jobqueue.errors import JournalBroken
 from jobqueue.job import FINAL, Status, Submission
 from jobqueue.journal import Event, Known, Phase, fold
 from jobqueue.keys import FINISHED, JOBS, JOURNAL, number_in
-from jobqueue.locks import LockTable
+from jobqueue.live import Job
 from jobqueue.opcode import Opcode
+from jobqueue.queue import JobQueue
 from jobqueue.record import unpacked
 from jobqueue.store.interface import Change
 from jobqueue.store.memory import MemoryDisk, MemoryStore
@@ -70,7 +71,7 @@ class Invariants:
         self.broken: list[str] = []
         self.life = GuestLife(cluster)
         self._cluster = cluster
-        self._hosts = tuple(cluster.hosts.values())
+        self._shelves = tuple(host.shelf for host in cluster.hosts.values())
         self._configuration = Configuration()
         self._opcodes: dict[int, tuple[Opcode, ...]] = {}
         self._known: dict[int, dict[int, Known]] = {}
@@ -103,8 +104,10 @@ class Invariants:
                 if len(nodes) > 1:
                     self.note(f"guest {guest} runs on {' and '.join(nodes)}")
         primaries = 0
-        for host in self._hosts:
-            for attachment in host.shelf.attached.values():
+        for shelf in self._shelves:
+            if not shelf.attached:
+                continue
+            for attachment in shelf.attached.values():
                 if attachment.primary:
                     primaries += 1
         if primaries > 1:
@@ -130,12 +133,14 @@ class Invariants:
     def _migrates(self, uuid: str) -> bool:
         """A migration of this instance has begun and has not ended."""
         instance = self._configuration.find_instance(uuid)
-        return instance is not None and any(
-            isinstance(opcode, InstanceMigrate)
-            and opcode.instance_name == instance.name
-            and known.phase in UNDER_WAY
-            for opcode, known in self._jobs()
-        )
+        if instance is None:
+            return False
+        for opcode, known in self._jobs():
+            if not isinstance(opcode, InstanceMigrate) or known.phase not in UNDER_WAY:
+                continue
+            if opcode.instance_name == instance.name:
+                return True
+        return False
 
     def _jobs(self) -> Iterator[tuple[Opcode, Known]]:
         for job, known in self._known.items():
@@ -152,8 +157,8 @@ class Invariants:
     def after_call(self, host: str, call: Call, answer: Reply | Fault) -> None:
         """See ``before_call``."""
         highest = self._admitted.pop(f"{host}/{call.id}", 0)
-        changes = not SURFACE.find(call.verb)[0].reads
-        if call.epoch < highest and changes and isinstance(answer, Reply):
+        late = call.epoch < highest and isinstance(answer, Reply)
+        if late and not SURFACE.find(call.verb)[0].reads:
             self.note(f"{host} did '{call.verb}' for epoch {call.epoch} after {highest}")
 
     # -- commits -----------------------------------------------------------------------------------
@@ -167,7 +172,7 @@ class Invariants:
 
     def _journal_grew(self, changes: tuple[Change, ...]) -> None:
         for change in changes:
-            if change.value is None or number_in(change.key) in self._ended_before:
+            if change.value is None or (job := number_in(change.key)) in self._ended_before:
                 continue
             event = _EVENT(change.value)
             before = self._events.get(change.key)
@@ -175,7 +180,7 @@ class Invariants:
                 self._written_again(change.key, before, event)
                 continue
             self._events[change.key] = event
-            known = self._known[number_in(change.key)]
+            known = self._known[job]
             try:
                 known[event.opcode] = fold(known.get(event.opcode, Known()), event)
             except JournalBroken as error:
@@ -201,25 +206,27 @@ class Invariants:
     def _committed(self, _changes: tuple[Change, ...]) -> None:
         for late in self._cluster.late_writes:
             self.note(f"a deposed master changed the store: {late}")
-        self._locks(self._cluster.master.queue.locks)
-        self._status_table()
+        queue = self._cluster.master.queue
+        self._locks(queue)
+        self._status_table(queue.shelf.objects())
         self._owned()
 
-    def _locks(self, table: LockTable) -> None:
+    def _locks(self, queue: JobQueue) -> None:
+        table = queue.locks
         for row in table.broken():
             self.note(f"lock {row.name} is held exclusively by jobs {row.owners}")
         if not self._cluster.serves:
             return
-        for job in self._cluster.master.queue.unfinished():
+        for job in queue.unfinished():
             index = job.current
             known = job.known[index] if index is not None else Known()
             under_way = known.phase in UNDER_WAY and not job.stuck_because
             if under_way and table.holdings(str(job.id)) != known.locks:
                 self.note(f"job {job.id} is under way without its locks")
 
-    def _status_table(self) -> None:
+    def _status_table(self, jobs: Iterable[Job]) -> None:
         life = id(self._cluster.process)
-        for job in self._cluster.master.queue.shelf.objects():
+        for job in jobs:
             new, old = job.status, self._statuses.get((life, job.id))
             if old is not None and new is not old and new not in MAY_BECOME[old]:
                 self.note(f"job {job.id} was {old} and became {new}")
@@ -227,10 +234,15 @@ class Invariants:
 
     def _owned(self) -> None:
         known = self._configuration
+        owners: set[str] = set()
+        for shelf in self._shelves:
+            owners.update([piece.owner for piece in shelf.own.values()])
+        nobody = {one for one in owners if not (known.find_instance(one) or known.find_image(one))}
+        if not nobody or self._left_behind():
+            return
         for host in self._cluster.hosts.values():
             for key, piece in host.shelf.own.items() if host.powered else ():
-                owned = known.find_instance(piece.owner) or known.find_image(piece.owner)
-                if not owned and not self._left_behind():
+                if piece.owner in nobody:
                     self.note(f"volume {key[2]} on {host.name} belongs to nobody")
 
     def _left_behind(self) -> bool:

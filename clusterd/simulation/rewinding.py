@@ -97,23 +97,21 @@ class Moment:
         more, the ``finally`` blocks of coroutines that wait in it run."""
         if self._folders is not None and self._files is not None:
             self._folders.put_back(self._files)  # first: what says that they changed goes back, too
-        gone: list[Any] = []
+        gone: list[Any] = [thing.__dict__ for thing in self._objects]
+        put = object.__setattr__
         for thing, fields in zip(self._objects, self._fields, strict=True):
-            gone.append(thing.__dict__)
-            # nobody else holds it, so it need not be filled in place
-            object.__setattr__(thing, "__dict__", fields.copy())
+            put(thing, "__dict__", fields.copy())  # nobody else holds it: it need not be filled
+        gone += [container.copy() for container in self._updated]
         for container, kept in zip(self._updated, self._updates, strict=True):
-            gone.append(container.copy())
             container.clear()
             container.update(kept)
+        gone += [container.copy() for container in self._extended]
         for container, kept in zip(self._extended, self._extensions, strict=True):
-            gone.append(container.copy())
             container.clear()
             container.extend(kept)
-        for container in self._empty:
-            if container:
-                gone.append(container.copy())
-                container.clear()
+        for container in filter(None, self._empty):
+            gone.append(container.copy())
+            container.clear()
         for struct, values in self._structs:
             gone.append(struct.__copy__())
             for name, value in zip(struct.__struct_fields__, values, strict=True):
@@ -131,6 +129,7 @@ class Moment:
         self, ahead: list[Any], reach: Callable[[Any], Reach], known: Mapping[type, Reach]
     ) -> None:
         seen: set[int] = set()
+        atoms, ways = _ATOMS, _WAYS
         while ahead:
             thing = ahead.pop()
             number = id(thing)
@@ -138,7 +137,7 @@ class Moment:
                 continue
             seen.add(number)
             kind = type(thing)
-            way = _WAYS.get(kind) or _way(kind)
+            way = ways[kind]
             if way is OBJECT:
                 found = self._object(thing, known.get(kind) or reach(thing))
             elif way is TUPLE:
@@ -150,7 +149,7 @@ class Moment:
             else:
                 found = self._rarer(thing, way)
             if found:
-                ahead += [one for one in found if type(one) not in _ATOMS]
+                ahead += [one for one in found if type(one) not in atoms]
 
     def _object(self, thing: Any, reach: Reach) -> Iterable[Any]:
         if reach is Reach.NONE:
@@ -250,17 +249,21 @@ _FAMILIES: dict[type | tuple[type, ...], _Way] = {
     set: SET,
     (list, collections.deque): LIST,
 }
-_WAYS: dict[type, _Way] = {}
-"""Of the kinds that were met."""
 
 
-def _way(kind: type) -> _Way:
-    way = _WAYS[kind] = _chosen(kind)
-    if way is _Way.NONE:
-        _ATOMS.add(kind)
-    if way is LEADS:
-        _LEADS[kind] = next(_LEADS[base] for base in kind.__mro__ if base in _LEADS)
-    return way
+class _Ways(dict[type, _Way]):
+    """Of the kinds that were met."""
+
+    def __missing__(self, kind: type) -> _Way:
+        way = self[kind] = _chosen(kind)
+        if way is _Way.NONE:
+            _ATOMS.add(kind)
+        if way is LEADS:
+            _LEADS[kind] = next(_LEADS[base] for base in kind.__mro__ if base in _LEADS)
+        return way
+
+
+_WAYS = _Ways()
 
 
 def _chosen(kind: type) -> _Way:

@@ -59,10 +59,9 @@ def scripts_in(directories: tuple[Path, ...], folder: str) -> tuple[tuple[Path, 
     found: list[tuple[Path, bool]] = []
     seen: set[Path] = set()
     for directory in directories:
-        place = directory / folder
-        if not os.path.isdir(place):
+        if not os.path.isdir(f"{directory}/{folder}"):
             continue
-        place = place.resolve()
+        place = (directory / folder).resolve()
         # one directory may be a link to the other: its scripts still run once
         if place in seen:
             continue

@@ -31,22 +31,25 @@ async def link_disks(host: Host, instance: str, paths: tuple[str, ...]) -> tuple
 def place_links(directory: Path, instance: str, paths: tuple[str, ...]) -> tuple[str, ...]:
     """Blocking part; half done is finished, each link is replaced at once."""
     make_directory(directory)
+    place = str(directory)
     names = [f"{instance}:{index}" if path else "" for index, path in enumerate(paths)]
+    there = sorted(os.listdir(place))
     for name, path in zip(names, paths, strict=True):
-        if name and _target(directory, name) != path:
-            aside = directory / f".{name}.new"
-            aside.unlink(missing_ok=True)
-            aside.symlink_to(path)
-            aside.rename(directory / name)
-    for found in sorted(os.listdir(directory)):
+        if name and not (name in there and _target(f"{place}/{name}") == path):
+            aside = f".{name}.new"
+            if aside in there:
+                os.unlink(f"{place}/{aside}")
+            os.symlink(path, f"{place}/{aside}")
+            os.rename(f"{place}/{aside}", f"{place}/{name}")
+    for found in there:
         if found.startswith(f"{instance}:") and found not in names:
-            (directory / found).unlink()
-    return tuple(f"{directory}/{name}" if name else "" for name in names)
+            os.unlink(f"{place}/{found}")
+    return tuple([f"{place}/{name}" if name else "" for name in names])
 
 
-def _target(directory: Path, name: str) -> str | None:
+def _target(link: str) -> str | None:
     """Where a link leads to; None if it is none."""
     try:
-        return os.readlink(f"{directory}/{name}")
+        return os.readlink(link)
     except OSError:
         return None

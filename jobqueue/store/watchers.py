@@ -18,16 +18,18 @@ class Watchers:
     """The watchers of one store object; told in the order in which they came."""
 
     def __init__(self) -> None:
-        self._watchers: dict[int, tuple[str, str, Watcher]] = {}
-        """Number -> the kind of keys, the prefix, whom to tell."""
+        self._watchers: dict[int, tuple[str | None, str, Watcher]] = {}
+        """Number -> the kind of keys, which is what they begin with to their first slash (None:
+        any), the prefix that is wanted of these (empty: all), whom to tell."""
         self._next = 0
 
     def add(self, prefix: str, watcher: Watcher) -> Callable[[], None]:
         """Tell ``watcher`` of later commits; answers the function that ends it."""
         number = self._next
         self._next += 1
-        kind, slash, _ = prefix.partition("/")
-        self._watchers[number] = (kind if slash else "", prefix, watcher)
+        kind = prefix[: prefix.find("/") + 1]
+        wanted = "" if kind == prefix else prefix
+        self._watchers[number] = (kind or None, wanted, watcher)
 
         def end() -> None:
             self._watchers.pop(number, None)
@@ -38,17 +40,22 @@ class Watchers:
         """Tell of one commit. A watcher that raises is logged: the commit stands and the others
         and the committer must still learn of it."""
         # who is interested in another kind of keys is passed over at once: most are
-        kinds = {"", *[change.key.partition("/")[0] for change in changes]}
+        kinds: dict[str | None, list[Change]] = {None: list(changes)}
+        for change in changes:
+            key = change.key
+            kinds.setdefault(key[: key.find("/") + 1], []).append(change)
         for number, (kind, prefix, watcher) in tuple(self._watchers.items()):
             if kind not in kinds:
                 continue
-            wanted = tuple([change for change in changes if change.key.startswith(prefix)])
+            wanted = kinds[kind]
+            if prefix:
+                wanted = [change for change in wanted if change.key.startswith(prefix)]
             if not wanted or number not in self._watchers:
                 continue
             try:
-                watcher(wanted)
+                watcher(tuple(wanted))
             except Exception:  # noqa: BLE001 - see above
-                _log.exception("store watcher raised", prefix=prefix)
+                _log.exception("store watcher raised", prefix=prefix or kind)
 
     def clear(self) -> None:
         """Forget everybody."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.defer import Deferred
 
-from clusterd.begun import begin, rest
+from clusterd.begun import answered, begin, rest
 
 
 class Work:
@@ -41,6 +41,24 @@ def test_what_waits_goes_on_with_what_it_waited_for() -> None:
     assert work.passed == ["begun", "first"]
     second.errback(ValueError("second"))
     assert work.passed == ["begun", "first", "bore second", "third", "ended"]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_whoever_asks_gets_the_answer_or_what_was_raised(waits: bool, fails: bool) -> None:
+    gate, heard = Deferred[str](), list[object]()
+
+    async def think() -> str:
+        if waits:
+            await gate
+        if fails:
+            raise ValueError("no idea")
+        return "so it is"
+
+    answered(think(), heard.append, lambda failure: heard.append(str(failure.value)))
+    assert heard == ([] if waits else ["no idea" if fails else "so it is"])
+    gate.callback("")
+    assert heard == ["no idea" if fails else "so it is"]
 
 
 @pytest.mark.parametrize("ended_before", [False, True])
