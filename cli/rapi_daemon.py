@@ -42,7 +42,12 @@ class RapiDaemon:
             UsersFile(settings.users_path),
             self._reactor,
             require_authentication=settings.rapi.require_authentication,
-            away=OverTls(self._reactor, chain.read_bytes, settings.rapi.port),
+            away=OverTls(
+                self._reactor,
+                chain.read_bytes,
+                (settings.state_directory / certificates.AUTHORITY_FILE).read_bytes,
+                settings.rapi.port,
+            ),
         )
         where = Listening(
             port=settings.rapi.port,

@@ -231,6 +231,7 @@ def _make_keys(decided: Decided, settings: Settings, now: float) -> str:
     write_durable(settings.users_path, b"")
     for path, mode in (
         (state / certificates.RAPI_FILE, 0o640),
+        (state / certificates.AUTHORITY_FILE, 0o640),
         (settings.users_path.parent, 0o750),
         (settings.users_path, 0o640),
     ):

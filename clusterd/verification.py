@@ -14,7 +14,13 @@ from typing import Any
 import msgspec
 
 from clusterd import ipolicy
-from clusterd.certificates import AUTHORITY_FILE, NODE_FILE, RAPI_FILE, STORE_FILE
+from clusterd.certificates import (
+    AUTHORITY_FILE,
+    NODE_FILE,
+    RAPI_FILE,
+    STORE_AUTHORITY_FILE,
+    STORE_FILE,
+)
 from clusterd.model import AdminState, Cluster, Instance, Node
 from clusterd.names import PRODUCT_VERSION, PROTOCOL_VERSION
 from clusterd.view import View
@@ -29,11 +35,16 @@ WARN_DAYS, ERROR_DAYS = 30, 7
 """Before a certificate ends (Ganeti's bounds)."""
 DAY_S = 86400.0
 RENEWED_BY = {
-    NODE_FILE: " --new-node-certificates",
-    STORE_FILE: " --new-node-certificates",
-    RAPI_FILE: " --new-rapi-certificate",
-    AUTHORITY_FILE: " --new-cluster-certificate",
+    NODE_FILE: "'gnt-cluster renew-crypto --new-node-certificates'",
+    STORE_FILE: "'gnt-cluster renew-crypto --new-node-certificates'",
+    RAPI_FILE: "'gnt-cluster renew-crypto --new-rapi-certificate'",
+    AUTHORITY_FILE: "'gnt-cluster renew-crypto --new-cluster-certificate'",
+    # etcd reads its authority only when it starts; a new etcd has a new one
+    STORE_AUTHORITY_FILE: (
+        "'gnt-cluster store migrate --to=sqlite' and then '--to=etcd', which stop no instance"
+    ),
 }
+"""All that nodes tell of (``WITH_END``)."""
 
 ALONE = (
     ": it does not meet its other copy; if both were written separately (split brain), choose which"
@@ -146,7 +157,7 @@ def certificates_last(view: View, nodes: list[Node], answers: Answers) -> Iterat
                 continue
             days = (end - view.now) / DAY_S
             text = f"certificate {file} has ended" if days < 0 else _soon(file, days)
-            text += f": renew it with 'gnt-cluster renew-crypto{RENEWED_BY.get(file, '')}'"
+            text += f": renew it with {RENEWED_BY.get(file, 'gnt-cluster renew-crypto')}"
             mild = days > ERROR_DAYS
             yield Finding("ECLUSTERCERT", "node", node.name, text, warning=mild)
 

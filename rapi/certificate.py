@@ -9,7 +9,9 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
+from zope.interface import implementer  # type: ignore[import-untyped]
 
 from clusterd.errors import ClusterError
 
@@ -24,6 +26,7 @@ class UnusableCertificate(ClusterError):
     code = "unusable_certificate"
 
 
+@implementer(IOpenSSLServerConnectionCreator)
 class RenewableContext:
     """The context of a connection that begins now: a renewed file counts without a restart. One
     that cannot be used is logged, and the former one stays."""
@@ -33,8 +36,8 @@ class RenewableContext:
         self._seen = self._state()
         self._options = server_context(certificate, key)
 
-    def getContext(self) -> Any:
-        """See OpenSSL context factories of Twisted; asked for each connection."""
+    def serverConnectionForTLS(self, protocol: Any) -> Any:
+        """See IOpenSSLServerConnectionCreator."""
         state = self._state()
         if state != self._seen:
             self._seen = state
@@ -42,7 +45,7 @@ class RenewableContext:
                 self._options = server_context(*self._files)
             except UnusableCertificate as error:
                 log.error("rapi_certificate", text=str(error))
-        return self._options.getContext()
+        return SSL.Connection(self._options.getContext(), None)
 
     def _state(self) -> tuple[Any, ...]:
         found = []

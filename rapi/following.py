@@ -95,26 +95,40 @@ class Following:
 
 @implementer(IPolicyForHTTPS)
 class AuthorityOf:
-    """Believes the authority whose certificate stands behind our own in the same file."""
+    """Believes the authority whose certificate stands behind our own in the same file, and those
+    that this node believes.
 
-    def __init__(self, chain: Callable[[], bytes]) -> None:
+    The latter are the former and the next one while the cluster's authority changes: the others'
+    certificates are renewed before or after our own.
+    """
+
+    def __init__(self, chain: Callable[[], bytes], believed: Callable[[], bytes]) -> None:
         self._chain = chain
+        self._believed = believed
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> Any:
         """See IPolicyForHTTPS."""
         own, *authorities = load_pem_x509_certificates(self._chain())
-        trusted = [_TLS.Certificate.loadPEM(_pem(one)) for one in authorities or [own]]
+        found = [*(authorities or [own]), *_authorities(self._believed)]
+        trusted = [_TLS.Certificate.loadPEM(_pem(one)) for one in found]
         root = _TLS.trustRootFromCertificates(trusted)
         return _TLS.optionsForClientTLS(hostname.decode("ascii"), trustRoot=root)
 
 
 class OverTls:
-    """Implements ``Away``. ``chain`` reads our certificate's file; ``port`` is everybody's."""
+    """Implements ``Away``. ``chain`` reads our certificate's file, ``believed`` that of the
+    authorities, which may not be there for us; ``port`` is everybody's."""
 
-    def __init__(self, reactor: Any, chain: Callable[[], bytes], port: int) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        chain: Callable[[], bytes],
+        believed: Callable[[], bytes],
+        port: int,
+    ) -> None:
         self._reactor = reactor
         self._port = port
-        agent = _WEB.Agent(reactor, AuthorityOf(chain), connectTimeout=CONNECT_S)
+        agent = _WEB.Agent(reactor, AuthorityOf(chain, believed), connectTimeout=CONNECT_S)
         self._client = HTTPClient(agent)
 
     async def ask(self, address: str, incoming: Incoming) -> Answer:
@@ -157,6 +171,14 @@ def passed_on(incoming: Incoming) -> dict[str, str]:
     """The headers of the request to the master: all that mean something to it."""
     headers = {name: incoming.headers[name] for name in PASSED if name in incoming.headers}
     return {**headers, HANDED_ON: "1"}
+
+
+def _authorities(read: Callable[[], bytes]) -> list[Any]:
+    """Those of a file; none where it is not readable for the remote API's user."""
+    try:
+        return load_pem_x509_certificates(read())
+    except (OSError, ValueError):
+        return []
 
 
 def _pem(certificate: Any) -> bytes:

@@ -38,7 +38,7 @@ CANDIDATE_FILES = (
 )
 """What only candidates have; secrets go first."""
 
-FOR_RAPI = (certificates.RAPI_FILE, USERS_FILE)
+FOR_RAPI = (certificates.RAPI_FILE, certificates.AUTHORITY_FILE, USERS_FILE)
 """Read by the remote API, which runs as a user of its own."""
 
 

@@ -12,7 +12,7 @@ from clusterd.certificates import issue_rapi, make_authority, write_authority, w
 from clusterd.master.outfit import RealOutfit
 from clusterd.model import Cluster, Node
 from clusterd.settings import ClusterSection, NodeSection, Settings
-from clusterd.verification import DAY_S, certificates_last
+from clusterd.verification import DAY_S, RENEWED_BY, certificates_last
 from tests.unit.cli_stage import Stage, job_answers, stage_in
 from tests.unit.driving import now as at_once
 from tests.unit.small_cluster import SmallCluster
@@ -117,6 +117,15 @@ def test_a_certificate_that_ends_soon_is_told(days: float, line: str | None) -> 
         assert found == []
     else:
         assert found == [f"  - {line} 'gnt-cluster renew-crypto --new-node-certificates'"]
+
+
+def test_for_each_certificate_it_is_told_what_renews_it() -> None:
+    assert set(RENEWED_BY) == set(certificates.WITH_END)
+    view = SmallCluster().view()
+    node = view.configuration.node("n1.example.com")
+    answers: dict[str, Any] = {node.name: {"certificates": {"store-ca.pem": view.now + DAY_S}}}
+    (found,) = certificates_last(view, [node], answers)
+    assert "'gnt-cluster store migrate --to=sqlite' and then '--to=etcd'" in found.text
 
 
 def test_a_node_without_the_check_is_not_judged() -> None:
