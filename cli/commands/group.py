@@ -30,6 +30,8 @@ _INFO_FIELDS = (
     "custom_diskparams",
     "ipolicy",
     "custom_ipolicy",
+    "hv_state",
+    "disk_state",
 )
 
 
@@ -56,6 +58,8 @@ def group_info(group: dict[str, Any]) -> list[tuple[str, Any]]:
         ("Node group", group["name"]),
         ("Node parameters", params(group["custom_ndparams"], group["ndparams"] or {})),
         ("Disk parameters", params(group["custom_diskparams"], group["diskparams"] or {})),
+        ("Hypervisor state", group["hv_state"] or {}),
+        ("Disk state", group["disk_state"] or {}),
         ("Instance policy", policy_info(group["ipolicy"] or {}, group["custom_ipolicy"] or {})),
     ]
 

@@ -64,6 +64,11 @@ def _parameters() -> Iterable[Field]:
         yield Field(
             f"custom_{name}", f"Custom{title}", "other", f"{name} set for the group", plain(own)
         )
+    for name, title, words, states in (
+        ("hv_state", "HypervisorState", "What hypervisors take", lambda g: g.hv_state),
+        ("disk_state", "DiskState", "What is kept free of instances", lambda g: g.disk_state),
+    ):
+        yield Field(name, title, "other", f"{words}, as set for the group", plain(states))
     for name, title, kind in NDP_FIELDS:
         yield Field(f"ndp/{name}", title, kind, f'Node parameter "{name}"', _ndp(name))
 

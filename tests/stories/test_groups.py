@@ -54,6 +54,11 @@ def test_the_life_of_a_group(tmp_path: Path) -> None:
         {"memory": {"mem_node": 1024}},
         {"plain": {"xenvg": {"disk_reserved": 10}}},
     )
+    assert deeds.row("group", "rack2", "hv_state", "disk_state") == [
+        {"memory": {"mem_node": 1024}},
+        {"plain": {"xenvg": {"disk_reserved": 10}}},
+    ]
+    assert deeds.row("group", "default", "hv_state", "disk_state") == [{}, {}]
     deeds.done(GroupSetParams(group_name="rack2", diskparams={"plain": {"stripes": None}}))
     assert deeds.configuration.group("rack2").diskparams == {}
     deeds.done(GroupAssignNodes(group_name="rack2", nodes=("node2",)))

@@ -48,15 +48,31 @@ def test_details_of_a_node(stage: Stage) -> None:
 
 def test_details_of_a_group(stage: Stage) -> None:
     stage.answer(
-        QueryGroups=[["default", {"ovs": False}, {}, {"plain": {"stripes": 1}}, {}, {}, {}]]
+        QueryGroups=[
+            [
+                "default",
+                *({"ovs": False}, {}),
+                *({"plain": {"stripes": 1}}, {}),
+                *({}, {}),
+                {"kvm": {"mem_node": 1024}},
+                {"plain": {"xenvg": {"disk_reserved": 10}}},
+            ]
+        ]
     )
-    assert stage.run("group", "info").out[:6] == [
+    assert stage.run("group", "info").out[:13] == [
         "- Node group: default",
         "  Node parameters: ",
         "    ovs: default (False)",
         "  Disk parameters: ",
         "    plain: ",
         "      stripes: default (1)",
+        "  Hypervisor state: ",
+        "    kvm: ",
+        "      mem_node: 1024",
+        "  Disk state: ",
+        "    plain: ",
+        "      xenvg: ",
+        "        disk_reserved: 10",
     ]
 
 
