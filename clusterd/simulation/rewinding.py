@@ -156,7 +156,9 @@ class Moment:
             return ()
         fields = thing.__dict__
         self._objects.append(thing)
-        self._fields.append(fields.copy())
+        # not ``fields.copy()``: that would share its keys with others of the kind, and where such a
+        # dictionary has become visible each attribute is found three times as slowly
+        self._fields.append(dict(fields))
         if reach is Reach.ALL:
             return fields.values()  # type: ignore[no-any-return]
         for value in fields.values():
