@@ -53,9 +53,9 @@ layers: setup
 test-fast: setup
 	$(PYTEST) -n 4 --dist loadgroup -m 'not real'
 
-# acceptance and system tests on real node hosts; three modules at a time, the long ones first
+# acceptance and system tests on real node hosts; four modules at a time, the long ones first
 test-real: setup
-	$(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder --durations=25 -m real $(REAL_TESTS)
+	$(PYTEST) -n 4 --dist loadgroup --no-loadscope-reorder --durations=25 -m real $(REAL_TESTS)
 
 format: setup
 	$(PYTHON) -m ruff format .

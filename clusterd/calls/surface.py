@@ -85,6 +85,7 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     read_arguments: Callable[[msgspec.Raw], msgspec.Struct]
     read_result: Callable[[msgspec.Raw], Any]
     reads: bool
+    observed: bool
     deadline_s: float
     subject_kind: str = ""
     subject_path: tuple[str, ...] = ()
@@ -213,6 +214,7 @@ def _plugin_verbs(family: str, interface: type[abc.ABC]) -> Iterator[tuple[str, 
                     reads=reads,
                     subject=kind,
                     named_by=path,
+                    observed=not reads,
                     deadline_s=_plugin_deadline_s(family, name),
                 ),
             ),
@@ -270,6 +272,7 @@ def _verb(family: str, function: Callable[..., Any], declared: Declared) -> Verb
         read_arguments=msgspec.msgpack.Decoder(arguments).decode,
         read_result=msgspec.msgpack.Decoder(hints["return"]).decode,
         reads=declared.reads,
+        observed=declared.observed,
         deadline_s=declared.deadline_s,
         subject_kind=declared.subject,
         subject_path=declared.named_by,

@@ -177,7 +177,8 @@ class NodeService:
         # as in ``answer``; here too because what is remembered is the fault
         except Exception as error:  # noqa: BLE001
             answer = self._fault(call, error)
-        self.observer.soon()
+        if work.observed:
+            self.observer.soon()
         return answer
 
     def _fault(self, call: Call, error: Exception) -> Fault:
@@ -226,6 +227,12 @@ class _Work:
     def subject(self) -> str:
         """What it changes."""
         return self._verb.subject(self._arguments)
+
+    @property
+    def observed(self) -> bool:
+        """What it changes is part of an observation. Scripts may change anything: that is seen when
+        the node is looked at again anyway."""
+        return self._verb.observed
 
     @property
     def guest(self) -> tuple[str, str] | None:

@@ -32,6 +32,8 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     """Kind of the thing on which only one such call works at a time; empty: any number."""
     named_by: tuple[str, ...] = ()
     """Parameter, and fields of it, that name the thing; none: there is one on a node."""
+    observed: bool = False
+    """What it changes is part of an observation, so the node is looked at soon after it."""
     deadline_s: float = CHANGE_DEADLINE_S
 
 
@@ -40,6 +42,7 @@ def verb(
     reads: bool = False,
     subject: str = "",
     named_by: tuple[str, ...] = (),
+    observed: bool = False,
     deadline_s: float | None = None,
 ) -> Callable[[F], F]:
     """Mark a coroutine function as a verb."""
@@ -48,6 +51,7 @@ def verb(
         reads=reads,
         subject=subject,
         named_by=named_by,
+        observed=observed,
         deadline_s=usual if deadline_s is None else deadline_s,
     )
 

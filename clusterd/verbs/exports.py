@@ -24,19 +24,19 @@ CONFIG_BYTES_MAX = 256 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
-@verb(subject="export", named_by=("name",))
+@verb(subject="export", named_by=("name",), observed=True)
 async def begin_export(host: Host, name: str, identity: str) -> None:
     """There is an empty unfinished export of an instance; one of the same identity stays."""
     await host.threads.run(begin, _own(host, name), identity)
 
 
-@verb(subject="export", named_by=("name",))
+@verb(subject="export", named_by=("name",), observed=True)
 async def commit_export(host: Host, name: str, identity: str, text: str) -> None:
     """The unfinished export is the instance's export, with this ``config.ini``."""
     await host.threads.run(commit, _own(host, name), identity, text)
 
 
-@verb(subject="export", named_by=("name",))
+@verb(subject="export", named_by=("name",), observed=True)
 async def forget_export(host: Host, name: str, identity: str) -> None:
     """The unfinished export of this identity is gone; with an empty identity the finished one of
     every directory that is looked in, too."""

@@ -51,13 +51,13 @@ async def logical_volumes(host: Host) -> tuple[dict[str, Any], ...]:
     return tuple(found[key] for key in sorted(found))
 
 
-@verb(subject="lvm")
+@verb(subject="lvm", observed=True)
 async def set_allocatable(host: Host, name: str, allowed: bool) -> None:
     """New extents may (not) be taken from a physical volume; so already is success."""
     await host.commands.run("pvchange", "--allocatable", "y" if allowed else "n", name)
 
 
-@verb(subject="lvm")
+@verb(subject="lvm", observed=True)
 async def repair_volume_group(host: Host, name: str) -> None:
     """The volume group no longer counts on disks that are gone; none gone is success."""
     await host.commands.run("vgreduce", "--removemissing", name)

@@ -13,6 +13,8 @@ from tests.testbed import CommandFailed, Node, Testbed
 MASTER = "n1"
 CONSOLE_LOG = "/var/log/clusterd/console/{}.log"
 COMMAND_LIMIT_S = 240.0
+LOOK_S = 1.0
+"""Between two looks at a console: each takes 0.1 s from the guest that boots there."""
 
 
 class Cluster:
@@ -81,7 +83,7 @@ class Cluster:
                 said = f"{console[-500:]!r}"
                 raise DemoFailed(f"no {count} ticks on {node} within {timeout_s:g} s: {said}")
             self.report.say(f"waiting for {count} ticks on {node}'s console")
-            time.sleep(0.3)
+            time.sleep(LOOK_S)
         return console
 
     # -- the guest's disk ------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def require(true: bool, otherwise: str) -> None:
 
 def build_guest(cluster: Cluster) -> None:
     """Build the guest image from Debian packages"""
-    image = build_image(cluster.report)
+    image = build_image(cluster.report.say)
     cluster.report.fact(f"{image.name}: {image.stat().st_size // 2**20} MiB, Debian's kernel")
 
 

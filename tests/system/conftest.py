@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from tests.demo.cluster import Cluster
-from tests.demo.image import build_image, deliver_image
+from tests.demo.image import build_image, deliver_image, deliver_kernel
 from tests.demo.report import Report
 from tests.demo.steps import add_nodes, init_cluster
 from tests.testbed.fixtures import session_testbed
@@ -27,13 +27,16 @@ def storage_hosts() -> Iterator[Testbed]:
 
 @pytest.fixture(scope="session")
 def live_cluster() -> Iterator[Cluster]:
-    """Three nodes joined, the guest's image on each. Modules that use it are of the group
-    ``live cluster``, and leave no instance behind."""
+    """Three nodes joined, the guest's image on each; guests start from the image's kernel, unless
+    ``OWN_DISK`` is said. Modules that use it are of the group ``live cluster``, and leave no
+    instance behind."""
     with contextlib.contextmanager(session_testbed)(3) as testbed:
         made = Cluster(testbed, Report(Console(file=io.StringIO())))
-        build_image(made.report)
+        build_image(made.report.say)
         for node in testbed.nodes():
             deliver_image(node)
+            kernel = deliver_kernel(node)
         init_cluster(made)
+        made.gnt("gnt-cluster", "modify", "-H", f"kvm:{','.join(kernel)}")
         add_nodes(made)
         yield made

@@ -19,8 +19,6 @@ from tests.system.kvm_world import CHECKOUT, KvmWorld, guest_image
 pytestmark = pytest.mark.real
 COUNTER_OFFSET = 528384
 SOON_S = 40.0
-MIB = 2**20
-GZIP = b"\x1f\x8b\x08"
 
 
 @pytest.fixture
@@ -68,20 +66,11 @@ def test_boots_from_its_disk_with_the_wishes_of_its_stamp(world: KvmWorld) -> No
     assert boot == 1
 
 
-def kernel_and_initrd(world: KvmWorld) -> dict[str, str]:
-    """The two inside the demo's image, as files: each begins at a MiB of its own."""
-    image = guest_image().read_bytes()
-    begin = next(at for at in range(2 * MIB, len(image), MIB) if image.startswith(GZIP, at))
-    parts = {"kernel_path": image[MIB:begin], "initrd_path": image[begin:]}
-    for name, part in parts.items():
-        (world.hosts.directory / name).write_bytes(part)
-    return {name: str(world.hosts.directory / name) for name in parts}
-
-
 def test_boots_without_disks_from_a_kernel_given_to_it(world: KvmWorld) -> None:
     pair, guest = Pair(world), world.guest()
     words = "name=bare tick=0.1 quiet mitigations=off no_timer_check tsc=reliable"
-    params = {**kernel_and_initrd(world), "kernel_args": words, "root_path": ""}
+    kernel = {f"{kind}_path": f"{guest_image()}.{kind}" for kind in ("kernel", "initrd")}
+    params = {**kernel, "kernel_args": words, "root_path": ""}
     guest = msgspec.structs.replace(guest, disks=(), params=params)
     world.drive(pair.here.start(guest))
     wait_for_tick(world, guest, 3)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.demo.cluster import Cluster
-from tests.demo.image import PLACE
+from tests.demo.image import OWN_DISK, PLACE
 from tests.demo.report import DemoFailed
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("live cluster")]
@@ -68,7 +68,7 @@ def test_a_guest_begins_as_an_image_that_its_node_has_to_get(cluster: Cluster) -
     cluster.gnt("gnt-image", "add", "-t", "file", "--file", PLACE, "-n", "n1.tb", IMAGE)
     job = cluster.gnt(
         *("gnt-instance", "add", "-t", "file", "--image", IMAGE, "-n", "n2.tb"),
-        *("--disk", "0:size=64M", "-B", "memory=96", "--ssh-key", KEY, NAME),
+        *("--disk", "0:size=64M", "-B", "memory=96", "--ssh-key", KEY, *OWN_DISK, NAME),
     )
     assert f"copying image '{IMAGE}' from node n1.tb to n2.tb, once" in job
     assert "by copy on write" in job

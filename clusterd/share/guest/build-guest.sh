@@ -1,5 +1,7 @@
 #!/bin/sh
-# Builds the demo guest: one raw disk image that boots by itself on a BIOS machine.
+# Builds the demo guest: one raw disk image that boots by itself on a BIOS machine. Beside it lie
+# its kernel (OUTPUT_IMAGE.kernel), its initial file system (.initrd) and the kernel's command line
+# (.words), for a hypervisor that is given a kernel.
 #
 # usage: build-guest.sh CACHE_DIR OUTPUT_IMAGE
 #
@@ -13,7 +15,7 @@
 #                 1048576  kernel, then initial file system, read by GRUB as plain block lists
 set -eu
 export LC_ALL=C
-[ $# -eq 2 ] || { sed -n 2,14p "$0" >&2; exit 2; }
+[ $# -eq 2 ] || { sed -n 2,16p "$0" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1" "$(dirname "$2")"
 cache=$(cd "$1" && pwd)
@@ -24,7 +26,7 @@ trap 'rm -rf "$work"' EXIT
 MODULES="virtio_pci virtio_blk virtio_net virtio_balloon button evdev"
 SEED_MODULES="isofs"  # loaded only where a seed disk is found
 AGENT_MODULES="virtio_console"  # only where there is such a device
-APPLETS="sh mount insmod cat dd tr sleep hostname ip acpid poweroff mkdir printf rm"
+APPLETS="sh mount insmod cat dd tr sleep hostname ip acpid poweroff mkdir mkfifo printf rm"
 GRUB_MODULES="biosdisk linux16"  # linux16: the 32-bit loader spends 1.5 s on video modes
 # tsc and timer words: an emulated processor needs no calibration and no checking of its timers.
 CMDLINE="console=ttyS0,115200 quiet loglevel=3 panic=-1 mitigations=off nokaslr no_timer_check \
@@ -99,6 +101,9 @@ put "$work/grub-pc-bin/usr/lib/grub/i386-pc/boot.img" 0
 put "$work/core.img" 1
 put "$work/vmlinuz" "$kernel_at"
 put "$work/initrd" "$initrd_at"
+cp "$work/vmlinuz" "$image.kernel"
+cp "$work/initrd" "$image.initrd"
+echo "$CMDLINE" > "$image.words"
 mv "$work/image" "$image"
 echo "$image: $(( $(stat -c %s "$image") / 1048576 )) MiB," \
   "kernel $release $(( kernel_len / 2 )) KiB, initial file system $(( initrd_len / 2 )) KiB"
