@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from cli import loading
 from clusterd import names
 from clusterd.errors import ClusterError, NoCluster
 from clusterd.settings import BadSettings, Settings, root_of
@@ -125,6 +126,7 @@ def _answer(program: Program, given: dict[str, Any]) -> int:
     settings.require_cluster()
     if given["start"] and _started_elsewhere(settings, daemon):
         return 0
+    loading.begin()
     from cli import process
 
     options = process.Options(foreground=given["foreground"], debug=given["debug"])

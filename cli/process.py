@@ -19,6 +19,7 @@ import structlog
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 
+from cli import loading
 from cli.detach import Tell, detach
 from cli.exits import Exit
 from cli.logs import LogFile, begin
@@ -105,6 +106,7 @@ class Process:
         surroundings = Surroundings(self._reactor, self._settings, self.end)
         try:
             self._service = self._kind.build(surroundings)
+            loading.end()
             await self._service.start()
         except Exception as error:
             # whatever it is, it is told, and nothing hangs

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
+
+# what is loaded and collected stays to the end: looking through it for garbage would take a good
+# part of the whole time
+gc.disable()
 
 LONGEST = (
     "live cluster",
     "storage hosts",
-    "tests/system/test_failover.py",
-    "tests/demo/test_demo.py",
     "tests/system/test_rbd_cluster.py",
     "tests/system/test_rbd.py",
     "tests/system/test_three_masters.py",
-    "tests/proof/test_proof.py",
+    "tests/system/test_failover.py",
+    "tests/demo/test_demo.py",
     "tests/system/test_kvm_guest.py",
+    "tests/system/test_kvm_driver.py",
+    "tests/proof/test_proof.py",
 )
-"""Groups of real tests by the time they take."""
+"""Groups of real tests that take minutes. Those that mostly wait run beside the longest one, which
+needs a processor all the time; a cluster whose tests are slow does more that only passes time."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -39,6 +47,13 @@ def _turn(item: pytest.Item) -> int:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
+    """From now on there is garbage."""
+    gc.freeze()
+    gc.enable()
+    _require_groups(session)
+
+
+def _require_groups(session: pytest.Session) -> None:
     """Tests that were to stay together on a worker and would not: each worker would start the same
     node hosts, Ceph clusters and live clusters again, silently."""
     if not getattr(session.config.option, "loadgroup", False):

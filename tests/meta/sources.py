@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGES = ("cli", "clusterd", "hypervisors", "jobqueue", "rapi", "storage")
@@ -41,11 +42,16 @@ def tree_of(path: Path) -> ast.Module:
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+@cache
+def definitions(path: Path) -> tuple[ast.ClassDef | Function, ...]:
+    """Every class, function and method of a file, nested ones too."""
+    kinds = (ast.ClassDef, *get_args(Function))
+    return tuple(node for node in ast.walk(tree_of(path)) if isinstance(node, kinds))
+
+
 def functions(path: Path) -> Iterator[Function]:
     """Every function and method of a file, nested ones too."""
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, Function):
-            yield node
+    return (node for node in definitions(path) if isinstance(node, Function))
 
 
 def dotted(node: ast.expr) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.meta.effects import Effect, effects_of
 from tests.meta.sources import name_of, product_files, tree_of
 
 
+@cache
 def used() -> dict[tuple[str, Effect], int]:
     """(file, effect) -> line, over the six packages."""
     return {

@@ -7,7 +7,15 @@ import re
 
 import pytest
 
-from tests.meta.sources import all_files, functions, name_of, product_files, tree_of
+from tests.meta.sources import (
+    all_files,
+    definitions,
+    dotted,
+    functions,
+    name_of,
+    product_files,
+    tree_of,
+)
 
 FILE_LINES = 400
 FUNCTION_LINES = 70
@@ -64,11 +72,7 @@ def test_no_module_class_or_function_has_an_empty_word_for_a_name() -> None:
     empty = []
     for path in all_files():
         named = [(1, part) for part in path.relative_to(path.anchor).parts[-2:]]
-        named += [
-            (node.lineno, node.name)
-            for node in ast.walk(tree_of(path))
-            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        ]
+        named += [(node.lineno, node.name) for node in definitions(path)]
         empty += [
             f"{name_of(path)}:{line} {name}"
             for line, name in named
@@ -130,10 +134,10 @@ def test_real_tests_are_marked_where_the_makefile_looks() -> None:
 
 def test_no_test_is_skipped() -> None:
     wrong = [
-        f"{name_of(path)}:{node.lineno} {ast.unparse(node)}"
+        f"{name_of(path)}:{node.lineno} {dotted(node)}"
         for path in all_files()
         for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.Attribute) and ast.unparse(node) in SKIPS
+        if isinstance(node, ast.Attribute) and dotted(node) in SKIPS
     ]
     assert not wrong, "\n".join(wrong)
 

@@ -15,7 +15,7 @@ import msgspec
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from hypervisors.guest import Guest, GuestDisk, GuestNic
+from hypervisors.guest import Guest, GuestDisk, GuestNic, ParamValue
 from hypervisors.host import Host
 from hypervisors.interface import Driver
 from hypervisors.kvm import KvmDriver
@@ -34,6 +34,16 @@ BOOT_S = 60.0
 def guest_image() -> Path:
     """The demo's guest image, built when it is missing or older than its recipe."""
     return build_image(lambda _: None)
+
+
+def kernel_of(image: Path) -> dict[str, ParamValue]:
+    """The parameters with which a guest starts from the kernel of its image."""
+    return {
+        "kernel_path": f"{image}.kernel",
+        "initrd_path": f"{image}.initrd",
+        "kernel_args": Path(f"{image}.words").read_text().strip(),
+        "root_path": "",
+    }
 
 
 class PoolThreads:
@@ -79,9 +89,11 @@ class Relays:
 
 
 class KvmWorld(HypervisorWorld):
-    """Two fresh hosts; they start in less than a second."""
+    """Two fresh hosts; they start in less than a second. Guests start from their own disk, or, half
+    a second of processor time sooner, from their image's kernel."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, own_disk: bool = True) -> None:
+        self._kernel = {} if own_disk else kernel_of(guest_image())
         self._open = contextlib.ExitStack()
         self._threads = PoolThreads(self._open.enter_context(waiting.thread_pool(8)))
         self.hosts = self._open.enter_context(libvirt_hosts())
@@ -127,7 +139,7 @@ class KvmWorld(HypervisorWorld):
             vcpus=1,
             disks=(GuestDisk(path=str(disk), uuid=str(uuid.uuid4()), index=0, kind="file"),),
             nics=(GuestNic(mac=mac, uuid=str(uuid.uuid4()), index=0, link="br0"),),
-            params={"migration_bandwidth": 1 if slow else 0},
+            params={"migration_bandwidth": 1 if slow else 0, **self._kernel},
         )
 
     def without_disk(self, guest: Guest) -> Guest:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from tests.contracts.hypervisor import hypervisor_contract
@@ -9,4 +11,4 @@ from tests.system.kvm_world import KvmWorld
 
 pytestmark = pytest.mark.real
 
-TestKvmDriver = hypervisor_contract(KvmWorld)
+TestKvmDriver = hypervisor_contract(partial(KvmWorld, own_disk=False))
