@@ -50,17 +50,18 @@ def deliver_image(node: Node) -> None:
     node.run(f"mkdir -p {parent} && cp --sparse=always {BUILD / 'guest.img'} {PLACE}")
 
 
-def deliver_kernel(node: Node) -> tuple[str, ...]:
-    """The image's kernel and initial file system lie on this node host. Answers the hypervisor
-    parameters with which guests start from them, without a boot loader that reads them from an
-    emulated disk piece by piece; the guest's disk is the same."""
-    places = {kind: f"{PLACE}.{kind}" for kind in ("kernel", "initrd", "words")}
-    copies = [f"cp {BUILD / f'guest.img.{kind}'} {place}" for kind, place in places.items()]
-    node.run(" && ".join(["mkdir -p " + str(Path(PLACE).parent), *copies]))
-    words = (BUILD / "guest.img.words").read_text().strip().replace(",", "\\,")
-    return (
-        f"kernel_path={places['kernel']}",
-        f"initrd_path={places['initrd']}",
-        "root_path=",
-        f"kernel_args={words}",
-    )
+def deliver_kernel(node: Node) -> None:
+    """The image's kernel and initial file system lie on this node host, beside the image."""
+    copies = [f"cp {BUILD}/guest.img.{kind} {PLACE}.{kind}" for kind in ("kernel", "initrd")]
+    node.run(" && ".join([f"mkdir -p {Path(PLACE).parent}", *copies]))
+
+
+def kernel_parameters(image: str = PLACE) -> dict[str, str]:
+    """Hypervisor parameters with which guests start from the kernel beside their image, without a
+    boot loader that reads it from an emulated disk piece by piece; the guest's disk is the same."""
+    return {
+        "kernel_path": f"{image}.kernel",
+        "initrd_path": f"{image}.initrd",
+        "kernel_args": (BUILD / "guest.img.words").read_text().strip(),
+        "root_path": "",
+    }

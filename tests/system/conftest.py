@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from tests.demo.cluster import Cluster
-from tests.demo.image import build_image, deliver_image, deliver_kernel
+from tests.demo.image import build_image, deliver_image, deliver_kernel, kernel_parameters
 from tests.demo.report import Report
 from tests.demo.steps import add_nodes, init_cluster
 from tests.testbed.fixtures import session_testbed
@@ -35,8 +35,9 @@ def live_cluster() -> Iterator[Cluster]:
         build_image(made.report.say)
         for node in testbed.nodes():
             deliver_image(node)
-            kernel = deliver_kernel(node)
+            deliver_kernel(node)
         init_cluster(made)
+        kernel = [f"{key}={text}".replace(",", r"\,") for key, text in kernel_parameters().items()]
         made.gnt("gnt-cluster", "modify", "-H", f"kvm:{','.join(kernel)}")
         add_nodes(made)
         yield made

@@ -22,7 +22,7 @@ from hypervisors.kvm import KvmDriver
 from hypervisors.plugins import HypervisorSettings, Surroundings
 from tests import waiting
 from tests.contracts.hypervisor_world import HypervisorWorld
-from tests.demo.image import build_image
+from tests.demo.image import build_image, kernel_parameters
 from tests.system.libvirt_hosts import LibvirtHost, LibvirtHosts, Relay, libvirt_hosts
 
 T = TypeVar("T")
@@ -34,16 +34,6 @@ BOOT_S = 60.0
 def guest_image() -> Path:
     """The demo's guest image, built when it is missing or older than its recipe."""
     return build_image(lambda _: None)
-
-
-def kernel_of(image: Path) -> dict[str, ParamValue]:
-    """The parameters with which a guest starts from the kernel of its image."""
-    return {
-        "kernel_path": f"{image}.kernel",
-        "initrd_path": f"{image}.initrd",
-        "kernel_args": Path(f"{image}.words").read_text().strip(),
-        "root_path": "",
-    }
 
 
 class PoolThreads:
@@ -93,7 +83,9 @@ class KvmWorld(HypervisorWorld):
     a second of processor time sooner, from their image's kernel."""
 
     def __init__(self, *, own_disk: bool = True) -> None:
-        self._kernel = {} if own_disk else kernel_of(guest_image())
+        self._kernel: dict[str, ParamValue] = {}
+        if not own_disk:
+            self._kernel.update(kernel_parameters(str(guest_image())))
         self._open = contextlib.ExitStack()
         self._threads = PoolThreads(self._open.enter_context(waiting.thread_pool(8)))
         self.hosts = self._open.enter_context(libvirt_hosts())

@@ -14,7 +14,8 @@ import pytest
 
 from hypervisors.guest import Guest
 from tests.contracts.hypervisor_world import Pair
-from tests.system.kvm_world import CHECKOUT, KvmWorld, guest_image, kernel_of
+from tests.demo.image import kernel_parameters
+from tests.system.kvm_world import CHECKOUT, KvmWorld, guest_image
 
 pytestmark = pytest.mark.real
 COUNTER_OFFSET = 528384
@@ -69,7 +70,7 @@ def test_boots_from_its_disk_with_the_wishes_of_its_stamp(world: KvmWorld) -> No
 def test_boots_without_disks_from_a_kernel_given_to_it(world: KvmWorld) -> None:
     pair, guest = Pair(world), world.guest()
     words = "name=bare tick=0.1 quiet mitigations=off no_timer_check tsc=reliable"
-    params = {**kernel_of(guest_image()), "kernel_args": words}
+    params = {**kernel_parameters(str(guest_image())), "kernel_args": words}
     guest = msgspec.structs.replace(guest, disks=(), params=params)
     world.drive(pair.here.start(guest))
     wait_for_tick(world, guest, 3)
