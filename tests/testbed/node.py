@@ -130,9 +130,11 @@ class Node:
         shutil.rmtree(state, ignore_errors=True)
         state.mkdir()
         self._console.write_text("")
+        kernel = self._settings.kernel
         argv = [
             *["taskset", "--cpu-list", str(processors.quietest())],
-            self._settings.kernel,
+            kernel.program,
+            *kernel.words,
             f"umid={self.name}",
             f"uml_dir={state}",
             f"mem={self._settings.memory_mib}M",
@@ -140,6 +142,7 @@ class Node:
             "rootflags=/",
             "ro",
             f"init={self._settings.directory}/stage1",
+            f"testbed_modules={kernel.modules}",
             f"ubda={self._root}",
             f"ubdb={self._data}",
             f"vec0:transport=tap,ifname={tap},mac={self._settings.mac(self.number)}",

@@ -111,6 +111,7 @@ def _environment(settings: Settings, number: int) -> str:
         "GATEWAY": settings.host_address,
         "BRIDGE_MAC": settings.mac(number, bridge=True),
         "CHECKOUT": str(CHECKOUT),
+        "CAPABILITIES": str(settings.capabilities),
         "PATH": PATH,
     }
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())

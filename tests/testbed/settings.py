@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from tests.testbed.kernels import Kernel, present
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 FILES = Path("/var/tmp")
 """Not /tmp: a node host hides the host's /tmp behind its own."""
@@ -28,7 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Enough for libvirtd, our daemons and two 128 MiB guests; the host gives it when touched."""
     root_gib: int = 4
     data_gib: int = 8
-    kernel: str = "linux.uml"
+    kernel: Kernel = msgspec.field(default_factory=lambda: present(CHECKOUT / "build/node-kernel"))
     boot_timeout_s: float = 120.0
 
     @classmethod
@@ -42,6 +44,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def preloaded(self) -> Path:
         """The library that every program of a node host is started with."""
         return self.directory / "populate.so"
+
+    @property
+    def capabilities(self) -> Path:
+        """What libvirt found out about QEMU on an earlier node host of this kernel, if any."""
+        return CHECKOUT / "build" / f"capabilities-{self.kernel.release()}"
 
     @property
     def host_address(self) -> str:

@@ -134,7 +134,7 @@ class Testbed:
     def _keep_capabilities(self, node: Node) -> None:
         """What libvirt finds out about QEMU takes it 5 s on a node host, and is the same on each.
         Later ones begin with what the first found; libvirt itself checks whether it still holds."""
-        kept = CHECKOUT / "build" / "capabilities"
+        kept = self.settings.capabilities
         if kept.exists():
             return
         place = "/var/cache/libvirt/qemu/capabilities"
