@@ -1,10 +1,17 @@
-"""Which tests run on one worker when several work at once."""
+"""Which tests run on one worker when several work at once, and what is done once for all."""
 
 from __future__ import annotations
 
 import gc
+import os
+import sys
 
 import pytest
+
+# where no bytecode may be written, each worker and each daemon that a test starts would compile
+# what it loads anew, which is most of what a start costs
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # what is loaded and collected stays to the end: looking through it for garbage would take a good
 # part of the whole time
