@@ -71,6 +71,8 @@ def serving(directory: Path, *, files: bool = True) -> Iterator[Server]:
         "UsePAM no",
         "PermitRootLogin prohibit-password",
         "Subsystem sftp internal-sftp" if files else "",
+        # whoever runs the tests may have start-up files of the shell that do a lot, each time
+        f"SetEnv HOME={directory}",
     ]
     (directory / "config").write_text("\n".join(lines) + "\n")
     # sshd started by root insists on it; Debian makes it when the service starts
