@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from clusterd.model import Balancing
-from clusterd.placement.plans import job_sets
+from clusterd.placement.job_sets import job_sets
 from clusterd.placement.results import BalancePlan, JobSet, Move
 from jobqueue.errors import Refused
 

@@ -19,7 +19,6 @@ from clusterd.configuration import PREFIX, Configuration
 from clusterd.iallocator import live, moves
 from clusterd.master.reconcile import broken, busy, open_elsewhere
 from clusterd.model import Balancing
-from clusterd.placement import balance, model
 from clusterd.placement.facts import ClusterFacts
 from clusterd.placement.options import BalanceOptions
 from clusterd.placement.results import BalancePlan
@@ -276,6 +275,8 @@ def key_of(one: Round) -> str:
 
 def plans_of(facts: ClusterFacts, rules: Balancing, excluded: set[str]) -> list[BalancePlan]:
     """A plan for each node group; for a thread."""
+    from clusterd.placement import balance, model  # see choosing: not with the daemon's start
+
     known = tuple(one.name for one in facts.instances if one.name in excluded)
     cluster = model.build(facts)
     return [
@@ -295,6 +296,8 @@ def plans_of(facts: ClusterFacts, rules: Balancing, excluded: set[str]) -> list[
 
 def scores_of(facts: ClusterFacts, groups: Sequence[str]) -> dict[str, float]:
     """The scores of those groups that are still there; for a thread."""
+    from clusterd.placement import balance, model
+
     cluster = model.build(facts)
     there = {group.name for group in facts.groups} & set(groups)
     return {

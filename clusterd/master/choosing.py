@@ -13,10 +13,11 @@ import msgspec
 
 from clusterd.configuration import Configuration
 from clusterd.errors import CallFailed
-from clusterd.iallocator import answers, builtin, choice, data, live
+from clusterd.iallocator import answers, choice, data, live
 from clusterd.iallocator.answers import Answer, Considered, Verdict
 from clusterd.iallocator.requests import Request
 from clusterd.master import queued
+from clusterd.placement.facts import ClusterFacts
 from clusterd.steps.cluster import SubmitJobs
 from clusterd.view import View
 from hypervisors.interface import Threads
@@ -101,7 +102,7 @@ class Choosing:
     async def _ask(self, view: View, name: str, request: Request) -> Answer:
         if name in choice.BUILT_IN:
             facts = live.facts(view, stopped=True, without=getattr(request, "replaces", ""))
-            return await self._parts.threads.run(builtin.answer, facts, request)
+            return await self._parts.threads.run(_built_in, facts, request)
         text = data.request_text(view, request)
         options = choice.program_options(view)
         master = view.configuration.node(view.configuration.cluster.master_node)
@@ -161,6 +162,13 @@ def kept(answer: Answer, name: str, request: Request) -> list[Any]:
         rows.append(msgspec.structs.replace(one, allocator=name, nodes=nodes, left_out=left_out))
     found: list[Any] = msgspec.to_builtins(rows)
     return found
+
+
+def _built_in(facts: ClusterFacts, request: Request) -> Answer:
+    # its arrays would take a quarter of the master's start; most starts are followed by no choice
+    from clusterd.iallocator import builtin
+
+    return builtin.answer(facts, request)
 
 
 def _chosen(answer: Answer, request: Request) -> list[tuple[str, tuple[str, ...]]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from clusterd.placement.job_sets import job_sets
 from clusterd.placement.kinds import Allowed
 from clusterd.placement.model import Cluster, Flags, group_of
 from clusterd.placement.options import BalanceOptions
 from clusterd.placement.part import only_group
-from clusterd.placement.plans import job_sets, move_value
+from clusterd.placement.plans import move_value
 from clusterd.placement.results import BalancePlan, Ended, KeepGoing, Move, forever
 from clusterd.placement.score import components_of, weighed
 from clusterd.placement.search import Search

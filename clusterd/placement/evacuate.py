@@ -12,10 +12,10 @@ from clusterd.placement import suit
 from clusterd.placement.allocate import require_nodes, unconnected
 from clusterd.placement.errors import BadRequest
 from clusterd.placement.facts import ALLOC_POLICIES
+from clusterd.placement.job_sets import job_sets
 from clusterd.placement.model import NOWHERE, Cluster, Flags, Numbers
 from clusterd.placement.options import EvacuationMode, Options
 from clusterd.placement.pairs import Scores
-from clusterd.placement.plans import job_sets
 from clusterd.placement.results import Evacuation, NodeVerdict, Refusal
 from clusterd.placement.steps import Steps
 from clusterd.placement.survey import ANY, FAILOVER, REPLACE_SECONDARY
