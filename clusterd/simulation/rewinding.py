@@ -27,8 +27,8 @@ from clusterd.calls.surface import Surface
 from clusterd.simulation.folders import Folders
 from jobqueue.step import Steps
 
-_ATOMS: set[type] = {int, float, str, bytes, bool, type(None), frozenset, complex}
-"""Never different; what is found to be so is added."""
+ATOMS = int, float, str, bytes, bool, type(None), frozenset, complex
+"""Never different."""
 LASTING = (
     *(type, types.ModuleType, types.BuiltinFunctionType, enum.Enum, PurePath, Surface, Steps),
     *(msgspec.json.Decoder, msgspec.json.Encoder, msgspec.msgpack.Decoder, msgspec.msgpack.Encoder),
@@ -64,7 +64,8 @@ NOTHING_KNOWN: Mapping[type, Reach] = {}
 
 class Moment:
     """How everything was when this was made. What was in each thing is in a list beside that of the
-    things: pairs would be as many objects again, and a life takes no longer than making them."""
+    things, and whole lists are kept and put back at a stroke: a life takes no longer than some
+    thousand turns of a loop."""
 
     def __init__(
         self,
@@ -77,41 +78,43 @@ class Moment:
         Moving."""
         self._objects: list[Any] = []
         self._fields: list[dict[str, Any]] = []
-        self._updated: list[Any] = []
-        """Dictionaries and sets."""
-        self._updates: list[Any] = []
-        self._extended: list[Any] = []
-        """Lists and the like."""
-        self._extensions: list[Any] = []
-        self._empty: list[Any] = []
-        """Of both kinds."""
+        self._dicts: list[dict[Any, Any]] = []
+        self._sets: list[set[Any]] = []
+        self._lists: list[list[Any]] = []
+        self._others: list[tuple[Any, Any]] = []
+        """Other kinds of these three, with a copy."""
         self._structs: list[tuple[Any, list[Any]]] = []
         self._cells: list[tuple[types.CellType, Any]] = []
         self._sources: list[tuple[Any, Any]] = []
         self._folders = folders
         self._files = folders.kept() if folders is not None else None
         self._look(list(roots), reach, known)
+        self._in_dicts = list(map(dict.copy, self._dicts))
+        self._in_sets = list(map(set.copy, self._sets))
+        self._in_lists = list(map(list.copy, self._lists))
 
     def restore(self) -> list[Any]:
         """Everything is again as it was. Answers what was there instead: once nobody holds it any
         more, the ``finally`` blocks of coroutines that wait in it run."""
         if self._folders is not None and self._files is not None:
             self._folders.put_back(self._files)  # first: what says that they changed goes back, too
-        gone: list[Any] = [thing.__dict__ for thing in self._objects]
-        put = object.__setattr__
-        for thing, fields in zip(self._objects, self._fields, strict=True):
-            put(thing, "__dict__", fields.copy())  # nobody else holds it: it need not be filled
-        gone += [container.copy() for container in self._updated]
-        for container, kept in zip(self._updated, self._updates, strict=True):
-            container.clear()
-            container.update(kept)
-        gone += [container.copy() for container in self._extended]
-        for container, kept in zip(self._extended, self._extensions, strict=True):
-            container.clear()
-            container.extend(kept)
-        for container in filter(None, self._empty):
-            gone.append(container.copy())
-            container.clear()
+        gone: list[Any] = list(map(_FIELDS, self._objects))
+        # nobody else holds the copies: they need not be filled into what is there
+        fields = map(dict.copy, self._fields)
+        _each(map(object.__setattr__, self._objects, itertools.repeat("__dict__"), fields))
+        gone += map(dict.copy, self._dicts)
+        _each(map(dict.clear, self._dicts))
+        _each(map(dict.update, self._dicts, self._in_dicts))
+        gone += map(set.copy, self._sets)
+        _each(map(set.clear, self._sets))
+        _each(map(set.update, self._sets, self._in_sets))
+        gone += map(list.copy, self._lists)
+        _each(map(list.clear, self._lists))
+        _each(map(list.extend, self._lists, self._in_lists))
+        for thing, kept in self._others:
+            gone.append(thing.copy())
+            thing.clear()
+            (thing.update if hasattr(thing, "update") else thing.extend)(kept)
         for struct, values in self._structs:
             gone.append(struct.__copy__())
             for name, value in zip(struct.__struct_fields__, values, strict=True):
@@ -128,55 +131,73 @@ class Moment:
     def _look(
         self, ahead: list[Any], reach: Callable[[Any], Reach], known: Mapping[type, Reach]
     ) -> None:
+        """All that is one reference further at a time: most of it is never different, or was seen
+        already, and is passed over without a turn of a loop each."""
         seen: set[int] = set()
-        atoms, ways = _ATOMS, _WAYS
+        ways = _WAYS
+        further = itertools.chain.from_iterable
         while ahead:
-            thing = ahead.pop()
-            number = id(thing)
-            if number in seen:
-                continue
-            seen.add(number)
-            kind = type(thing)
-            way = ways[kind]
-            if way is OBJECT:
-                found = self._object(thing, known.get(kind) or reach(thing))
-            elif way is TUPLE:
-                found = thing
-            elif way is DICT or way is LIST or way is SET:
-                found = self._collection(thing, way)
-            elif way is LEADS:
-                found = _LEADS[kind](thing)
-            else:
-                found = self._rarer(thing, way)
-            if found:
-                ahead += [one for one in found if type(one) not in atoms]
+            changing = itertools.compress(ahead, map(ways.__getitem__, map(type, ahead)))
+            things = {id(thing): thing for thing in changing}
+            fresh: list[list[Any]] = [[] for _ in WAYS]
+            for number, thing in things.items():
+                if number not in seen:
+                    fresh[ways[type(thing)]].append(thing)
+            seen.update(things)
+            ahead = [*further(fresh[TUPLE])]
+            if objects := fresh[OBJECT]:
+                ahead += further(self._in_objects(objects, reach, known))
+            if dicts := fresh[DICT]:
+                self._dicts += dicts
+                ahead += further(dicts)
+                ahead += further(map(dict.values, dicts))
+            if lists := fresh[LIST]:
+                self._lists += lists
+                ahead += further(lists)
+            if sets := fresh[SET]:
+                self._sets += sets
+                ahead += further(sets)
+            for thing in fresh[LEADS]:
+                ahead += _LEADS[type(thing)](thing)
+            for way in RARER:
+                for thing in fresh[way]:
+                    ahead += self._rarer(thing, way)
 
-    def _object(self, thing: Any, reach: Reach) -> Iterable[Any]:
-        if reach is Reach.NONE:
-            return ()
-        fields = thing.__dict__
-        self._objects.append(thing)
-        # not ``fields.copy()``: that would share its keys with others of the kind, and where such a
-        # dictionary has become visible each attribute is found three times as slowly
-        self._fields.append(dict(fields))
-        if reach is Reach.ALL:
-            return fields.values()  # type: ignore[no-any-return]
-        for value in fields.values():
-            if isinstance(value, dict | list | set):
-                self._collection(value, LIST if isinstance(value, list) else SET)
-        return ()
+    def _in_objects(
+        self, objects: list[Any], reach: Callable[[Any], Reach], known: Mapping[type, Reach]
+    ) -> Iterable[Iterable[Any]]:
+        """What they lead to. Not ``dict.copy``: that would share its keys with others of the kind,
+        and where such a dictionary has become visible each attribute is found three times as
+        slowly."""
+        whole, edge = [], []
+        for thing in objects:
+            far = known.get(type(thing)) or reach(thing)
+            if far is Reach.ALL:
+                whole.append(thing)
+            elif far is Reach.EDGE:
+                edge.append(thing)
+        self._objects += whole
+        fields = list(map(_FIELDS, whole))
+        self._fields += map(dict, fields)
+        if edge:
+            self._objects += edge
+            self._fields += map(dict, map(_FIELDS, edge))
+            for value in itertools.chain.from_iterable(map(dict.values, map(_FIELDS, edge))):
+                if isinstance(value, dict | list | set):
+                    self._at_edge(value)
+        return map(dict.values, fields)
 
-    def _collection(self, thing: Any, way: _Way) -> Iterable[Any]:
-        if not thing:
-            self._empty.append(thing)
-            return ()
-        if way is LIST:
-            self._extended.append(thing)
-            self._extensions.append(thing.copy())
-            return thing  # type: ignore[no-any-return]
-        self._updated.append(thing)
-        self._updates.append(thing.copy())
-        return thing if way is SET else (*thing, *thing.values())
+    def _at_edge(self, thing: Any) -> None:
+        """A collection of which only the contents are kept."""
+        match _WAYS[type(thing)]:
+            case _Way.DICT:
+                self._dicts.append(thing)
+            case _Way.LIST:
+                self._lists.append(thing)
+            case _Way.SET:
+                self._sets.append(thing)
+            case _:
+                self._others.append((thing, thing.copy()))
 
     def _rarer(self, thing: Any, way: _Way) -> Iterable[Any]:
         if way is _Way.CELL:
@@ -189,22 +210,33 @@ class Moment:
         if way is _Way.SOURCE:
             self._sources.append((thing, thing.getstate()))
             return ()
-        if way is _Way.NONE:
-            return ()
+        if way is _Way.OTHER:
+            self._others.append((thing, thing.copy()))
+            return (*thing, *thing.values()) if isinstance(thing, dict) else thing
         values = [getattr(thing, name) for name in thing.__struct_fields__]
         self._structs.append((thing, values))
         return values
 
 
-class _Way(enum.Enum):
+_FIELDS = operator.attrgetter("__dict__")
+
+
+def _each(results: Iterable[None]) -> None:
+    """Work that is done for its effects."""
+    collections.deque(results, maxlen=0)
+
+
+class _Way(enum.IntEnum):
     """How a kind of thing is looked at."""
 
-    NONE = enum.auto()
+    NONE = 0
+    """Not at all."""
     OBJECT = enum.auto()
     DICT = enum.auto()
-    SET = enum.auto()
     LIST = enum.auto()
-    """Or another kind that is filled in order."""
+    SET = enum.auto()
+    OTHER = enum.auto()
+    """Another kind of these three, or one that is filled in order."""
     TUPLE = enum.auto()
     LEADS = enum.auto()
     """Leads on and is never different itself."""
@@ -214,9 +246,10 @@ class _Way(enum.Enum):
     STRUCT = enum.auto()
 
 
-OBJECT, DICT, SET, LIST, TUPLE = _Way.OBJECT, _Way.DICT, _Way.SET, _Way.LIST, _Way.TUPLE
-LEADS = _Way.LEADS
-"""The usual ones, asked about for each thing."""
+OBJECT, TUPLE, LEADS = _Way.OBJECT, _Way.TUPLE, _Way.LEADS
+DICT, LIST, SET = _Way.DICT, _Way.LIST, _Way.SET
+WAYS = tuple(_Way)
+RARER = _Way.OTHER, _Way.CELL, _Way.SOURCE, _Way.STRUCT
 
 
 def _of_function(one: Any) -> tuple[Any, ...]:
@@ -247,9 +280,7 @@ _FAMILIES: dict[type | tuple[type, ...], _Way] = {
     tuple: TUPLE,
     tuple(_LEADS): LEADS,
     types.CellType: _Way.CELL,
-    dict: DICT,
-    set: SET,
-    (list, collections.deque): LIST,
+    (dict, set, list, collections.deque): _Way.OTHER,
 }
 
 
@@ -258,14 +289,12 @@ class _Ways(dict[type, _Way]):
 
     def __missing__(self, kind: type) -> _Way:
         way = self[kind] = _chosen(kind)
-        if way is _Way.NONE:
-            _ATOMS.add(kind)
         if way is LEADS:
             _LEADS[kind] = next(_LEADS[base] for base in kind.__mro__ if base in _LEADS)
         return way
 
 
-_WAYS = _Ways()
+_WAYS = _Ways({**dict.fromkeys(ATOMS, _Way.NONE), dict: DICT, list: LIST, set: SET})
 
 
 def _chosen(kind: type) -> _Way:
