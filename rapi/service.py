@@ -6,6 +6,7 @@ Order: route, who asks, body, opcode or read, door. Whatever goes wrong becomes 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -61,10 +62,11 @@ class Rapi:
         self._opcodes = Opcodes(registry)
         self._now = now
         self._require_authentication = require_authentication
-        schema = document(routes(), registry)
+        # few ask for it, and making it takes a good part of a start
+        schema = functools.cache(lambda: document(routes(), registry))
 
         async def described(_call: Call, _door: Door) -> Any:
-            return schema
+            return schema()
 
         of_schema = Route(
             method="GET", path=SCHEMA_PATH, read=described, summary="This description"
