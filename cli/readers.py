@@ -42,6 +42,13 @@ def time_or_never(text: str) -> int:
     return 0 if text == "never" else time_s(text)
 
 
+def request_name(text: str) -> str:
+    """What a request is called; a script whose variable is empty wants to be told."""
+    if not text.strip():
+        raise BadText("the name of a request cannot be empty")
+    return text
+
+
 def backend(text: str) -> dict[str, Any]:
     """Backend parameters; memory in MiB."""
     return typed(pairs(text), SIZES)

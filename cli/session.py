@@ -18,6 +18,11 @@ _YES = frozenset({"y", "yes"})
 _NO = frozenset({"", "n", "no"})
 _QUESTIONS_MAX = 5
 
+UNASKED = (
+    "Nothing was done, as there is no terminal to ask on: {question}\n"
+    "See --help for what answers yes"
+)
+
 NAME_BYTES = 16
 """As many as a uuid has; ``uuid`` itself takes long to import."""
 
@@ -60,7 +65,8 @@ class RealSession:
         print(text, file=self._err, flush=True)
 
     def ask(self, question: str) -> bool:
-        """y, n or ? on the terminal; no terminal, no answer or an odd one is no."""
+        """y, n or ? on the terminal; no terminal, no answer or an odd one is no. Without a terminal
+        the question is told as an error: nobody else would know why nothing was done."""
         try:
             # opened twice: a terminal cannot seek, so Python has no text stream for both ways
             with (
@@ -76,6 +82,7 @@ class RealSession:
                         return False
                     print("y: do it; n: do not", file=screen)
         except OSError:
+            self.err(UNASKED.format(question=question))
             return False
         return False
 

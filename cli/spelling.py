@@ -43,6 +43,7 @@ ANY_PRIORITY = Option(
 )
 KEY = Option(
     names=("--idempotency-key",),
+    reads=readers.request_name,
     metavar="TEXT",
     words="Name of this request: the same name submits once, however often it is repeated",
 )

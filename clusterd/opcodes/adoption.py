@@ -6,6 +6,7 @@ runs over them.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from clusterd import ipolicy
@@ -20,6 +21,9 @@ from jobqueue.errors import Refused
 from jobqueue.step import Step
 from storage.blockdev import checked_path
 from storage.errors import BadParameter
+
+_VOLUME = re.compile(r"[A-Za-z0-9_+.][A-Za-z0-9_+.-]{0,126}")
+"""What LVM takes."""
 
 Specs = tuple[dict[str, Any], ...]
 
@@ -53,12 +57,22 @@ def refuse(specs: Specs, template: str, *, chosen: bool = False) -> None:
     twice = sorted({name for spec, name in _named(specs) if _named(specs).count((spec, name)) > 1})
     if twice:
         raise Refused(f"Duplicate volume names given for adoption: {twice[0]}", "wrong_input")
+    for name in found:
+        try:
+            _checked(name, template)
+        except BadParameter as error:
+            raise Refused(str(error), "wrong_input") from None
+
+
+def _checked(name: str, template: str) -> None:
+    """Raises BadParameter for what cannot be there."""
     if must_adopt(template):
-        for name in found:
-            try:
-                checked_path(name)
-            except BadParameter as error:
-                raise Refused(str(error), "wrong_input") from None
+        checked_path(name)
+    elif not _VOLUME.fullmatch(name) or name in (".", ".."):
+        raise BadParameter(
+            f"'{name}' cannot be the name of a logical volume: adopt=NAME, and vg=GROUP if it is in"
+            " another volume group than the disks of this cluster"
+        )
 
 
 def _named(specs: Specs) -> list[tuple[str, str]]:

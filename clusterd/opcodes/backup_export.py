@@ -13,7 +13,7 @@ from clusterd.opcodes import disk_steps, guest_os, instance_remove, locking, req
 from clusterd.opcodes.fields import SHUTDOWN_TIMEOUT_S, Compress, InstanceName, ShutdownTimeout
 from clusterd.opcodes.instance_remove import InstanceRemove
 from clusterd.steps.cluster import Say
-from clusterd.steps.disks import DetachVolume
+from clusterd.steps.disks import AttachVolume, DetachVolume
 from clusterd.steps.exports import BeginExport, CommitExport, RemoveExport
 from clusterd.steps.guests import AskGuestToStop, DestroyGuest, StartGuest, UnlinkDisks
 from clusterd.steps.snapshots import FreezeGuest, ThawGuest
@@ -144,7 +144,7 @@ def plan(opcode: BackupExport, view: View) -> Sequence[Step]:
         steps += _stop(opcode, instance, source)
     elif up:
         steps.append(FreezeGuest(instance=name, node=source.name))
-    if not up and not instance.disks_active:
+    if not up:
         steps += _usable(view, instance, source)
     if stills:
         steps.append(Say(text="* taking a picture of each disk"))
@@ -201,7 +201,13 @@ def _stop(opcode: BackupExport, instance: Instance, source: Node) -> list[Step]:
 
 
 def _usable(view: View, instance: Instance, source: Node) -> list[Step]:
-    """The disks of a stopped instance can be read."""
+    """The disks of a stopped instance can be read. Those that are to be active stay attached
+    whatever comes; that they are is not known, the host may have been without power."""
+    if instance.disks_active:
+        return [
+            AttachVolume(instance=instance.uuid, disk=at, node=source.name, keep=True)
+            for at in range(len(instance.disks))
+        ]
     secondary = view.secondary(instance)
     mirror = secondary if secondary is not None and view.reachable(secondary) else None
     return disk_steps.activate(instance, source, mirror, force=mirror is None)

@@ -13,9 +13,10 @@ import storage.plugin
 from clusterd import balancing, ipolicy, parameters
 from clusterd.hooks import HookPoint, master_node
 from clusterd.iallocator import choice
+from clusterd.iallocator.data import LVM
 from clusterd.model import Cluster, Node
 from clusterd.model import Params as OwnParams
-from clusterd.opcodes import candidates, locking, requirements, roles
+from clusterd.opcodes import addressing, candidates, locking, requirements, roles
 from clusterd.opcodes.fields import Force, Params
 from clusterd.parameters import MAX_NUMBER
 from clusterd.steps.cluster import RequireAllocator, Say, record_cluster
@@ -117,12 +118,13 @@ def check(opcode: ClusterSetParams, view: View) -> None:
         except re.error as error:
             raise Refused(f"Reserved volumes '{one}': {error}", "wrong_input") from None
     _check_directories(opcode, view)
+    if opcode.vg_name is not None:
+        _check_volume_group(opcode, view, opcode.vg_name)
     allocator = opcode.default_iallocator
     if allocator and not is_name(allocator):
         raise Refused(f"'{allocator}' cannot be the name of an iallocator", "wrong_input")
-    prefix = opcode.mac_prefix
-    if prefix is not None and not re.fullmatch(r"([0-9a-f]{2}:){2}[0-9a-f]{2}", prefix):
-        raise Refused(f"Invalid MAC address prefix '{prefix}'", "wrong_input")
+    if opcode.mac_prefix is not None:
+        addressing.mac_prefix(opcode.mac_prefix)
 
 
 def _check_directories(opcode: ClusterSetParams, view: View) -> None:
@@ -139,6 +141,32 @@ def _check_directories(opcode: ClusterSetParams, view: View) -> None:
                 f"Instance '{instance.name}' uses its disks where Gluster volumes are mounted now:"
                 " shut it down to have them mounted elsewhere",
                 "wrong_state",
+            )
+
+
+def _check_volume_group(opcode: ClusterSetParams, view: View, group: str) -> None:
+    """Where LVM is used, every node in service that can be seen has the volume group."""
+    configuration = view.configuration
+    templates = opcode.enabled_disk_templates or configuration.cluster.enabled_disk_templates
+    uses = sorted(set(templates).intersection(LVM))
+    if not uses:
+        return
+    if not group:
+        raise Refused(
+            f"Disk templates that use LVM are enabled ({', '.join(uses)}): they need a volume"
+            " group",
+            "wrong_state",
+        )
+    for node in configuration.nodes():
+        observation = view.sight(node).observation
+        if node.offline or observation is None:
+            continue
+        groups = {found.pool for found in observation.capacity if found.template in LVM}
+        if group not in groups:
+            raise Refused(
+                f"Volume group '{group}' is not on node {node.name}: make it there, and name it in"
+                " the node's settings (storage.volume_groups)",
+                "environment_error",
             )
 
 

@@ -11,6 +11,7 @@ from clusterd.opcodes import locking, moving, requirements
 from clusterd.opcodes.cluster_verify_config import ClusterVerifyConfig
 from clusterd.opcodes.cluster_verify_group import ClusterVerifyGroup
 from clusterd.steps.cluster import submit
+from clusterd.verification_codes import require_known
 from clusterd.view import View
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
@@ -29,13 +30,14 @@ class ClusterVerify(Opcode, frozen=True, kw_only=True, tag="OP_CLUSTER_VERIFY"):
 
 
 def check(opcode: ClusterVerify, view: View) -> None:
-    """Nothing is asked for that is not looked at, and the group exists."""
+    """Nothing is asked for that is not looked at, the codes and the group exist."""
     requirements.served(
         {
             "simulated errors": opcode.debug_simulate_errors,
             "looking for superfluous keys of SSH": opcode.verify_clutter,
         }
     )
+    require_known(opcode.ignore_errors)
     if opcode.group_name:
         view.configuration.group(opcode.group_name)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from clusterd.opcodes import locking
 from clusterd.steps.verification import VerifyConfiguration
+from clusterd.verification_codes import require_known
 from clusterd.view import View
 from jobqueue.opcode import Opcode, OpcodeKind
 from jobqueue.step import Step
@@ -19,6 +20,11 @@ class ClusterVerifyConfig(Opcode, frozen=True, kw_only=True, tag="OP_CLUSTER_VER
     error_codes: bool = False
     ignore_errors: tuple[str, ...] = ()
     verbose: bool = False
+
+
+def check(opcode: ClusterVerifyConfig, _view: View) -> None:
+    """The codes exist."""
+    require_known(opcode.ignore_errors)
 
 
 def plan(opcode: ClusterVerifyConfig, _view: View) -> Sequence[Step]:
@@ -34,6 +40,7 @@ def result(_opcode: ClusterVerifyConfig, _view: View, outputs: Sequence[Any]) ->
 KIND = OpcodeKind(
     opcode=ClusterVerifyConfig,
     locks=locking.cluster_shared,
+    check=check,
     plan=plan,
     result=result,
 )

@@ -14,6 +14,7 @@ from clusterd.opcodes.fields import (
     GroupName,
 )
 from clusterd.steps.verification import VerifyGroup
+from clusterd.verification_codes import require_known
 from clusterd.view import View
 from jobqueue.lock import BIG_LOCK_SHARED, Lock
 from jobqueue.opcode import Opcode, OpcodeKind
@@ -45,7 +46,8 @@ def nodes_of(opcode: ClusterVerifyGroup, view: View) -> list[str]:
 
 
 def check(opcode: ClusterVerifyGroup, view: View) -> None:
-    """The group exists."""
+    """The group and the codes exist."""
+    require_known(opcode.ignore_errors)
     view.configuration.group(opcode.group_name)
 
 

@@ -12,6 +12,9 @@ import pytest
 from clusterd.opcodes import test_delay
 from clusterd.opcodes.cluster_destroy import ClusterDestroy
 from clusterd.opcodes.cluster_set_params import ClusterSetParams
+from clusterd.opcodes.cluster_verify import ClusterVerify
+from clusterd.opcodes.cluster_verify_config import ClusterVerifyConfig
+from clusterd.opcodes.cluster_verify_group import ClusterVerifyGroup
 from clusterd.opcodes.instance_console import InstanceConsole
 from clusterd.opcodes.instance_create import InstanceCreate
 from clusterd.opcodes.instance_deactivate_disks import InstanceDeactivateDisks
@@ -137,6 +140,55 @@ TABLE: list[tuple[str, Trouble, Opcode, str, str]] = [
         ClusterSetParams(default_iallocator="nosuch"),
         "wrong_input",
         "'nosuch' not found; looked in",
+    ),
+    (
+        "volume group that is nowhere",
+        nothing,
+        ClusterSetParams(vg_name="nosuch"),
+        "environment_error",
+        "Volume group 'nosuch' is not on node node1",
+    ),
+    (
+        "no volume group for LVM",
+        nothing,
+        ClusterSetParams(vg_name=""),
+        "wrong_state",
+        "(drbd, plain): they need a volume group",
+    ),
+    (
+        "MAC addresses of many",
+        nothing,
+        ClusterSetParams(mac_prefix="01:00:5e"),
+        "wrong_input",
+        "'01:00:5e'",
+    ),
+    (
+        "unknown finding",
+        nothing,
+        ClusterVerify(ignore_errors=("ENODELVM", "ENOSUCH")),
+        "wrong_input",
+        "no error code 'ENOSUCH'",
+    ),
+    (
+        "unknown finding in a group",
+        nothing,
+        ClusterVerifyGroup(group_name="default", ignore_errors=("ENOSUCH",)),
+        "wrong_input",
+        "no error code 'ENOSUCH'",
+    ),
+    (
+        "unknown finding of the configuration",
+        nothing,
+        ClusterVerifyConfig(ignore_errors=("ENOSUCH",)),
+        "wrong_input",
+        "no error code 'ENOSUCH'",
+    ),
+    (
+        "adoption of what is no volume",
+        nothing,
+        web2(disk_template="plain", snode=None, disks=({"adopt": "../../etc"},), no_install=True),
+        "wrong_input",
+        "'../../etc' cannot be the name of a logical volume",
     ),
     ("start unknown", nothing, InstanceStartup(instance_name="x"), "unknown_entity", "'x'"),
     (

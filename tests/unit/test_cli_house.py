@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import io
 import os
 import pty
 import subprocess
@@ -276,8 +277,13 @@ def test_questions_are_asked_on_the_terminal(text: str, answer: bool) -> None:
     assert typed(text) is answer
 
 
-def test_without_a_terminal_the_answer_is_no(tmp_path: Path) -> None:
-    assert RealSession({}, terminal=str(tmp_path / "none")).ask("Go on?") is False
+def test_without_a_terminal_the_answer_is_no_and_the_question_is_told(tmp_path: Path) -> None:
+    err = io.StringIO()
+    assert RealSession({}, err=err, terminal=str(tmp_path / "none")).ask("Remove web1?") is False
+    assert err.getvalue().splitlines() == [
+        "Nothing was done, as there is no terminal to ask on: Remove web1?",
+        "See --help for what answers yes",
+    ]
 
 
 def on_a_terminal(code: str, words: list[str], environment: dict[str, str]) -> tuple[int, str]:

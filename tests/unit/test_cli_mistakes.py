@@ -55,6 +55,7 @@ WRONG: list[tuple[str, int, str]] = [
     ),
     ("cluster modify --ipolicy-bounds-specs min:cpu-count=1", 2, "gnt-cluster: error:"),
     ("debug delay --priority=huge 1", 2, "gnt-debug: error:"),
+    ("debug delay --idempotency-key= 1", 2, "error: option --idempotency-key: the name of a"),
     (f"{ADD} web1", 1, "No disk information specified"),
     (f"{ADD} -t nosuch web1", 1, "Unknown disk template 'nosuch': there are blockdev, diskless"),
     ("instance add -t diskless -n n1 web1", 1, "No guest OS or OS image specified"),
