@@ -13,8 +13,6 @@ import abc
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
-
 from hypervisors.guest import Guest, GuestStatus, MigrationStatus, NodeHardware
 
 T = TypeVar("T")
@@ -32,13 +30,6 @@ class Clock(Protocol):
 
     def callLater(self, delay: float, callable: Any, *args: Any, **kw: Any) -> Any:
         """Call later."""
-
-
-def passed(clock: Clock, seconds: float) -> Deferred[None]:
-    """So much time has passed."""
-    over: Deferred[None] = Deferred()
-    clock.callLater(seconds, over.callback, None)
-    return over
 
 
 class Driver(abc.ABC):

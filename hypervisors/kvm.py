@@ -28,10 +28,11 @@ from hypervisors.guest import (
     ParamValue,
 )
 from hypervisors.host import Host
-from hypervisors.interface import Clock, Driver, passed
+from hypervisors.interface import Clock, Driver
 from hypervisors.kvm_parameters import GLOBAL_PARAMETERS, KvmParameters, kvm_parameters
 from hypervisors.kvm_preparation import Preparation
 from hypervisors.libvirt_link import LibvirtLink
+from hypervisors.passing import passed
 from hypervisors.plugins import Plugin, Surroundings
 
 NAME = "kvm"

@@ -23,8 +23,9 @@ from hypervisors.errors import (
     StillRunning,
 )
 from hypervisors.guest import Guest, GuestStatus, MigrationStatus, NodeHardware, ParamValue
-from hypervisors.interface import Clock, Driver, passed
+from hypervisors.interface import Clock, Driver
 from hypervisors.machine_room import Machine, MachineRoom, Passage, Presence, Resident
+from hypervisors.passing import passed
 from hypervisors.plugins import Plugin, Surroundings
 
 NAME = "memory"

@@ -7,10 +7,10 @@ removed.
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from storage.block_devices import refuse_openers, refuse_users, size_mib
+from storage.device_names import POOL, checked_path
 from storage.errors import BadParameter, PoolMissing, SizeDiffers, VolumeMissing
 from storage.interface import Backend, Commands, Threads
 from storage.plugin import Mirrored, Plugin, StorageSettings
@@ -18,9 +18,6 @@ from storage.stills import Unstilled
 from storage.unmirrored import Unmirrored
 from storage.unsnapped import Unsnapped, fill_at
 from storage.volume import Capacity, Filled, Health, Stored, Template, Volume, VolumeStatus
-
-POOL = "manual"
-PATH = re.compile(r"/dev/disk(/(?!\.\.?(/|\Z))[A-Za-z0-9._:+@=%\\-]+)+\Z")
 
 
 class BlockdevBackend(Unmirrored, Unsnapped, Unstilled):
@@ -113,17 +110,6 @@ class BlockdevBackend(Unmirrored, Unsnapped, Unstilled):
                 f"{volume.name} is no block device of this node; connect it", subject=volume.name
             )
         return found
-
-
-def checked_path(path: str) -> str:
-    """The path. Raises BadParameter unless it is a lasting name of a device."""
-    if not PATH.match(path):
-        raise BadParameter(
-            f"'{path}' is no path below /dev/disk; name the device by what is the same on each"
-            " node, as /dev/disk/by-id/...",
-            subject=path,
-        )
-    return path
 
 
 def _make(commands: Commands, threads: Threads, settings: StorageSettings) -> Backend:

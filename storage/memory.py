@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from storage.blockdev import POOL as DEVICES_POOL
+from storage.device_names import POOL as DEVICES_POOL
 from storage.errors import (
     BadParameter,
     PoolMissing,

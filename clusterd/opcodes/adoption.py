@@ -19,7 +19,7 @@ from clusterd.view import View
 from clusterd.volumes import may_adopt, must_adopt
 from jobqueue.errors import Refused
 from jobqueue.step import Step
-from storage.blockdev import checked_path
+from storage.device_names import checked_path
 from storage.errors import BadParameter
 
 _VOLUME = re.compile(r"[A-Za-z0-9_+.][A-Za-z0-9_+.-]{0,126}")

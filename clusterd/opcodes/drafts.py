@@ -22,7 +22,7 @@ from clusterd.volumes import (
     takes_any_parameter,
 )
 from jobqueue.errors import Refused
-from storage import blockdev
+from storage import device_names
 
 PARAMETER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 DIGITS = re.compile(r"[0-9]{1,18}")
@@ -168,7 +168,7 @@ def _pools(
 def _outside_pool(view: View, spec: Mapping[str, Any], template: str, node: Node) -> str:
     """Where the disk is, for templates whose data something outside keeps."""
     if template == "blockdev":
-        return blockdev.POOL
+        return device_names.POOL
     if template == "gluster":
         params = {**view.diskparams("gluster", node.group), **spec}
         return "{host}:{port}/{volume}".format_map(params)

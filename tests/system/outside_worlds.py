@@ -15,8 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from storage.blockdev import POOL, BlockdevBackend
+from storage.blockdev import BlockdevBackend
 from storage.commands import ThreadedCommands
+from storage.device_names import POOL
 from storage.external import ExternalBackend
 from storage.external_records import BOOT_ID
 from storage.plugin import StorageSettings

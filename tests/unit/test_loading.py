@@ -1,9 +1,11 @@
-"""A daemon's start loads what it serves and no more."""
+"""A start loads what it needs and no more: of a daemon, of a command."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 LOADED = """
 import gc, sys
@@ -26,3 +28,24 @@ def test_a_master_starts_without_arrays_and_colours_and_may_load_them_later() ->
         [sys.executable, "-c", LOADED], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.split("\n") == ["", "False", ""]
+
+
+COMMAND = """
+import sys
+from cli.main import instance
+sys.argv = "gnt-instance add -t plain -s 1G -o noop -n n1 web1".split()
+print(instance(), "clusterd.opcodes.instance_create" in sys.modules, "twisted" in sys.modules)
+"""
+
+
+def test_a_command_that_submits_does_without_twisted(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND],
+        env={**os.environ, "CLUSTERD_ROOT": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    # there is no cluster
+    assert done.stdout == "5 True False\n"

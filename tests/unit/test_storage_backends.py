@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from storage import blockdev, errors
+from storage import device_names, errors
 from storage.commands import ThreadedCommands
 from storage.diskless import DisklessBackend
 from storage.file import FileBackend, SharedFileBackend
@@ -120,7 +120,7 @@ class DeviceWorld(MemoryWorld):
     def volume(self, size_mib: int = 32) -> Volume:
         described = super().volume(size_mib)
         name = f"/dev/disk/by-id/{described.uuid}"
-        return msgspec.structs.replace(described, pool=blockdev.POOL, name=name)
+        return msgspec.structs.replace(described, pool=device_names.POOL, name=name)
 
     def provide(self, volume: Volume) -> None:
         self.shelf.wire.devices[volume.name] = volume.size_mib
