@@ -25,7 +25,7 @@ from clusterd.model import AdminState, Cluster, Instance, Node
 from clusterd.names import PRODUCT_VERSION, PROTOCOL_VERSION
 from clusterd.view import View
 from clusterd.volumes import has_mirror, is_shared, labels_on, lists_all, volume_on
-from hypervisors.guest import GuestStatus
+from hypervisors.guest import GuestState, GuestStatus
 from storage.volume import Health, Link, Role, Stored
 
 MAX_SKEW_S = 150.0
@@ -274,7 +274,11 @@ def guests_where_wanted(view: View, nodes: list[Node], _answers: Answers) -> Ite
             text = f"instance lives on offline node {primary.name}"
             yield Finding("EINSTANCEBADNODE", "instance", instance.name, text)
             continue
-        running = _alive(view.guest(instance, primary))
+        guest = view.guest(instance, primary)
+        running = _alive(guest)
+        if running and guest and guest.state is GuestState.PAUSED and instance.moving_to is None:
+            text = f"instance is paused on {primary.name}: its disks failed, or somebody did it"
+            yield Finding("EINSTANCEDOWN", "instance", instance.name, text, warning=True)
         if instance.admin_state is AdminState.UP and not running:
             text = f"instance not running on its primary node {primary.name}"
             yield Finding("EINSTANCEDOWN", "instance", instance.name, text)
