@@ -33,6 +33,7 @@ def sync_directory(path: Path) -> None:
 
 def make_directory(path: Path, mode: int = 0o755) -> None:
     """Make it with its parents; ``mode`` is for itself, and is set when it exists already."""
-    if not os.path.isdir(path):
+    place = str(path)
+    if not os.path.isdir(place):
         path.mkdir(parents=True, exist_ok=True)
-    path.chmod(mode)
+    os.chmod(place, mode)

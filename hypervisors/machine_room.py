@@ -142,11 +142,14 @@ class MachineRoom:
 
     def doubled(self) -> bool:
         """Some guest's processors run on two nodes; quicker than looking at them all."""
-        occupied = [one for one in self._machines.values() if one.residents]
-        if len(occupied) < 2:
+        occupied = 0
+        for machine in self._machines.values():
+            if machine.residents:
+                occupied += 1
+        if occupied < 2:
             return False
         running: set[str] = set()
-        for machine in occupied:
+        for machine in self._machines.values():
             for guest, resident in machine.residents.items():
                 if resident.presence is Presence.RUNNING:
                     if guest in running:

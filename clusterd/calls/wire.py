@@ -288,10 +288,11 @@ class FrameLink(Int32StringReceiver):
         except BadFrame as problem:
             self.close("bad_frame", str(problem))
             return
-        if isinstance(frame, Farewell):
+        if type(frame) is Ping:
+            return
+        if type(frame) is Farewell:
             self._parting = self._parting or frame.message
-        if not isinstance(frame, Ping):
-            self.received(frame)
+        self.received(frame)
 
     def lengthLimitExceeded(self, length: int) -> None:
         self.close("bad_frame", f"a frame of {length} bytes is longer than {MAX_FRAME_BYTES} bytes")

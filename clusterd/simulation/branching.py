@@ -21,7 +21,7 @@ from clusterd.simulation.folders import Folders
 from clusterd.simulation.grounds import buried
 from clusterd.simulation.network import Endpoint
 from clusterd.simulation.portrait import difference
-from clusterd.simulation.rewinding import Moment, Moving, Reach
+from clusterd.simulation.rewinding import Moment, Moving, Reach, World
 from clusterd.simulation.trial import Trial, attempt, begun, reference
 from clusterd.simulation.verdict import Verdict, broken
 from hypervisors.interface import Driver
@@ -47,6 +47,9 @@ class Branches:
         self._complaints = complaints
         self._seen = seen
         hosts = trial.cluster.hosts.items()
+        self._world: World | None = None
+        self._of: MasterProcess | None = None
+        """Whose world it is."""
         self._folders = Folders({trial.directory / name: one.files.touches for name, one in hosts})
 
     def commit(self, at: int, transaction: Transaction) -> None:
@@ -87,12 +90,11 @@ class Branches:
             raise Moving("watchers are being told of another commit")
         process = cluster.process
         cluster.clock.tidy()
-        return Moment(
-            (self._trial, process, process.clock, process.store),
-            _Reach(process.clock),
-            self._folders,
-            _REACHES,
-        )
+        if self._world is None or process is not self._of:
+            roots = self._trial, process, process.clock, process.store
+            self._world = World(roots, _Reach(process.clock), self._folders, _REACHES)
+            self._of = process
+        return self._world.moment()
 
 
 class _Reach:

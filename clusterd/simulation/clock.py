@@ -22,7 +22,8 @@ class Process(Protocol):
 
 
 class _Undying:
-    dead = False
+    def __init__(self) -> None:
+        self.dead = False
 
 
 UNDYING: Process = _Undying()
@@ -33,12 +34,11 @@ NO_WORDS: dict[str, Any] = {}
 class DelayedCall:
     """What ``callLater`` answers."""
 
-    cancelled = False
-    called = False
-
     def __init__(
         self, time: float, process: Process, function: Callable[..., Any], args: Any, kw: Any
     ) -> None:
+        self.cancelled = False
+        self.called = False
         self.time = time
         self.shown_time = time
         self.process = process
@@ -85,6 +85,12 @@ class Clock:
     ) -> DelayedCall:
         """Call when ``delay`` seconds have passed, if ``process`` is not dead then."""
         time = self.now + delay if delay > 0.0 else self.now
+        return self.put_at(time, process, function, args, kw)
+
+    def put_at(
+        self, time: float, process: Process, function: Callable[..., Any], args: Any, kw: Any
+    ) -> DelayedCall:
+        """Call at ``time``, which is not past, if ``process`` is not dead then."""
         call = DelayedCall(time, process, function, args, kw)
         self._order += 1
         heapq.heappush(self._heap, (time, self._order, call))

@@ -383,7 +383,7 @@ class SimulatedHost:
             peers=PretendedPeers(),
             reach=_reach,
             end=self.kill_daemon,
-            log=structlog.get_logger("node"),
+            log=structlog.get_logger("node").bind(),
             boot_id=f"boot-{self.boots}",
         )
 

@@ -42,8 +42,8 @@ class Wire:
         clock = network.clock
         delay_s = DELAY_S if network.calm else network.delay_s(self.host, self.peer.host)
         arrives = clock.now + delay_s
-        self._last = max(self._last, arrives)  # else later than that: bytes keep their order
-        clock.put(self._last - clock.now, UNDYING, self._deliver, (data,), NO_WORDS)
+        self._last = last = max(self._last, arrives)  # bytes keep their order
+        clock.put_at(last, UNDYING, self._deliver, (data,), NO_WORDS)
 
     def writeSequence(self, chunks: list[bytes]) -> None:
         """Send all."""

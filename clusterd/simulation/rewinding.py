@@ -4,50 +4,38 @@ Everything that is reached from some roots and can change is found by looking, n
 contents of each dictionary, list, set, object, closure and random source are kept, and put back in
 place, so whoever holds one of them holds what it was. What cannot be put back is a coroutine that
 was begun: a world in which one waits is ``Moving``. Frozen values are never looked into, and a kind
-of thing that is not known here is an error, never passed over.
+of thing that is not known (``ways``) is an error, never passed over.
 """
 
 from __future__ import annotations
 
 import collections
-import contextvars
 import enum
-import functools
 import itertools
 import operator
-import types
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import PurePath
 from typing import Any
 
-import msgspec
-import structlog
-
-from clusterd.calls.surface import Surface
 from clusterd.simulation.folders import Folders
-from jobqueue.step import Steps
-
-ATOMS = int, float, str, bytes, bool, type(None), frozenset, complex
-"""Never different."""
-LASTING = (
-    *(type, types.ModuleType, types.BuiltinFunctionType, enum.Enum, PurePath, Surface, Steps),
-    *(msgspec.json.Decoder, msgspec.json.Encoder, msgspec.msgpack.Decoder, msgspec.msgpack.Encoder),
-    *(
-        itertools.count,
-        type(functools.cache(len)),
-        operator.methodcaller,
-        types.MappingProxyType,
-        msgspec.Raw,
-        type(structlog.get_logger()),
-        contextvars.Context,
-    ),
+from clusterd.simulation.ways import (
+    DICT,
+    LEADS,
+    LEADS_TO,
+    LIST,
+    OBJECT,
+    RARER,
+    SET,
+    TUPLE,
+    WAYS,
+    Moving,
+    Way,
 )
-"""Never different (of a mapping that cannot be changed here, nothing changes what is behind it), or
-(a count that gives an order, a cache) of no account."""
 
+__all__ = ["Moment", "Moving", "Reach", "World"]
 
-class Moving(Exception):
-    """Something is under way that cannot be brought back."""
+ANEW = 8
+"""Every so many moments a world is looked through as if for the first time: what is no longer in it
+need not be put back."""
 
 
 class Reach(enum.Enum):
@@ -60,12 +48,14 @@ class Reach(enum.Enum):
 
 
 NOTHING_KNOWN: Mapping[type, Reach] = {}
+_FIELDS = operator.attrgetter("__dict__")
+_further = itertools.chain.from_iterable
 
 
-class Moment:
-    """How everything was when this was made. What was in each thing is in a list beside that of the
-    things, and whole lists are kept and put back at a stroke: a life takes no longer than some
-    thousand turns of a loop."""
+class World:
+    """All that is reached from some roots and can change. From one moment to the next only what was
+    put somewhere since is looked for. Invariant: what was found is held here, so that nothing new
+    has the identity of what was."""
 
     def __init__(
         self,
@@ -74,24 +64,131 @@ class Moment:
         folders: Folders | None = None,
         known: Mapping[type, Reach] = NOTHING_KNOWN,
     ) -> None:
-        """``reach`` is asked of objects only, and not where their kind is ``known``. Raises
-        Moving."""
-        self._objects: list[Any] = []
+        """``reach`` is asked of objects only, and not where their kind is ``known``; it answers the
+        same for one object always."""
+        self._roots = tuple(roots)
+        self._reach = reach
+        self._known = known
+        self.folders = folders
+        self._moments = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._things: dict[int, Any] = {}
+        self.objects: list[Any] = []
+        self.edge: list[Any] = []
+        """Objects of which only the collections directly in them are kept, too."""
+        self.dicts: list[dict[Any, Any]] = []
+        self.sets: list[set[Any]] = []
+        self.lists: list[list[Any]] = []
+        self.rarer: dict[Way, list[Any]] = {way: [] for way in RARER}
         self._fields: list[dict[str, Any]] = []
-        self._dicts: list[dict[Any, Any]] = []
-        self._sets: list[set[Any]] = []
-        self._lists: list[list[Any]] = []
-        self._others: list[tuple[Any, Any]] = []
-        """Other kinds of these three, with a copy."""
-        self._structs: list[tuple[Any, list[Any]]] = []
-        self._cells: list[tuple[types.CellType, Any]] = []
-        self._sources: list[tuple[Any, Any]] = []
-        self._folders = folders
-        self._files = folders.kept() if folders is not None else None
-        self._look(list(roots), reach, known)
+
+    def moment(self) -> Moment:
+        """How everything is now. Raises Moving."""
+        if self._moments % ANEW == 0:
+            self._forget()
+        self._moments += 1
+        try:
+            self._look(self._put_since() if self._things else list(self._roots))
+        except BaseException:
+            self._forget()  # it may be half done
+            raise
+        # not ``dict.copy``: that would share its keys with others of the kind, and where such a
+        # dictionary has become visible each attribute is found three times as slowly
+        self._fields = list(map(dict, map(_FIELDS, self.objects)))
+        return Moment(self, self._fields)
+
+    def _put_since(self) -> list[Any]:
+        """What stands where something else, or nothing, stood in the moment before; and more."""
+        now = [*_further(map(dict.values, map(_FIELDS, self.objects)))]
+        then = [*_further(map(dict.values, self._fields))]
+        if len(now) == len(then):
+            now = [*itertools.compress(now, map(operator.is_not, now, then))]
+        now += _further(self.dicts)
+        now += _further(map(dict.values, self.dicts))
+        now += _further(self.lists)
+        now += _further(self.sets)
+        for way, things in self.rarer.items():
+            for thing in things:
+                now += _in_rarer(thing, way)
+        return now
+
+    def _look(self, ahead: list[Any]) -> None:
+        """All that is one reference further at a time: most of it is never different, or was seen
+        already, and is passed over without a turn of a loop each."""
+        seen, ways = self._things, WAYS
+        while ahead:
+            changing = itertools.compress(ahead, map(ways.__getitem__, map(type, ahead)))
+            things = {id(thing): thing for thing in changing}
+            fresh: list[list[Any]] = [[] for _ in Way]
+            for number, thing in things.items():
+                if number not in seen:
+                    fresh[ways[type(thing)]].append(thing)
+            seen.update(things)
+            ahead = [*_further(fresh[TUPLE])]
+            if objects := fresh[OBJECT]:
+                ahead += _further(map(dict.values, map(_FIELDS, self._open(objects))))
+            if dicts := fresh[DICT]:
+                self.dicts += dicts
+                ahead += _further(dicts)
+                ahead += _further(map(dict.values, dicts))
+            if lists := fresh[LIST]:
+                self.lists += lists
+                ahead += _further(lists)
+            if sets := fresh[SET]:
+                self.sets += sets
+                ahead += _further(sets)
+            for thing in fresh[LEADS]:
+                ahead += LEADS_TO[type(thing)](thing)
+            for way in RARER:
+                self.rarer[way] += fresh[way]
+                for thing in fresh[way]:
+                    ahead += _in_rarer(thing, way)
+
+    def _open(self, objects: list[Any]) -> list[Any]:
+        """Those that are looked into."""
+        found = []
+        for thing in objects:
+            far = self._known.get(type(thing)) or self._reach(thing)
+            if far is Reach.ALL:
+                found.append(thing)
+            elif far is Reach.EDGE:
+                self.edge.append(thing)
+        self.objects += found
+        return found
+
+
+class Moment:
+    """How everything was when this was made. What was in each thing is in a list beside that of the
+    things, and whole lists are kept and put back at a stroke."""
+
+    def __init__(self, world: World, fields: list[dict[str, Any]]) -> None:
+        """``fields``: of the world's objects."""
+        self._objects = [*world.objects, *world.edge]
+        self._fields = [*fields, *map(dict, map(_FIELDS, world.edge))]
+        self._dicts, self._sets = world.dicts.copy(), world.sets.copy()
+        self._lists, others = world.lists.copy(), world.rarer[Way.OTHER].copy()
+        for value in _further(map(dict.values, map(_FIELDS, world.edge))):
+            match WAYS[type(value)] if isinstance(value, dict | list | set) else None:
+                case Way.DICT:
+                    self._dicts.append(value)
+                case Way.LIST:
+                    self._lists.append(value)
+                case Way.SET:
+                    self._sets.append(value)
+                case Way.OTHER:
+                    others.append(value)
         self._in_dicts = list(map(dict.copy, self._dicts))
         self._in_sets = list(map(set.copy, self._sets))
         self._in_lists = list(map(list.copy, self._lists))
+        self._others = [(thing, thing.copy()) for thing in others]
+        self._structs = [(one, _in_rarer(one, Way.STRUCT)) for one in world.rarer[Way.STRUCT]]
+        cells = world.rarer[Way.CELL]
+        self._cells = [(cell, value) for cell in cells for value in _in_rarer(cell, Way.CELL)]
+        self._sources = [(source, source.getstate()) for source in world.rarer[Way.SOURCE]]
+        self._folders = world.folders
+        self._files = world.folders.kept() if world.folders is not None else None
 
     def restore(self) -> list[Any]:
         """Everything is again as it was. Answers what was there instead: once nobody holds it any
@@ -126,188 +223,23 @@ class Moment:
             source.setstate(state)
         return gone
 
-    # -- looking -----------------------------------------------------------------------------------
 
-    def _look(
-        self, ahead: list[Any], reach: Callable[[Any], Reach], known: Mapping[type, Reach]
-    ) -> None:
-        """All that is one reference further at a time: most of it is never different, or was seen
-        already, and is passed over without a turn of a loop each."""
-        seen: set[int] = set()
-        ways = _WAYS
-        further = itertools.chain.from_iterable
-        while ahead:
-            changing = itertools.compress(ahead, map(ways.__getitem__, map(type, ahead)))
-            things = {id(thing): thing for thing in changing}
-            fresh: list[list[Any]] = [[] for _ in WAYS]
-            for number, thing in things.items():
-                if number not in seen:
-                    fresh[ways[type(thing)]].append(thing)
-            seen.update(things)
-            ahead = [*further(fresh[TUPLE])]
-            if objects := fresh[OBJECT]:
-                ahead += further(self._in_objects(objects, reach, known))
-            if dicts := fresh[DICT]:
-                self._dicts += dicts
-                ahead += further(dicts)
-                ahead += further(map(dict.values, dicts))
-            if lists := fresh[LIST]:
-                self._lists += lists
-                ahead += further(lists)
-            if sets := fresh[SET]:
-                self._sets += sets
-                ahead += further(sets)
-            for thing in fresh[LEADS]:
-                ahead += _LEADS[type(thing)](thing)
-            for way in RARER:
-                for thing in fresh[way]:
-                    ahead += self._rarer(thing, way)
-
-    def _in_objects(
-        self, objects: list[Any], reach: Callable[[Any], Reach], known: Mapping[type, Reach]
-    ) -> Iterable[Iterable[Any]]:
-        """What they lead to. Not ``dict.copy``: that would share its keys with others of the kind,
-        and where such a dictionary has become visible each attribute is found three times as
-        slowly."""
-        whole, edge = [], []
-        for thing in objects:
-            far = known.get(type(thing)) or reach(thing)
-            if far is Reach.ALL:
-                whole.append(thing)
-            elif far is Reach.EDGE:
-                edge.append(thing)
-        self._objects += whole
-        fields = list(map(_FIELDS, whole))
-        self._fields += map(dict, fields)
-        if edge:
-            self._objects += edge
-            self._fields += map(dict, map(_FIELDS, edge))
-            for value in itertools.chain.from_iterable(map(dict.values, map(_FIELDS, edge))):
-                if isinstance(value, dict | list | set):
-                    self._at_edge(value)
-        return map(dict.values, fields)
-
-    def _at_edge(self, thing: Any) -> None:
-        """A collection of which only the contents are kept."""
-        match _WAYS[type(thing)]:
-            case _Way.DICT:
-                self._dicts.append(thing)
-            case _Way.LIST:
-                self._lists.append(thing)
-            case _Way.SET:
-                self._sets.append(thing)
-            case _:
-                self._others.append((thing, thing.copy()))
-
-    def _rarer(self, thing: Any, way: _Way) -> Iterable[Any]:
-        if way is _Way.CELL:
+def _in_rarer(thing: Any, way: Way) -> Iterable[Any]:
+    """What it leads to."""
+    match way:
+        case Way.STRUCT:
+            return [getattr(thing, name) for name in thing.__struct_fields__]
+        case Way.CELL:
             try:
-                value = thing.cell_contents
+                return (thing.cell_contents,)
             except ValueError:
                 return ()  # of a name that has no value yet
-            self._cells.append((thing, value))
-            return (value,)
-        if way is _Way.SOURCE:
-            self._sources.append((thing, thing.getstate()))
-            return ()
-        if way is _Way.OTHER:
-            self._others.append((thing, thing.copy()))
+        case Way.OTHER:
             return (*thing, *thing.values()) if isinstance(thing, dict) else thing
-        values = [getattr(thing, name) for name in thing.__struct_fields__]
-        self._structs.append((thing, values))
-        return values
-
-
-_FIELDS = operator.attrgetter("__dict__")
+        case _:
+            return ()
 
 
 def _each(results: Iterable[None]) -> None:
     """Work that is done for its effects."""
     collections.deque(results, maxlen=0)
-
-
-class _Way(enum.IntEnum):
-    """How a kind of thing is looked at."""
-
-    NONE = 0
-    """Not at all."""
-    OBJECT = enum.auto()
-    DICT = enum.auto()
-    LIST = enum.auto()
-    SET = enum.auto()
-    OTHER = enum.auto()
-    """Another kind of these three, or one that is filled in order."""
-    TUPLE = enum.auto()
-    LEADS = enum.auto()
-    """Leads on and is never different itself."""
-    CELL = enum.auto()
-    SOURCE = enum.auto()
-    """Of random numbers."""
-    STRUCT = enum.auto()
-
-
-OBJECT, TUPLE, LEADS = _Way.OBJECT, _Way.TUPLE, _Way.LEADS
-DICT, LIST, SET = _Way.DICT, _Way.LIST, _Way.SET
-WAYS = tuple(_Way)
-RARER = _Way.OTHER, _Way.CELL, _Way.SOURCE, _Way.STRUCT
-
-
-def _of_function(one: Any) -> tuple[Any, ...]:
-    if one.__closure__ is None and not one.__defaults__ and not one.__kwdefaults__:
-        return ()
-    return (
-        *(one.__closure__ or ()),
-        *(one.__defaults__ or ()),
-        *(one.__kwdefaults__ or {}).values(),
-    )
-
-
-def _of_method(one: Any) -> tuple[Any, ...]:
-    function = one.__func__
-    if type(function) is not types.FunctionType:
-        return (one.__self__, function)
-    return (one.__self__, *_of_function(function))
-
-
-_LEADS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
-    types.MethodType: _of_method,
-    types.FunctionType: _of_function,
-    functools.partial: lambda one: (one.func, *one.args, *one.keywords.values()),
-}
-"""Where to."""
-_FAMILIES: dict[type | tuple[type, ...], _Way] = {
-    LASTING: _Way.NONE,
-    tuple: TUPLE,
-    tuple(_LEADS): LEADS,
-    types.CellType: _Way.CELL,
-    (dict, set, list, collections.deque): _Way.OTHER,
-}
-
-
-class _Ways(dict[type, _Way]):
-    """Of the kinds that were met."""
-
-    def __missing__(self, kind: type) -> _Way:
-        way = self[kind] = _chosen(kind)
-        if way is LEADS:
-            _LEADS[kind] = next(_LEADS[base] for base in kind.__mro__ if base in _LEADS)
-        return way
-
-
-_WAYS = _Ways({**dict.fromkeys(ATOMS, _Way.NONE), dict: DICT, list: LIST, set: SET})
-
-
-def _chosen(kind: type) -> _Way:
-    if issubclass(kind, types.CoroutineType | types.GeneratorType | types.AsyncGeneratorType):
-        raise Moving(f"a {kind.__name__} waits")
-    if issubclass(kind, msgspec.Struct):
-        return _Way.NONE if kind.__struct_config__.frozen else _Way.STRUCT
-    if hasattr(kind, "getstate") and hasattr(kind, "setstate"):
-        return _Way.SOURCE
-    for family, way in _FAMILIES.items():
-        if issubclass(kind, family):
-            return way
-    slots = any(vars(one).get("__slots__") for one in kind.__mro__)
-    if slots or not kind.__dictoffset__:
-        raise TypeError(f"it is not known how to go back to what a {kind.__qualname__} was")
-    return _Way.OBJECT

@@ -9,6 +9,7 @@ A commit that raised ``StoreAway`` may or may not have happened: read before try
 from __future__ import annotations
 
 import abc
+import operator
 from collections.abc import Callable
 
 import msgspec
@@ -43,6 +44,9 @@ class Change(msgspec.Struct, frozen=True):
     version: int
 
 
+_KEY, _VALUE = operator.itemgetter(0), operator.itemgetter(1)
+
+
 class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     """Everything or nothing. ``expects`` maps a key to the version it must have (0: absent).
 
@@ -67,9 +71,8 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def size_bytes(self) -> int:
         """Keys and values together."""
-        keys = [key for key, _ in self.expects] + [key for key, _ in self.puts]
-        size = len("".join((*keys, *self.deletes)).encode())
-        return size + sum([len(value) for _, value in self.puts])
+        keys = (*map(_KEY, self.expects), *map(_KEY, self.puts), *self.deletes)
+        return len("".join(keys).encode()) + sum(map(len, map(_VALUE, self.puts)))
 
 
 Watcher = Callable[[tuple[Change, ...]], None]
@@ -123,7 +126,7 @@ def check_bounds(transaction: Transaction) -> None:
     size_bytes = transaction.size_bytes
     if size_bytes > MAX_BYTES:
         raise TooLarge(f"transaction of {size_bytes} bytes, at most {MAX_BYTES} are allowed")
-    written = [*[key for key, _ in transaction.puts], *transaction.deletes]
+    written = [*map(_KEY, transaction.puts), *transaction.deletes]
     if len(set(written)) != len(written):
         twice = next(key for key in sorted(written) if written.count(key) > 1)
         raise KeyTwice(f"transaction writes key '{twice}' twice: join the two writes")

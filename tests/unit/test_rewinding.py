@@ -14,7 +14,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from clusterd.simulation.folders import Folders, put_back, tree
-from clusterd.simulation.rewinding import Moment, Moving, Reach
+from clusterd.simulation.rewinding import Moving, Reach, World
 
 
 class Place:
@@ -58,7 +58,7 @@ def test_what_has_changed_is_as_it_was() -> None:
     )
     place.inner[0].outer = place
     inner, rows, piece = place.inner[0], place.rows[1], place.piece
-    moment = Moment([place])
+    moment = World([place]).moment()
     drawn = dice.random()
     for _ in range(2):
         place.rows[1].append(4)
@@ -90,7 +90,7 @@ def test_what_has_changed_is_as_it_was() -> None:
 
 def test_what_was_there_instead_is_handed_out() -> None:
     place = Place(rows=[1])
-    moment = Moment([place])
+    moment = World([place]).moment()
     late = Place()
     place.rows[:] = [late]
     assert any(late in gone for gone in moment.restore() if isinstance(gone, list))
@@ -104,17 +104,75 @@ def test_a_coroutine_that_waits_cannot_be_brought_back() -> None:
 
     waiting = Deferred.fromCoroutine(wait())
     with pytest.raises(Moving):
-        Moment([{"heap": [waited_for.callback]}])
+        World([{"heap": [waited_for.callback]}]).moment()
     waited_for.callback(None)
     assert waiting.called
-    Moment([{"heap": [waited_for.callback]}])
+    World([{"heap": [waited_for.callback]}]).moment()
 
 
 def test_what_is_not_known_is_refused() -> None:
     with pytest.raises(TypeError, match="Slotted"):
-        Moment([[Slotted()]])
+        World([[Slotted()]]).moment()
     with pytest.raises(TypeError, match="bytearray"):
-        Moment([[bytearray()]])
+        World([[bytearray()]]).moment()
+
+
+def test_a_later_moment_is_of_all_that_was_put_there_since() -> None:
+    first = Place(rows=[1])
+    place = Place(inner=first, known={}, cut=set(), rows=[], piece=Piece(5, []), more=counter()[0])
+    world = World([place])
+    world.moment()
+    for turn in range(20):
+        place.inner = Place(rows=[turn])
+        place.known[turn] = [turn]
+        place.cut.add(("one", turn))
+        place.rows.append({turn})
+        place.piece.parts = [turn]
+        setattr(place, f"added{turn}", deque([turn]))
+        place.more()
+        first.late = {"rows": [turn]}
+        place.first = [first]
+        moment = world.moment()
+        inner, late, added = place.inner, first.late["rows"], getattr(place, f"added{turn}")
+        inner.rows.append("more")
+        place.known[turn].append("more")
+        place.rows[-1].clear()
+        place.piece.parts.append("more")
+        late.append("more")
+        added.append("more")
+        assert place.more() == turn + 2
+        place.inner = first.late = None
+        moment.restore()
+        assert place.inner is inner
+        assert inner.rows == [turn]
+        assert place.known == {one: [one] for one in range(turn + 1)}
+        assert place.rows[-1] == {turn}
+        assert place.piece.parts == [turn]
+        assert first.late == {"rows": late}
+        assert late == [turn]
+        assert list(added) == [turn]
+
+
+def test_a_later_moment_finds_what_waits_since() -> None:
+    waited_for: Deferred[None] = Deferred()
+    place = Place(rows=[])
+    world = World([place])
+    world.moment()
+
+    async def wait() -> None:
+        await waited_for
+
+    place.rows.append(wait)
+    world.moment()
+    waiting = Deferred.fromCoroutine(wait())
+    place.rows.append(waited_for)
+    with pytest.raises(Moving):
+        world.moment()
+    with pytest.raises(Moving):
+        world.moment()
+    waited_for.callback(None)
+    assert waiting.called
+    world.moment()
 
 
 def test_looking_ends_where_it_is_told_to() -> None:
@@ -123,7 +181,7 @@ def test_looking_ends_where_it_is_told_to() -> None:
     beyond = Place(name="beyond")
     place = Place(edge=edge, beyond=beyond)
     reach = {id(edge): Reach.EDGE, id(beyond): Reach.NONE}
-    moment = Moment([place], lambda one: reach.get(id(one), Reach.ALL))
+    moment = World([place], lambda one: reach.get(id(one), Reach.ALL)).moment()
     far.name = beyond.name = "changed"
     edge.rows.clear()
     edge.next = None
@@ -141,7 +199,7 @@ def test_files_are_put_back(tmp_path: Path) -> None:
     before = tree(tmp_path)
     touched = [1]
     folders = Folders({tmp_path: lambda: len(touched)})
-    moment = Moment([touched], folders=folders)
+    moment = World([touched], folders=folders).moment()
     (tmp_path / "run" / "disks" / "web1:0").unlink()
     (tmp_path / "run" / "disks" / "web1:0").symlink_to("/dev/xenvg/b")
     (tmp_path / "run" / "disks" / "web2:0").symlink_to("/dev/xenvg/c")
