@@ -1,13 +1,14 @@
 """Which sources reach for the outside world by themselves instead of being handed it.
 
-Pure: a syntax tree in, the effects that it uses out. Names are followed through import aliases.
+Pure: the nodes of a syntax tree in, the effects that it uses out. Names are followed through import
+aliases.
 """
 
 from __future__ import annotations
 
 import ast
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tests.meta.sources import dotted
 
@@ -50,10 +51,10 @@ EFFECTS: dict[str, Effect] = {
 """A dotted name, or a module whose every name counts."""
 
 
-def effects_of(tree: ast.Module) -> dict[Effect, int]:
+def effects_of(nodes: Sequence[ast.AST]) -> dict[Effect, int]:
     """Effect -> the first line that uses it."""
     found: dict[Effect, int] = {}
-    for name, line in _names(tree):
+    for name, line in _names(nodes):
         effect = _effect(name)
         if effect is not None:
             found[effect] = min(line, found.get(effect, line))
@@ -69,10 +70,10 @@ def _effect(name: str) -> Effect | None:
     return None
 
 
-def _names(tree: ast.Module) -> Iterator[tuple[str, int]]:
+def _names(nodes: Sequence[ast.AST]) -> Iterator[tuple[str, int]]:
     """Every full dotted name that the file imports or uses, with its line."""
     aliases: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for one in node.names:
                 aliases[one.asname or one.name.split(".")[0]] = (
@@ -83,7 +84,7 @@ def _names(tree: ast.Module) -> Iterator[tuple[str, int]]:
             for one in node.names:
                 aliases[one.asname or one.name] = f"{node.module}.{one.name}"
                 yield f"{node.module}.{one.name}", node.lineno
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute) and (used := dotted(node)):
             head, _, rest = used.partition(".")
             if head in aliases:

@@ -9,7 +9,8 @@ import pytest
 
 from tests.meta.allowed import ALLOWED
 from tests.meta.effects import Effect, effects_of
-from tests.meta.sources import name_of, product_files, tree_of
+from tests.meta.reading import read
+from tests.meta.sources import name_of, nodes_of, product_files
 
 
 @cache
@@ -18,7 +19,7 @@ def used() -> dict[tuple[str, Effect], int]:
     return {
         (name_of(path), effect): line
         for path in product_files()
-        for effect, line in effects_of(tree_of(path)).items()
+        for effect, line in read(path).effects.items()
     }
 
 
@@ -59,4 +60,4 @@ def test_the_list_of_named_files_has_no_dead_entry() -> None:
     ],
 )
 def test_effects_are_seen_through_aliases(source: str, effects: set[Effect]) -> None:
-    assert set(effects_of(ast.parse(source))) == effects
+    assert set(effects_of(nodes_of(ast.parse(source)))) == effects

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import re
 
 import pytest
 
-from tests.meta.sources import (
-    all_files,
-    definitions,
-    dotted,
-    functions,
-    name_of,
-    product_files,
-    tree_of,
-)
+from tests.meta.reading import read
+from tests.meta.sources import all_files, name_of, product_files
 
 FILE_LINES = 400
 FUNCTION_LINES = 70
@@ -44,21 +36,20 @@ def test_no_file_is_longer_than_a_sitting() -> None:
 
 def test_no_function_is_longer_than_a_screen() -> None:
     long = {
-        f"{name_of(path)}:{node.lineno} {node.name}": lines
+        f"{name_of(path)}:{one.line} {one.name}": one.lines
         for path in all_files()
-        for node in functions(path)
-        if (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > FUNCTION_LINES
+        for one in read(path).functions
+        if one.lines > FUNCTION_LINES
     }
     assert long == {}
 
 
 def test_no_function_of_the_product_takes_too_many_parameters() -> None:
     many = {
-        f"{name_of(path)}:{node.lineno} {node.name}": count
+        f"{name_of(path)}:{one.line} {one.name}": count
         for path in product_files()
-        for node in functions(path)
-        if (count := len(node.args.posonlyargs + node.args.args + node.args.kwonlyargs))
-        > PARAMETERS
+        for one in read(path).functions
+        if (count := len(one.parameters or ())) > PARAMETERS
     }
     assert many == {}
 
@@ -72,7 +63,7 @@ def test_no_module_class_or_function_has_an_empty_word_for_a_name() -> None:
     empty = []
     for path in all_files():
         named = [(1, part) for part in path.relative_to(path.anchor).parts[-2:]]
-        named += [(node.lineno, node.name) for node in definitions(path)]
+        named += [(one.line, one.name) for one in read(path).definitions]
         empty += [
             f"{name_of(path)}:{line} {name}"
             for line, name in named
@@ -82,34 +73,20 @@ def test_no_module_class_or_function_has_an_empty_word_for_a_name() -> None:
 
 
 def test_every_module_of_the_product_says_what_it_decides() -> None:
-    silent = [
-        name_of(path)
-        for path in product_files()
-        if tree_of(path).body and not ast.get_docstring(tree_of(path))
-    ]
+    silent = [name_of(path) for path in product_files() if read(path).silent]
     assert not silent, f"without a docstring: {silent}"
-
-
-def imports(tree: ast.Module) -> set[str]:
-    """The modules that a file imports."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {one.name for one in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{one.name}" for one in node.names}
-    return found
 
 
 def test_nothing_is_mocked_or_patched() -> None:
     wrong = []
     for path in all_files():
-        tree = tree_of(path)
-        wrong += [f"{name_of(path)}: {name}" for name in imports(tree) if PRETENDERS.match(name)]
-        for node in functions(path):
-            arguments = {one.arg for one in [*node.args.args, *node.args.kwonlyargs]}
-            if arguments & {"monkeypatch", "mocker"}:
-                wrong.append(f"{name_of(path)}:{node.lineno} {node.name}")
+        found = read(path)
+        wrong += [f"{name_of(path)}: {name}" for name in found.imports if PRETENDERS.match(name)]
+        wrong += [
+            f"{name_of(path)}:{one.line} {one.name}"
+            for one in found.functions
+            if {*(one.parameters or ())} & {"monkeypatch", "mocker"}
+        ]
     assert not wrong, "\n".join(wrong)
 
 
@@ -134,10 +111,10 @@ def test_real_tests_are_marked_where_the_makefile_looks() -> None:
 
 def test_no_test_is_skipped() -> None:
     wrong = [
-        f"{name_of(path)}:{node.lineno} {dotted(node)}"
+        f"{name_of(path)}:{line} {name}"
         for path in all_files()
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.Attribute) and dotted(node) in SKIPS
+        for line, name in read(path).attributes
+        if name in SKIPS
     ]
     assert not wrong, "\n".join(wrong)
 
