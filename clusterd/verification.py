@@ -31,6 +31,8 @@ from storage.volume import Health, Link, Role, Stored
 MAX_SKEW_S = 150.0
 """Difference between a node's clock and the master's that is reported (Ganeti's bound)."""
 
+DRBD_HELPER = "/bin/true"
+"""Where the cluster names none. A helper that acts would do so without the cluster."""
 WARN_DAYS, ERROR_DAYS = 30, 7
 """Before a certificate ends (Ganeti's bounds)."""
 DAY_S = 86400.0
@@ -171,9 +173,10 @@ def _unreached(answer: dict[str, Any]) -> dict[str, str]:
     return {str(peer): str(why) for peer, why in reach.items()} if isinstance(reach, dict) else {}
 
 
-def node_parts(view: View, nodes: list[Node], _answers: Answers) -> Iterator[Finding]:
+def node_parts(view: View, nodes: list[Node], answers: Answers) -> Iterator[Finding]:
     """Hypervisors, volume groups and other parts of each node work."""
     cluster = view.configuration.cluster
+    wanted = cluster.drbd_usermode_helper or DRBD_HELPER
     for node in nodes:
         observation = view.sight(node).observation
         if node.offline or observation is None:
@@ -187,6 +190,10 @@ def node_parts(view: View, nodes: list[Node], _answers: Answers) -> Iterator[Fin
         group = cluster.volume_group_name
         if group and "plain" in cluster.enabled_disk_templates and group not in pools:
             yield Finding("ENODELVM", "node", node.name, f"volume group '{group}' missing")
+        helper = answers.get(node.name, {}).get("drbd-helper")
+        if isinstance(helper, str) and helper != wanted:
+            text = f"DRBD is loaded with usermode_helper={helper}, wanted {wanted}"
+            yield Finding("ENODEDRBDHELPER", "node", node.name, text)
         for problem in observation.problems:
             yield Finding("ENODESETUP", "node", node.name, problem, warning=True)
 

@@ -58,12 +58,14 @@ class VerifyGroup(Step, frozen=True, kw_only=True, tag="verify.group"):
         peers = {
             node.name: [node.primary_ip, node.secondary_ip] for node in nodes if not node.offline
         }
-        wanted = {
+        wanted: dict[str, Any] = {
             "time": None,
             "version": None,
             "certificates": None,
             "node-net-test": {"nodes": peers},
         }
+        if "drbd" in world.configuration.cluster.enabled_disk_templates:
+            wanted["drbd-helper"] = None
         answers: Answers = {}
         for node in nodes:
             if node.offline:
