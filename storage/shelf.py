@@ -244,6 +244,8 @@ class Wire:
         """Mirrors are as the links and the time say: lost, met, synchronised."""
         mirrors = self._mirrors()
         for shelf, _, attachment in mirrors:
+            if not attachment.connected and attachment.sync_from is None:
+                continue
             peer = self.peer_of(shelf, attachment)
             if peer is None or not self._attachment(peer).connected:
                 attachment.connected = False
@@ -268,10 +270,15 @@ class Wire:
             return None
         if self._cut and frozenset((shelf.node, other.node)) in self._cut:
             return None
+        # most have another port, which is soon seen
+        port = mirror.port
         pairs = [
             key
             for key, one in other.attached.items()
-            if one.mirror is not None and one.wants_peer and _pair(mirror, one.mirror)
+            if one.wants_peer
+            and (theirs := one.mirror) is not None
+            and theirs.port == port
+            and _pair(mirror, theirs)
         ]
         return (other, min(pairs)) if pairs else None
 
@@ -338,5 +345,9 @@ class Wire:
 
 
 def _pair(one: Mirror, two: Mirror) -> bool:
-    there = (two.port, two.secret, two.peer_name, two.local_name)
-    return (one.port, one.secret, one.local_name, one.peer_name) == there
+    return (
+        one.port == two.port
+        and one.secret == two.secret
+        and one.local_name == two.peer_name
+        and one.peer_name == two.local_name
+    )
