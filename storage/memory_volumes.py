@@ -244,6 +244,8 @@ class MemoryBackend(Unmirrored):
     async def list(self) -> tuple[Stored, ...]:
         """See ``Backend``."""
         kept = [key for key in self._pieces if key[0] is self.template]
+        if not kept:
+            return ()
         return tuple(
             [
                 Stored(
