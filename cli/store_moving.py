@@ -64,7 +64,7 @@ def migrate(call: Call, to: Engine) -> int:
             " meanwhile; jobs go on afterwards where they were, instances do not notice. Go on?"
         )
         if not session.ask(question):
-            raise Declined
+            raise Declined("Not confirmed: nothing was changed")
     machine = Machine()
     tools = moving.Tools(
         services=services,

@@ -80,6 +80,9 @@ def plan(opcode: NodeSetParams, view: View) -> Sequence[Step]:
         steps.append(Say(text=f" - INFO: Promoting node {promoted.name} to master candidate"))
         steps.append(record_node(promoted, master_candidate=True))
         gains.append(promoted)
+    if roles.could_be_candidate(opcode, view, after):
+        made = f"'gnt-node modify --master-candidate=yes {node.name}' makes it one"
+        steps.append(Say(text=f" - INFO: {node.name} is no master candidate any more; {made}"))
     return [*steps, *candidates.steps(view, gains=gains, loses=loses)]
 
 

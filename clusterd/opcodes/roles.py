@@ -102,3 +102,12 @@ def to_promote(opcode: NodeSetParams, view: View) -> Node | None:
         return None
     spare = [n for n in view.configuration.nodes() if _may_serve(n) and not n.master_candidate]
     return next((n for n in spare if n.uuid != node.uuid), None)
+
+
+def could_be_candidate(opcode: NodeSetParams, view: View, after: Node) -> bool:
+    """Whether a node that comes back into service is no candidate, while the pool has room."""
+    comes_back = opcode.offline is False or opcode.drained is False
+    if not comes_back or after.master_candidate or not _may_serve(after):
+        return False
+    present = sum(1 for node in view.configuration.nodes() if node.master_candidate)
+    return present < view.configuration.cluster.candidate_pool_size
