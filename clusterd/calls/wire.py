@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
@@ -176,7 +177,8 @@ TimedOut = TimeoutError
 
 def reason(error: BaseException) -> str:
     """Why a connection failed, in words."""
-    if isinstance(error, TimedOut):
+    # an endpoint whose time is over says only what it gave up
+    if isinstance(error, TimedOut | ConnectingCancelledError):
         return "no answer in time"
     return str(error) or type(error).__name__
 

@@ -134,7 +134,7 @@ class Gateway:
             try:
                 return await self.ask_one(endpoint, path, body, shape, self.patience.member_s)
             except (TryAnother, *LOST) as error:
-                why = str(error) or type(error).__name__
+                why = in_words(error)
             self.failed(endpoint)
             LOG.info("etcd member does not answer", endpoint=endpoint, error=why)
             spent_s = self.clock.seconds() - began
@@ -294,6 +294,16 @@ def refusal(status: int, text: bytes) -> Exception:
     if said.code in FINAL:
         return StoreError(f"etcd refused the request: {said.message}")
     return TryAnother(said.message or f"HTTP status {status}")
+
+
+def in_words(error: BaseException) -> str:
+    """Why a member was not heard: of a request that was lost, what became of its connection."""
+    reasons = getattr(error, "reasons", ())
+    if reasons:
+        return "; ".join(in_words(one.value) for one in reasons)
+    if isinstance(error, ConnectingCancelledError):
+        return "no answer in time"
+    return str(error) or type(error).__name__
 
 
 _MEANINGS: dict[str, type[StoreError]] = {

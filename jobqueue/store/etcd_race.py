@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from jobqueue.errors import StoreAway
-from jobqueue.store.etcd_gateway import LOST, Gateway, TryAnother
+from jobqueue.store.etcd_gateway import LOST, Gateway, TryAnother, in_words
 from jobqueue.store.etcd_wire import encode
 
 LOG = structlog.get_logger("store")
@@ -86,7 +86,7 @@ class Race(Generic[T]):
             self._end()
             self.won.errback(failure)
             return
-        self._why = str(failure.value) or type(failure.value).__name__
+        self._why = in_words(failure.value) if failure.value else "no answer"
         LOG.info("etcd member does not answer", endpoint=endpoint, error=self._why)
         if self._gateway.closed:
             self._give_up()

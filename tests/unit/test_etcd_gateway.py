@@ -6,12 +6,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from twisted.internet.address import HostnameAddress
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.error import (
+    ConnectingCancelledError,
+    ConnectionLost,
+    ConnectionRefusedError,
+)
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone
+from twisted.web.client import ResponseDone, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 from zope.interface import implementer  # type: ignore[import-untyped]
@@ -22,6 +27,7 @@ from jobqueue.store.etcd_gateway import (
     Gateway,
     Patience,
     TryAnother,
+    in_words,
     patiently,
     refusal,
 )
@@ -251,3 +257,12 @@ def test_an_answer_that_waited_for_this_process_counts() -> None:
     patiently(Deferred(), 1.0, clock).addBoth(found.append)
     clock.pump([1.0, 1.0])
     assert isinstance(found[1].value, DeferredTimeout)
+
+
+def test_why_a_member_was_not_heard_is_told_in_words() -> None:
+    lost = ResponseNeverReceived([Failure(ConnectionLost("pulled")), Failure(CancelledError())])
+    said = "Connection to the other side was lost in a non-clean fashion: pulled."
+    assert in_words(lost) == f"{said}; CancelledError"
+    given_up = ConnectingCancelledError(HostnameAddress(b"n1", 1812))
+    assert in_words(given_up) == "no answer in time"
+    assert in_words(ConnectionRefusedError()) == "Connection was refused by other side."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -197,10 +198,23 @@ def test_only_errors_that_declare_themselves_show_their_text() -> None:
         code = "Not A Code"
         message = "secret"
 
-    for error in (Odd(), Shout(), KeyError("secret"), SystemExit("secret")):
+    unknown = FileNotFoundError(errno.ENOENT, "secret", "/secret")
+    for error in (Odd(), Shout(), KeyError("secret"), SystemExit("secret"), unknown):
         fault = fault_of("c1", error)
         assert (fault.code, fault.reference) == ("internal", "c1")
         assert "secret" not in fault.message
+
+
+def test_what_ails_the_machine_is_told() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "/var/lib/clusterd/export/web1.new")
+    assert fault_of("c1", full) == Fault(
+        id="c1",
+        code="system_error",
+        message="No space left on device: /var/lib/clusterd/export/web1.new",
+        reference="c1",
+    )
+    nameless = OSError(errno.EIO, "Input/output error")
+    assert fault_of("c1", nameless).message == "Input/output error"
 
 
 # -- the whole ------------------------------------------------------------------------------------
