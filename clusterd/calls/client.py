@@ -247,7 +247,9 @@ class Link:
                 f"'{request.verb}' was not answered in {request.deadline_s:g} s"
             ) from None
         except (ConnectionLost, CancelledError) as error:
-            raise self._away(f"the link was lost during '{request.verb}': {error}") from None
+            raise self._away(
+                f"the link was lost during '{request.verb}': {reason(error)}"
+            ) from None
         if isinstance(answer, Fault):
             raise self._failed(answer)
         return answer.value

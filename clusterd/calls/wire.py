@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.error import ConnectingCancelledError, ConnectionLost
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
@@ -180,6 +180,9 @@ def reason(error: BaseException) -> str:
     # an endpoint whose time is over says only what it gave up
     if isinstance(error, TimedOut | ConnectingCancelledError):
         return "no answer in time"
+    if isinstance(error, ConnectionLost) and error.args:
+        # why it was lost; as text it begins with that it was
+        return " ".join(str(one) for one in error.args)
     return str(error) or type(error).__name__
 
 

@@ -91,6 +91,7 @@ def check(opcode: BackupExport, view: View) -> None:
     if opcode.remove_instance and not opcode.shutdown:
         raise Refused("Can not remove instance without shutting it down before", "wrong_input")
     readable(view, instance)
+    requirements.guest_seen(view, instance)
     runs = requirements.runs(view, instance)
     if runs and not opcode.long_sleep and not _stills(instance):
         what = ", ".join(sorted({disk.template for disk in instance.disks}))

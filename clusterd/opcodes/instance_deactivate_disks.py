@@ -39,6 +39,8 @@ def check(opcode: InstanceDeactivateDisks, view: View) -> None:
     """The primary node answers and the instance does not run."""
     instance = view.configuration.instance(opcode.instance_name)
     requirements.node_online(view, view.primary(instance))
+    if not opcode.force:
+        requirements.guest_seen(view, instance)
     if requirements.runs(view, instance) and not opcode.force:
         raise Refused(
             f"Instance '{instance.name}' is running, can't deactivate its disks", "wrong_state"

@@ -71,6 +71,7 @@ def check(opcode: InstanceGrowDisk, view: View) -> None:
     for node in view.nodes_of(instance):
         requirements.node_online(view, node)
         requirements.room_for(view, node, more)
+    requirements.guest_seen(view, instance)
     if not opcode.ignore_ipolicy:
         disks = list(instance.disks)
         disks[opcode.disk] = msgspec.structs.replace(disk, size_mib=wanted)

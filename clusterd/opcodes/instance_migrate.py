@@ -69,6 +69,7 @@ def check(opcode: InstanceMigrate, view: View) -> None:
     if opcode.cleanup:
         requirements.node_online(view, target)
         return
+    requirements.guest_seen(view, instance)
     if not opcode.ignore_ipolicy:
         ipolicy.require_on(view, instance, target)
     if not requirements.runs(view, instance):

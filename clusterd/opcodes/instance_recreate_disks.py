@@ -132,6 +132,7 @@ def check(opcode: InstanceRecreateDisks, view: View) -> None:
     """The instance is down, the disks are lost, and the nodes have room."""
     instance = view.configuration.instance(opcode.instance_name)
     requirements.disks_settled(view, instance)
+    requirements.guest_seen(view, instance)
     if instance.admin_state is AdminState.UP or requirements.runs(view, instance):
         raise Refused(
             f"Instance '{instance.name}' is marked to be up, cannot recreate disks: shut it down",

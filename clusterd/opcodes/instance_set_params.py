@@ -191,6 +191,7 @@ def _check_conversion(opcode: InstanceSetParams, view: View, instance: Instance)
         )
     if new not in view.configuration.cluster.enabled_disk_templates:
         raise Refused(f"Disk template '{new}' is not enabled in cluster", "wrong_input")
+    requirements.guest_seen(view, instance)
     if instance.admin_state is AdminState.UP or requirements.runs(view, instance):
         raise Refused(
             f"Instance '{instance.name}' is marked to be up: shut it down to convert its disks",

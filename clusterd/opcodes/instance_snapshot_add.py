@@ -43,6 +43,7 @@ def check(opcode: InstanceSnapshotAdd, view: View) -> None:
     """It has disks that can have snapshots, and none of this name."""
     instance = view.configuration.instance(opcode.instance_name)
     requirements.node_online(view, view.primary(instance))
+    requirements.guest_seen(view, instance)
     if not instance.disks:
         raise Refused(f"Instance '{instance.name}' has no disks", "wrong_state")
     if find_snapshot(instance, opcode.snapshot) is not None:

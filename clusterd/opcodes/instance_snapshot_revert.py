@@ -32,6 +32,7 @@ def check(opcode: InstanceSnapshotRevert, view: View) -> None:
     """The snapshot is of all its disks, and the guest does not run."""
     instance = view.configuration.instance(opcode.instance_name)
     requirements.node_online(view, view.primary(instance))
+    requirements.guest_seen(view, instance)
     snapshot = wanted(instance, opcode.snapshot)
     if snapshot.disks != tuple(disk.uuid for disk in instance.disks):
         raise Refused(

@@ -69,6 +69,14 @@ def hypervisor_answers(view: View, node: Node, hypervisor: str) -> None:
         )
 
 
+def guest_seen(view: View, instance: Instance) -> None:
+    """Whether the guest runs is known: a hypervisor that does not answer is no guest that is down.
+    Nothing is refused because of a node that does not answer at all."""
+    primary = view.primary(instance)
+    if view.reachable(primary):
+        hypervisor_answers(view, primary, instance.hypervisor)
+
+
 def storage_answers(view: View, node: Node, template: str) -> None:
     """The node's storage of this kind answered when it was last asked."""
     observation = view.sight(node).observation

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from twisted.internet.address import HostnameAddress
-from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.error import ConnectingCancelledError, ConnectionLost
 
 from clusterd.calls.client import Request
 from clusterd.calls.surface import Surface
@@ -34,6 +34,8 @@ def ensuring(call_id: str, uuid: str = "v1", deadline_s: float = 60.0) -> Reques
 def test_a_connection_that_was_given_up_is_told_in_words() -> None:
     cancelled = ConnectingCancelledError(HostnameAddress(b"10.77.0.13", 1811))
     assert reason(cancelled) == "no answer in time"
+    assert reason(ConnectionLost("nothing was heard for 10 s")) == "nothing was heard for 10 s"
+    assert reason(ConnectionLost()).startswith("Connection to the other side was lost")
 
 
 # -- a good link -----------------------------------------------------------------------------------
