@@ -7,12 +7,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from twisted.internet.address import HostnameAddress
-from twisted.internet.error import ConnectingCancelledError, ConnectionLost
 
 from clusterd.calls.client import Request
 from clusterd.calls.surface import Surface
-from clusterd.calls.wire import reason
 from clusterd.errors import CallFailed, NodeAway, OldEpoch
 from clusterd.world import ScriptResult
 from storage.errors import VolumeBusy
@@ -29,13 +26,6 @@ def rig(tmp_path: Path) -> CallRig:
 def ensuring(call_id: str, uuid: str = "v1", deadline_s: float = 60.0) -> Request:
     args = SURFACE.family("storage")["ensure"].encode(volume(uuid))
     return Request(id=call_id, verb="storage.memory.ensure", args=args, deadline_s=deadline_s)
-
-
-def test_a_connection_that_was_given_up_is_told_in_words() -> None:
-    cancelled = ConnectingCancelledError(HostnameAddress(b"10.77.0.13", 1811))
-    assert reason(cancelled) == "no answer in time"
-    assert reason(ConnectionLost("nothing was heard for 10 s")) == "nothing was heard for 10 s"
-    assert reason(ConnectionLost()).startswith("Connection to the other side was lost")
 
 
 # -- a good link -----------------------------------------------------------------------------------
