@@ -5,6 +5,8 @@ PYTEST := $(PYTHON) -m pytest -q
 # only these modules are read for the real tests; tests/meta sees to it that none is missed
 REAL_TESTS = $(shell grep -rl --include='test_*.py' 'mark\.real' tests)
 TYPED_TESTS := tests.testbed tests.demo tests.bench tests.proof tests.meta
+# without bytecode each of the many processes that tests start would compile its modules anew
+unexport PYTHONDONTWRITEBYTECODE
 ONLY ?=
 SECONDS ?= 60
 KILLS ?= 50
