@@ -24,6 +24,7 @@ from clusterd.calls.tls import node_endpoints, read_identity
 from clusterd.doorway.porter import Mastery
 from clusterd.doorway.server import DoorFactory, listen
 from clusterd.errors import NotMaster, NotReady
+from clusterd.master import provisions
 from clusterd.master.candidacy import Candidacy
 from clusterd.master.mastership import Claimant, Grant
 from clusterd.master.origins import EtcdOrigin, Origin, SqliteOrigin
@@ -92,10 +93,11 @@ class MasterDaemon:
         self._threads.start()
         self._computing_pool.start()
         origin = self._origin = self._make_origin()
+        served = provisions.product()
         candidacy = self.candidacy = Candidacy(
             Claimant(self.name, settings.node.primary_ip),
             origin.leadership,
-            lambda grant, tenancy: MasterReign(self, grant, tenancy),
+            lambda grant, tenancy: MasterReign(self, grant, tenancy, served),
             self.clock,
             self._host.steady,
             origin.timing,
@@ -165,6 +167,7 @@ class MasterDaemon:
         if started is None or candidacy is None or candidacy.master is None:
             return
         if candidacy.place.standing is Standing.ASIDE and candidacy.master.node != self.name:
+            self._computing_pool.callInThread(provisions.load_planning)
             self._started = None
             started.callback(None)
 

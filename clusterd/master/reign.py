@@ -9,22 +9,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-import msgspec
 import structlog
 
 from clusterd.doorway.desk import Desk
 from clusterd.errors import ClusterError
 from clusterd.master.candidacy import Tenancy
 from clusterd.master.mastership import Grant
+from clusterd.master.provisions import Product
 from clusterd.master.service import Master
 from clusterd.master.surroundings import Links
 from clusterd.master_address import MasterAddress, address_of
-from clusterd.opcodes import registry
-from clusterd.steps import all_steps
 from clusterd.world import Clock, Outfit, Random
 from hypervisors.interface import Threads
-from jobqueue.opcode import Registry
-from jobqueue.step import Steps
 from jobqueue.store.interface import Store
 
 Change = Callable[[MasterAddress], Awaitable[None]]
@@ -87,20 +83,10 @@ class Lodging(Protocol):
         """It does not lead here; raises ClusterError."""
 
 
-class Product(msgspec.Struct, frozen=True):
-    """The opcodes and steps that a master serves."""
-
-    registry: Registry
-    steps: Steps
-
-
 class MasterReign:
     """See ``candidacy.Reign``."""
 
-    def __init__(
-        self, lodging: Lodging, grant: Grant, tenancy: Tenancy, product: Product | None = None
-    ) -> None:
-        served = product or Product(registry(), all_steps())
+    def __init__(self, lodging: Lodging, grant: Grant, tenancy: Tenancy, product: Product) -> None:
         self._lodging = lodging
         self._grant = grant
         self._store = lodging.store()
@@ -108,8 +94,8 @@ class MasterReign:
         self.master = Master(
             lodging.name,
             self._store,
-            served.registry,
-            served.steps,
+            product.registry,
+            product.steps,
             lodging.clock,
             lodging.random,
         )

@@ -19,7 +19,8 @@ from clusterd.master.candidacy import Candidacy, Reign, Tenancy
 from clusterd.master.choosing import AtOnce
 from clusterd.master.mastership import KEY, Claimant, Grant, LeasedLeadership
 from clusterd.master.outfit import NoOutfit
-from clusterd.master.reign import MasterReign, Product
+from clusterd.master.provisions import Product
+from clusterd.master.reign import MasterReign
 from clusterd.master.service import Master
 from clusterd.master.standing import HOLDS, Timing
 from clusterd.master_address import MasterAddress

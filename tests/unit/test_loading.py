@@ -49,3 +49,25 @@ def test_a_command_that_submits_does_without_twisted(tmp_path: Path) -> None:
     )
     # there is no cluster
     assert done.stdout == "5 True False\n"
+
+
+PROVISIONS = """
+import pkgutil, sys
+import cli.master_daemon
+from clusterd import opcodes, placement, queries, steps
+from clusterd.master import provisions
+served = provisions.product()
+def away(*packages):
+    found = ((one, module) for one in packages for module in pkgutil.iter_modules(one.__path__))
+    return sorted({f"{one.__name__}.{module.name}" for one, module in found} - set(sys.modules))
+print(away(opcodes, queries, steps), "clusterd.placement.balance" in sys.modules)
+provisions.load_planning()
+print("clusterd.placement.balance" in sys.modules, "clusterd.iallocator.builtin" in sys.modules)
+"""
+
+
+def test_a_standby_needs_no_program_file_to_take_over() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROVISIONS], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "[] False\nTrue True\n"
