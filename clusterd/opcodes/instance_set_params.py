@@ -113,14 +113,16 @@ def check(opcode: InstanceSetParams, view: View) -> None:
             "instance communication": bool(opcode.instance_communication),
         }
     )
-    if opcode.offline and requirements.runs(view, instance):
-        raise Refused(f"Instance '{instance.name}' is running, cannot mark offline", "wrong_state")
     if opcode.offline is False and instance.admin_state is not AdminState.OFFLINE:
         raise Refused(f"Instance '{instance.name}' is not marked offline", "wrong_state")
     if opcode.os_name:
         primary = view.primary(instance)
         guest_os.found_on(view, primary, opcode.os_name, force_variant=opcode.force_variant)
     new = changes(opcode, view)
+    if opcode.offline or opcode.disks or "nics" in new:
+        requirements.guest_seen(view, instance)
+    if opcode.offline and requirements.runs(view, instance):
+        raise Refused(f"Instance '{instance.name}' is running, cannot mark offline", "wrong_state")
     if not new and not opcode.disks and not opcode.disk_template:
         raise Refused("No changes submitted", "wrong_input")
     if opcode.osparams:

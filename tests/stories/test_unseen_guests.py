@@ -20,6 +20,10 @@ WISHES: tuple[Opcode, ...] = (
     InstanceMigrate(instance_name="web1", allow_failover=True),
     InstanceDeactivateDisks(instance_name="web1"),
     InstanceSetParams(instance_name="web1", disk_template="plain"),
+    InstanceSetParams(instance_name="web1", disks=(("add", {"size": 64}),)),
+    InstanceSetParams(instance_name="web1", disks=(("remove", 0, {}),), hotplug=False),
+    InstanceSetParams(instance_name="web1", nics=(("add", {}),)),
+    InstanceSetParams(instance_name="web1", offline=True),
 )
 
 
