@@ -1,8 +1,9 @@
 """Which processor a node host runs on.
 
-User-Mode Linux lets a tracer and a traced process take turns at each system call. On one processor
-a turn is a switch between two processes; over two it wakes the other one up each time, which makes
-a system call three to four times and a fork twice as slow. So each node host stays on one.
+User-Mode Linux lets its kernel and a program, two processes, take turns at each system call. On one
+processor a turn is a switch between them; over two it wakes the other one up each time. With ptrace
+that makes a system call three to four times and a fork twice as slow, with seccomp everything takes
+some percent more. So each node host stays on one.
 """
 
 from __future__ import annotations
