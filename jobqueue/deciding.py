@@ -66,9 +66,9 @@ class Deciding:
         """
         more: tuple[Lock, ...] = ()
         for _ in range(MAX_RELOCKS):
-            await self._take_locks(job, kind, opcode, more)
+            held = await self._take_locks(job, kind, opcode, more)
             view = self._surroundings.view()
-            await self._surroundings.look(tuple(kind.sights(opcode, view)))
+            await self._surroundings.look(tuple(kind.sights(opcode, view)), held)
             if kind.choice is None:
                 return self._decision(kind, opcode, Chosen(opcode=opcode))
             await self._interruptible(job, self._one_at_a_time.acquire())
@@ -115,7 +115,7 @@ class Deciding:
             return wanted
         if chosen.opcode != opcode:
             sights = kind.sights(chosen.opcode, self._surroundings.view())
-            await self._surroundings.look(tuple(sights))
+            await self._surroundings.look(tuple(sights), wanted)
         try:
             return self._decision(kind, opcode, chosen)
         except Refused as refused:
@@ -142,7 +142,7 @@ class Deciding:
 
     async def _take_locks(
         self, job: Job, kind: OpcodeKind, opcode: Opcode, more: tuple[Lock, ...]
-    ) -> None:
+    ) -> tuple[Lock, ...]:
         """Hold what the opcode needs; asks again once held, since waiting may have changed it. Who
         must wait gives its place to act to another job, and has one again before it goes on."""
         owner, table = str(job.id), self._queue.locks
@@ -154,7 +154,7 @@ class Deciding:
             if job.cancel_wanted:
                 raise CancelledError
             if self._wanted(kind, opcode, more) == wanted:
-                return
+                return wanted
             table.release(owner)
         raise Refused("What the operation needs kept changing while it waited", "wrong_state")
 

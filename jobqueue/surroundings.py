@@ -42,8 +42,9 @@ class Surroundings(Protocol):
     def world(self, scope: str) -> Any:
         """What a step may touch; ``scope`` names this attempt uniquely over all masters."""
 
-    async def look(self, names: tuple[str, ...]) -> None:
-        """Look afresh at what ``sights`` named; what cannot be seen is left as it was."""
+    async def look(self, names: tuple[str, ...], locks: tuple[Lock, ...]) -> None:
+        """Look afresh at what ``sights`` named; what cannot be seen is left as it was. What the
+        locks name is not looked at, but given time to come back where it is away for a moment."""
 
     async def choose(self, kind: OpcodeKind, opcode: Opcode, taken: dict[str, str]) -> Chosen:
         """Make the choice that ``kind.choice`` describes; ``taken`` are the locks that others hold

@@ -70,7 +70,7 @@ class Master:
         self.clock = clock
         self.random = random
         self.configuration = Configuration()
-        self.sights = Sightings(clock.seconds)
+        self.sights = Sightings(clock)
         self.sights.deposed_by = self._deposed
         self.links: Links
         self.tenure: Grant | None = None

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable
 import msgspec
 import structlog
 
+from clusterd.master.lulls import Lulls
 from clusterd.observation import Glimpse, Observation, Sighting, with_guest
+from clusterd.world import Clock
 
 LOG = structlog.get_logger("master")
 
@@ -20,8 +22,9 @@ NEVER = Sighting()
 class Sightings:
     """Hears of all links and keeps the latest of each node."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
+    def __init__(self, clock: Clock) -> None:
+        self._now = clock.seconds
+        self.lulls = Lulls(clock)
         self._sights: dict[str, Sighting] = {}
         self._awaited: list[tuple[set[str], Callable[[], None]]] = []
         self.deposed_by: Callable[[str], None] = lambda why: None
@@ -45,6 +48,7 @@ class Sightings:
     def forget(self, node: str) -> None:
         """The node is no longer part of the cluster."""
         self._sights.pop(node, None)
+        self.lulls.end(node)
 
     # -- what links say --------------------------------------------------------------------------
 
@@ -72,6 +76,7 @@ class Sightings:
         self._sights[node] = Sighting(
             observation=old.observation, received=old.received, connected=True
         )
+        self.lulls.end(node)
         self.returned(node)
 
     def disconnected(self, node: str, why: str) -> None:
@@ -81,6 +86,7 @@ class Sightings:
         self._sights[node] = Sighting(
             observation=old.observation, received=old.received, connected=False
         )
+        self.lulls.begin(node)
 
     def deposed(self, node: str, why: str) -> None:
         """A node has seen a newer master."""

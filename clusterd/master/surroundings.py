@@ -21,6 +21,7 @@ from clusterd.view import View
 from clusterd.world import Clock, NodeWorld, Outfit, Random, ScriptResult
 from hypervisors.interface import Threads
 from jobqueue.errors import Vetoed
+from jobqueue.lock import Level, Lock
 from jobqueue.opcode import Opcode, OpcodeKind, Registry
 from jobqueue.queue import JobQueue
 from jobqueue.surroundings import Chosen, Done
@@ -140,16 +141,31 @@ class ClusterSurroundings:
         """What one attempt of a step may touch."""
         return ClusterWorld(self._parts, scope)
 
-    async def look(self, names: tuple[str, ...]) -> None:
-        """Look afresh at nodes; one that does not answer keeps its last sight."""
+    async def look(self, names: tuple[str, ...], locks: tuple[Lock, ...]) -> None:
+        """Look afresh at nodes; one that does not answer keeps its last sight. Those that were lost
+        a moment ago, also of the locked ones, may come back first."""
+        if self._parts.sights.lulls.any:
+            locked = (one.name for one in locks if one.level in (Level.NODE, Level.NODE_RES))
+            await self._come_back(*names, *locked)
         reached = [name for name in names if self._parts.sights.sight(name).connected]
         await _all([self._looks.fresh(name) for name in reached])
 
-    async def _observe(self, name: str) -> None:
+    async def _come_back(self, *names: str) -> None:
+        found = (self._parts.configuration.find_node(name) for name in names)
+        wanted = [node.name for node in found if node is not None and not node.offline]
+        await self._parts.sights.lulls.over(wanted)
+
+    async def _observe(self, name: str, *, again: bool = False) -> None:
+        node = self._parts.links.node(name)
         try:
-            await self._parts.links.node(name).observe()
+            await node.observe()
         except CallFailed as error:
-            LOG.warning("no fresh sight", node=name, error=error.message)
+            if again or self._parts.sights.sight(name).connected:
+                LOG.warning("no fresh sight", node=name, error=error.message)
+                return
+            # the link was lost meanwhile: the node's daemon may just be started anew
+            await self._come_back(name)
+            await self._observe(name, again=True)
 
     async def choose(self, kind: OpcodeKind, opcode: Opcode, taken: dict[str, str]) -> Chosen:
         """Have an allocator choose nodes."""

@@ -37,6 +37,11 @@ def locks(opcode: TestDelay, view: View) -> Iterable[Lock]:
     return [BIG_LOCK_SHARED, *(locking.node_lock(node, shared=False) for node in nodes)]
 
 
+def sights(opcode: TestDelay, view: View) -> Iterable[str]:
+    """The nodes to wait on."""
+    return [view.configuration.node(name).name for name in opcode.on_nodes]
+
+
 def check(opcode: TestDelay, view: View) -> None:
     """The nodes exist and answer."""
     for name in opcode.on_nodes:
@@ -62,6 +67,7 @@ def shown(opcode: TestDelay) -> str:
 KIND = OpcodeKind(
     opcode=TestDelay,
     locks=locks,
+    sights=sights,
     check=check,
     plan=plan,
     summary_field="duration",

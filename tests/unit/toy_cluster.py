@@ -255,7 +255,7 @@ class ToyMaster:
     def world(self, scope: str) -> Toys:
         return self.toys
 
-    async def look(self, names: tuple[str, ...]) -> None:
+    async def look(self, names: tuple[str, ...], locks: tuple[Lock, ...]) -> None:
         return None
 
     async def choose(self, kind: Any, opcode: Any, taken: dict[str, str]) -> Chosen:
