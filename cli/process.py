@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -167,7 +168,13 @@ def serve(
     except (ClusterError, OSError) as error:
         tell(sentence(error, settings, kind.name), exit_code(error))
         return exit_code(error)
-    reactor = make_reactor()
+    try:
+        reactor = make_reactor()
+    except Exception as error:
+        # it loads modules, so anything may be wrong with the installation
+        log.error("start_failed", exc_info=error)
+        tell(sentence(error, settings, kind.name), exit_code(error))
+        return exit_code(error)
     process = Process(kind, settings, reactor, tell)
     reactor.callWhenRunning(process.begin)
     signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(file.reopen))
@@ -190,6 +197,13 @@ def become(user: str, file: LogFile) -> None:
     os.initgroups(user, account.pw_gid)
     os.setgid(account.pw_gid)
     os.setuid(account.pw_uid)
+    for directory in (Path(__file__).parent, Path(sys.prefix)):
+        # modules are still to be loaded from there
+        if not os.access(directory, os.R_OK | os.X_OK):
+            raise ClusterError(
+                f"user {user} may not read the program in {directory}: install clusterd where every"
+                " user may read it, or open that directory and those above it (chmod o+rx)"
+            )
 
 
 def exit_code(error: BaseException) -> int:
