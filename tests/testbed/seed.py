@@ -76,8 +76,8 @@ def node_files(settings: Settings, number: int, keys: Keys) -> dict[str, File]:
         "root/.ssh/known_hosts": File(known_hosts(settings, keys.all_public), 0o600),
         INSTALLED[1:]: File(link=str(CHECKOUT / ".venv")),
     }
-    # the machine's own may be slow, and run at every command
-    files |= {f"root/{name}": File() for name in (".bashrc", ".profile", ".bash_profile")}
+    # the machine's own may be slow, and run at every command; /etc/profile sets a PATH of its own
+    files |= {"root/.bashrc": File(), "root/.bash_profile": File(f"export PATH={PATH}\n")}
     return files
 
 

@@ -62,6 +62,13 @@ def test_root_of_a_node_host_reaches_the_others_whose_keys_it_knows(hosts: Testb
     assert len(keys) == 2, "each node host has a key of its own"
 
 
+def test_a_shell_of_a_node_host_finds_the_commands(hosts: Testbed) -> None:
+    name = hosts.settings.directory.name.removeprefix("clusterd-testbed-")
+    shell = [sys.executable, "-m", "tests.testbed", "--name", name, "exec", "n1"]
+    said = subprocess.check_output(shell, cwd=CHECKOUT, input="command -v gnt-instance", text=True)
+    assert said == "/opt/clusterd/bin/gnt-instance\n"
+
+
 def test_a_drbd_disk_is_mirrored_between_two_node_hosts(hosts: Testbed) -> None:
     left, right = (f"ipv4:{hosts.node(name).address}:11000" for name in ("n1", "n2"))
     for name, own, peer in (("n1", left, right), ("n2", right, left)):
