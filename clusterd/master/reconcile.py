@@ -1,5 +1,5 @@
-"""Repair without being asked: mirrors that lost their other side are connected again, and what a
-migration could not close is closed.
+"""Repair without being asked: mirrors that lost their other side are connected again, what a
+migration could not close is closed, and guests that should run are started.
 
 Takes no input: what is to be done is read from the configuration and from what nodes see; events
 only wake it. It acts by submitting opcodes, never beside a job that concerns the instance, and a
@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 import structlog
 
+from clusterd.master import restarting
+from clusterd.master.restarting import Restarts, asleep, start
 from clusterd.model import Disk, Instance
 from clusterd.opcodes.instance_activate_disks import InstanceActivateDisks
 from clusterd.opcodes.instance_migrate import InstanceMigrate
@@ -104,6 +106,11 @@ class _Case(msgspec.Struct):
     tries: int = 0
     next_try: float = 0.0
 
+    def wait(self, now: float) -> None:
+        """It is being repaired now; should that not help, the next try is after a longer pause."""
+        pause_s = min(FIRST_PAUSE_S * 2**self.tries, LONGEST_PAUSE_S)
+        self.tries, self.next_try = self.tries + 1, now + pause_s
+
 
 class Reconciler:
     """Looks again and again from ``start`` to ``stop``."""
@@ -116,6 +123,9 @@ class Reconciler:
         self._clock = clock
         self._submit = submit
         self._cases: dict[str, _Case] = {}
+        self._asleep: dict[str, float] = {}
+        """Since when a guest is not there, or a job was near it."""
+        self._restarts = Restarts()
         self._next: Any = None
         self._stopped = False
 
@@ -144,15 +154,15 @@ class Reconciler:
         self._next = self._clock.callLater(delay_s, self._look)
 
     def _look(self) -> None:
-        repairs = list(self._due())
-        self._plan(CALM_S if self._cases else EVERY_S)
+        occupied = busy(self._queue)
+        repairs = [*self._due(occupied), *self._sleepers(occupied)]
+        self._plan(CALM_S if self._cases or self._asleep else EVERY_S)
         if repairs:
             self._submit([[one] for one in repairs])
 
-    def _due(self) -> Iterator[Opcode]:
+    def _due(self, occupied: set[str]) -> Iterator[Opcode]:
         """The repairs that are to be submitted now."""
         view, now = self._view(), self._clock.seconds()
-        occupied = busy(self._queue)
         cases, self._cases = self._cases, {}
         for instance in view.configuration.instances():
             left = open_elsewhere(view, instance)
@@ -163,10 +173,24 @@ class Reconciler:
             if instance.name in occupied:
                 case.since = now
             elif now - case.since >= CALM_S and now >= case.next_try:
-                pause_s = min(FIRST_PAUSE_S * 2**case.tries, LONGEST_PAUSE_S)
-                case.tries, case.next_try = case.tries + 1, now + pause_s
+                case.wait(now)
                 LOG.info("repairing", instance=instance.name, reason=wrong)
                 yield close(instance, wrong, now) if left else repair(instance, wrong, now)
+
+    def _sleepers(self, occupied: set[str]) -> Iterator[Opcode]:
+        """The starts that are to be submitted now."""
+        view, now = self._view(), self._clock.seconds()
+        known, self._asleep = self._asleep, {}
+        for instance in view.configuration.instances():
+            reason = asleep(view, instance)
+            if not reason:
+                continue
+            since = now if instance.name in occupied else known.get(instance.name, now)
+            self._asleep[instance.name] = since
+            if now - since >= restarting.CALM_S and self._restarts.may(instance.name, now):
+                self._restarts.begun(instance.name, now)
+                LOG.info("starting again", instance=instance.name, reason=reason)
+                yield start(instance, reason, now)
 
 
 def repair(instance: Instance, reason: str, now: float) -> InstanceActivateDisks:

@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from clusterd.hooks import HookPoint, instance_environment, instance_nodes
-from clusterd.model import AdminState
+from clusterd.model import AdminState, Instance
 from clusterd.opcodes import disk_steps, locking, requirements
 from clusterd.opcodes.fields import (
     SHUTDOWN_TIMEOUT_S,
@@ -43,6 +43,7 @@ class InstanceStartup(Opcode, frozen=True, kw_only=True, tag="OP_INSTANCE_STARTU
     no_remember: Annotated[bool, Meta(description="do not record that it should be up")] = False
     startup_paused: Annotated[bool, Meta(description="leave the guest paused")] = False
     shutdown_timeout: ShutdownTimeout = SHUTDOWN_TIMEOUT_S
+    only_up: Annotated[bool, Meta(description="do nothing unless it should run already")] = False
 
 
 def sights(opcode: InstanceStartup, view: View) -> Iterable[str]:
@@ -53,6 +54,8 @@ def sights(opcode: InstanceStartup, view: View) -> Iterable[str]:
 def check(opcode: InstanceStartup, view: View) -> None:
     """The instance is not offline, its node answers and has memory for it."""
     instance = view.configuration.instance(opcode.instance_name)
+    if _unwanted(opcode, instance):
+        return
     requirements.not_offline(instance)
     node = view.primary(instance)
     if node.offline and opcode.ignore_offline_nodes:
@@ -66,6 +69,8 @@ def check(opcode: InstanceStartup, view: View) -> None:
 def plan(opcode: InstanceStartup, view: View) -> Sequence[Step]:
     """Record the wish, make the disks usable, start the guest; nothing for one that runs."""
     instance = view.configuration.instance(opcode.instance_name)
+    if _unwanted(opcode, instance):
+        return [Say(text=f" - It is to be {instance.admin_state} by now and is left as it is")]
     node = view.primary(instance)
     secondary = view.secondary(instance)
     wish: list[Step] = []
@@ -85,6 +90,10 @@ def plan(opcode: InstanceStartup, view: View) -> Sequence[Step]:
         beparams={key: value for key, value in opcode.beparams.items() if value is not None},
     )
     return [*wish, *disk_steps.activate(instance, node, mirror, force=force), start]
+
+
+def _unwanted(opcode: InstanceStartup, instance: Instance) -> bool:
+    return opcode.only_up and instance.admin_state is not AdminState.UP
 
 
 def environment(opcode: InstanceStartup, view: View) -> dict[str, str]:

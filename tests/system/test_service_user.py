@@ -1,10 +1,10 @@
-"""The RAPI gives up root's rights: what becomes of it when its user may not read the program."""
+"""The RAPI gives up root's rights: what it says when its user may not read the program."""
 
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
+import site
 import subprocess
 import sys
 import tempfile
@@ -15,7 +15,7 @@ import pytest
 
 from clusterd.settings import Settings
 from tests.ports import free_port
-from tests.unit.places import CHECKOUT, NODE, node_settings
+from tests.unit.places import CHECKOUT, node_settings
 
 pytestmark = pytest.mark.real
 
@@ -26,44 +26,37 @@ START = "from cli.daemons import rapi; rapi()"
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Where everybody may go, unlike pytest's own directories."""
+    """A program and its virtual environment, where everybody may go, unlike pytest's own places."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
         os.chmod(directory, 0o755)
-        program = Path(directory) / "program"
+        place = Path(directory)
         for package in PACKAGES:
             unwanted = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(CHECKOUT / package, program / package, ignore=unwanted)
-        yield Path(directory)
+            shutil.copytree(CHECKOUT / package, place / "program" / package, ignore=unwanted)
+        (place / "venv/bin").mkdir(parents=True)
+        (place / "venv/bin/python").symlink_to(os.path.realpath(sys.executable))
+        (place / "venv/pyvenv.cfg").write_text("home = /usr/bin\n")
+        yield place
 
 
-def started(place: Path) -> tuple[int, str, Settings]:
-    """Exit code, what it said, settings."""
+@pytest.mark.parametrize("closed", ["program", "venv"])
+def test_a_program_that_its_user_may_not_read_is_told(place: Path, closed: str) -> None:
     text = node_settings(free_port()).override("rapi", "test", user=USER).to_toml()
     settings = Settings.parse(text, source="test", root=str(place / "root"))
     settings.config_directory.mkdir(parents=True)
     settings.path.write_text(text)
+    (place / closed).chmod(0o700)
+    libraries = [str(place / "program"), *site.getsitepackages()]
     done = subprocess.run(
-        [sys.executable, "-c", START],
-        env={**os.environ, "CLUSTERD_ROOT": str(place / "root"), "PYTHONPATH": "."},
-        cwd=place / "program",
+        [place / "venv/bin/python", "-c", START],
+        env={"CLUSTERD_ROOT": str(place / "root"), "PYTHONPATH": ":".join(libraries)},
+        cwd=place,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    return done.returncode, done.stderr, settings
-
-
-def test_a_program_that_its_user_may_not_read_is_told(place: Path) -> None:
-    (place / "program").chmod(0o700)
-    code, said, _ = started(place)
-    assert code == 1
-    assert f"user {USER} may not read the program in {place}/program/cli: install clusterd" in said
-
-
-def test_what_is_missing_is_told_by_that_user(place: Path) -> None:
-    code, said, settings = started(place)
-    assert (code, said) == (11, f"clusterd-rapi cannot start: {NODE} is no master candidate\n")
-    log = settings.log_path("clusterd-rapi")
-    assert log.stat().st_uid == pwd.getpwnam(USER).pw_uid
+    named = {"program": place / "program/cli", "venv": place / "venv"}[closed]
+    assert done.returncode == 1
+    assert f"user {USER} may not read the program in {named}: install clusterd" in done.stderr
