@@ -293,6 +293,7 @@ def _fail_disk(cluster: SimulatedCluster, node: str) -> None:
         instance = cluster.instance(name)
         if instance is not None and instance.disk_template in ("plain", "file"):
             cluster.room.crash_guest(node, name)
+    faults.KINDS["disk-broken"].strike(cluster, node)
 
 
 ACTS: dict[str, Callable[..., None]] = {
