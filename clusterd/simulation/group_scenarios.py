@@ -89,6 +89,7 @@ NETWORKS = (
         given=CONNECTED,
         act=(POOLED,),
         beside=(msgspec.structs.replace(POOLED, instance_name="web2"),),
+        drawn_addresses=True,
     ),
     Scenario(
         name="address-changed",

@@ -268,6 +268,7 @@ class Invariants:
         if not stuck:
             self._nothing_half_done()
         self._mirrors_equal()
+        self._cards_apart()
 
     def _nothing_half_done(self) -> None:
         for instance in self._configuration.instances(unfinished=True):
@@ -286,6 +287,18 @@ class Invariants:
         for host, key, attachment in self._attached():
             if attachment.two_primaries and attachment.connected:
                 self.note(f"{key[2]} on {host.name} may have two primaries and no job moves it")
+
+    def _cards_apart(self) -> None:
+        nics = [nic for one in self._configuration.instances() for nic in one.nics]
+        for what, drawn in (
+            ("MAC address", [nic.mac for nic in nics]),
+            (
+                "address of a network",
+                [f"{nic.network} {nic.ip}" for nic in nics if nic.network and nic.ip],
+            ),
+        ):
+            for twice in sorted({one for one in drawn if drawn.count(one) > 1}):
+                self.note(f"two cards have the same {what}: {twice}")
 
     def _mirrors_equal(self) -> None:
         for instance in self._configuration.instances():

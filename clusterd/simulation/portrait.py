@@ -27,16 +27,16 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 Portrait = tuple[str, ...]
 
 
-def portrait(cluster: SimulatedCluster) -> Portrait:
-    """The lines, sorted."""
+def portrait(cluster: SimulatedCluster, *, drawn_addresses: bool = False) -> Portrait:
+    """The lines, sorted. ``drawn_addresses``: it does not matter which address of a network a card
+    has, as each was drawn."""
     objects = [
-        _read(key.split("/")[1], entry.value)
+        _read(key.split("/")[1], entry.value, drawn_addresses)
         for key, entry in cluster.disk.entries.items()
         if key.startswith(PREFIX)
     ]
     names = tuple([name for one in objects for name in one.names])
-    configured = (one.line for one in objects if one.line)
-    lines = [*configured, *_hosts(cluster), *_guests(cluster)]
+    lines = [*(one.line for one in objects), *_hosts(cluster), *_guests(cluster)]
     return _renamed("\n".join(lines), names)
 
 
@@ -50,17 +50,20 @@ class _Object(msgspec.Struct, frozen=True):
     """What is said of one object of the configuration."""
 
     line: str
-    """Empty where nothing is."""
     names: tuple[tuple[str, str], ...]
     """Identity -> what it stands for."""
 
 
 @functools.lru_cache(MAX_KNOWN)
-def _read(kind: str, stored: bytes) -> _Object:
+def _read(kind: str, stored: bytes, drawn_addresses: bool) -> _Object:
     """Most objects are the same from life to life."""
     value = msgspec.json.decode(stored, type=KINDS[kind])
-    if isinstance(value, Network):
-        return _Object("", ())
+    if drawn_addresses and isinstance(value, Instance):
+        nics = tuple(
+            msgspec.structs.replace(nic, ip="<drawn>") if nic.network and nic.ip else nic
+            for nic in value.nics
+        )
+        value = msgspec.structs.replace(value, nics=nics)
     kept = _lasting(msgspec.to_builtins(value))
     line = f"config {type(value).__name__} {msgspec.json.encode(kept).decode()}"
     return _Object(line, tuple(_names(value)))
@@ -112,8 +115,8 @@ def _names(value: ANY) -> Iterator[tuple[str, str]]:
     """Identity -> what it stands for."""
     if isinstance(value, Node):
         yield value.uuid, f"<{value.name}>"
-    elif isinstance(value, Image):
-        yield value.uuid, f"<image {value.name}>"
+    elif isinstance(value, Image | Network):
+        yield value.uuid, f"<{type(value).__name__.lower()} {value.name}>"
     elif isinstance(value, Instance):
         yield value.uuid, f"<{value.name}>"
         yield from _parts(value)

@@ -38,6 +38,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     course: Course | None = None
     """How migrations of the instance go."""
     ends: Status = Status.SUCCESS
+    drawn_addresses: bool = False
+    """Which of its jobs gets which address of a network depends on which is first."""
 
     @property
     def start(self) -> bytes:

@@ -143,7 +143,7 @@ class Trial:
             commits=commits,
             status=job.status if job is not None else None,
             struck=tuple(self.misfortune.struck),
-            after=() if self._faults else portrait(self.cluster),
+            after=() if self._faults else self._portrait(),
         )
 
     def _ask(self) -> None:
@@ -188,7 +188,7 @@ class Trial:
     # -- judging -----------------------------------------------------------------------------------
 
     def _judge(self) -> None:
-        found = portrait(self.cluster)
+        found = self._portrait()
         wanted = reference(self._scenario.name)
         if self._master_only:
             if found != wanted.after:
@@ -295,13 +295,23 @@ class Trial:
         self._let_go_of_disks()
         # the job itself last: what it has done, though it failed then, must not be done back
         for asked in reversed(list(self._asked())):
-            if self._failed(self._job_of(asked)) and portrait(self.cluster) != wanted.after:
-                self.cluster.submit(*asked)
+            if self._failed(self._job_of(asked)) and self._portrait() != wanted.after:
+                self.cluster.submit(*self._left_of(asked))
                 self._come_to_rest()
         self.cluster.clock.run(3.0)
-        found = portrait(self.cluster)
+        found = self._portrait()
         if found != wanted.after:
             self._differs("asking again did not help", wanted.after, found)
+
+    def _left_of(self, asked: tuple[Opcode, ...]) -> tuple[Opcode, ...]:
+        """What its job has not done: opcodes that succeeded stay done when a later one fails."""
+        job = self._job_of(asked)
+        known = job.known if job is not None else ()
+        done = sum(one.status is Status.SUCCESS for one in known)
+        return asked[done:] or asked
+
+    def _portrait(self) -> Portrait:
+        return portrait(self.cluster, drawn_addresses=self._scenario.drawn_addresses)
 
     def _let_go_of_disks(self) -> None:
         """A copy stays attached where a node did not answer when its instance was stopped."""
