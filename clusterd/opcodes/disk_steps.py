@@ -111,7 +111,7 @@ def close_source(instance: Instance, source: Node, target: Node) -> list[Step]:
         if has_mirror(disk.template):
             steps += [
                 CloseVolume(**disk_of, node=source.name),
-                UnshareVolume(**disk_of, node=source.name),
+                UnshareVolume(**disk_of, node=source.name, closes=True),
                 UnshareVolume(**disk_of, node=target.name),
             ]
         else:

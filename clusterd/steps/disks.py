@@ -261,6 +261,9 @@ class UnshareVolume(OnVolume, frozen=True, kw_only=True, tag="disk.unshare"):
     optional: bool = False
     insists: bool = False
     """Storage that hangs or is away is waited for, see ``UNANSWERED``."""
+    closes: bool = False
+    """It is closed here before, as while both sides are open none can be refused: what could not be
+    closed by the step before may be possible by now."""
 
     @property
     def tolerated(self) -> bool:
@@ -273,6 +276,8 @@ class UnshareVolume(OnVolume, frozen=True, kw_only=True, tag="disk.unshare"):
     async def do(self, context: Any) -> Outcome:
         target = self.target(context.world)
         if target is not None:
+            if self.closes:
+                await target[0].close(target[1])
             await target[0].share(target[1], allowed=False)
         return NOTHING
 

@@ -9,7 +9,7 @@ import pytest
 from clusterd.simulation.cluster import STEPS
 from clusterd.simulation.faults import Fault
 from clusterd.simulation.trial import attempt, reference
-from clusterd.steps.disks import CloseVolume, EnsureVolume, ShareVolume
+from clusterd.steps.disks import CloseVolume, EnsureVolume, ShareVolume, UnshareVolume
 from clusterd.steps.guests import DestroyGuest
 from clusterd.steps.instances import MoveInstance, RecordInstance
 from jobqueue.step import NOTHING, Outcome, Step, Steps
@@ -31,6 +31,13 @@ class KeepsRecord(RecordInstance, frozen=True, kw_only=True, tag="instance.recor
 
 
 class NeverCloses(CloseVolume, frozen=True, kw_only=True, tag="disk.close"):
+    async def do(self, context: Any) -> Outcome:
+        return NOTHING
+
+
+class NeverUnshares(UnshareVolume, frozen=True, kw_only=True, tag="disk.unshare"):
+    """Does not close what is still open either."""
+
     async def do(self, context: Any) -> Outcome:
         return NOTHING
 
@@ -58,18 +65,20 @@ class OnceOnly(EnsureVolume, frozen=True, kw_only=True, tag="disk.ensure"):
 @pytest.mark.parametrize(
     ("wrong", "name", "kind", "says"),
     [
-        (KeepsVolume, "create-drbd", "scripts-fail", "belongs to nobody"),
-        (KeepsSharing, "migrate", "cancel", "may have two primaries"),
-        (KeepsRecord, "migrate", "cancel", "is marked as moving"),
-        (NeverCloses, "migrate", "crash", "open for writing on node1 and node2"),
-        (NeverDestroys, "failover", "guest-deaf", "runs on node1 and node2"),
-        (MovesNothing, "failover-down", "crash", "the end is another"),
-        (OnceOnly, "create-plain", "crash", "the end is another"),
+        ((KeepsVolume,), "create-drbd", "scripts-fail", "belongs to nobody"),
+        ((KeepsSharing,), "migrate", "cancel", "may have two primaries"),
+        ((KeepsRecord,), "migrate", "cancel", "is marked as moving"),
+        ((NeverCloses, NeverUnshares), "migrate", "crash", "open for writing on node1 and node2"),
+        ((NeverDestroys,), "failover", "guest-deaf", "runs on node1 and node2"),
+        ((MovesNothing,), "failover-down", "crash", "the end is another"),
+        ((OnceOnly,), "create-plain", "crash", "the end is another"),
     ],
 )
-def test_a_wrong_step_is_found(wrong: type[Step], name: str, kind: str, says: str) -> None:
-    tag = str(wrong.__struct_config__.tag)
-    steps = Steps((*(one for other, one in STEPS.kinds().items() if other != tag), wrong))
+def test_a_wrong_step_is_found(
+    wrong: tuple[type[Step], ...], name: str, kind: str, says: str
+) -> None:
+    tags = [str(one.__struct_config__.tag) for one in wrong]
+    steps = Steps((*(one for tag, one in STEPS.kinds().items() if tag not in tags), *wrong))
     moments = max(reference(name).calls, reference(name).commits)
     cases = (Fault(kind, at, after) for at in range(moments) for after in (False, True))
     verdicts = (attempt(name, (fault,), steps) for fault in cases)
