@@ -123,6 +123,7 @@ class MirrorTwin(MemoryBackend):
         if there is None or not attachment.connected or not there[0].own[there[1]].copy.good:
             raise NotUpToDate(f"{volume.name}: the peer is not up to date", subject=volume.name)
         self._shelf.attached[key_of(volume)] = self._shelf.attached.pop(key_of(old))
+        attachment.mirror = _mirror(volume)  # other metadata; the connection stays
         attachment.freezes = True
         other = there[0].own[there[1]]
         if not other.copy.base:  # what is set aside is old from now on

@@ -89,6 +89,12 @@ class Mirrored:
             finish(backend.ensure(volume))
             finish(backend.attach(volume, clean=clean))
 
+    def begin(self, primary: int) -> None:
+        """Connected, complete, and open on one node."""
+        self.up(clean=True)
+        self.until_link(Link.CONNECTED, Link.CONNECTED)
+        self.verb("open", primary)
+
     def verb(self, name: str, node: int, **options: bool) -> None:
         backend, volume = self.on(node)
         finish(getattr(backend, name)(volume, **options))
@@ -179,9 +185,7 @@ class MirrorContract:
 
     def test_clean_again_changes_nothing(self, world: MirrorWorld) -> None:
         disk = Mirrored(world)
-        disk.up(clean=True)
-        disk.until_link(Link.CONNECTED, Link.CONNECTED)
-        disk.verb("open", 0)
+        disk.begin(0)
         disk.write(0)
         disk.up(clean=True)
         assert disk.look(0).role is Role.PRIMARY
@@ -193,9 +197,7 @@ class MirrorContract:
 
     def test_second_primary_is_refused(self, world: MirrorWorld) -> None:
         disk = Mirrored(world)
-        disk.up(clean=True)
-        disk.until_link(Link.CONNECTED, Link.CONNECTED)
-        disk.verb("open", 0)
+        disk.begin(0)
         for force in (False, True):
             with pytest.raises(errors.SecondPrimary):
                 disk.verb("open", 1, force=force)
@@ -205,9 +207,7 @@ class MirrorContract:
 
     def test_two_primaries_in_the_window_of_a_migration(self, world: MirrorWorld) -> None:
         disk = Mirrored(world, protocol="A")
-        disk.up(clean=True)
-        disk.until_link(Link.CONNECTED, Link.CONNECTED)
-        disk.verb("open", 0)
+        disk.begin(0)
         for node in (0, 1, 0):
             disk.verb("share", node, allowed=True)
         disk.verb("open", 1)
@@ -227,9 +227,7 @@ class MirrorContract:
 
     def test_peer_loses_power_and_writes_go_on(self, world: MirrorWorld) -> None:
         disk = Mirrored(world)
-        disk.up(clean=True)
-        disk.until_link(Link.CONNECTED, Link.CONNECTED)
-        disk.verb("open", 0)
+        disk.begin(0)
         disk.write(0)
         world.power_off(1)
         started = time.monotonic()
@@ -247,9 +245,7 @@ class MirrorContract:
 
     def test_primary_loses_power_and_the_other_takes_over(self, world: MirrorWorld) -> None:
         disk = Mirrored(world)
-        disk.up(clean=True)
-        disk.until_link(Link.CONNECTED, Link.CONNECTED)
-        disk.verb("open", 0)
+        disk.begin(0)
         disk.write(0)
         world.power_off(0)
         disk.until("noticed", lambda: disk.look(1).link is Link.CONNECTING)
@@ -266,9 +262,7 @@ class MirrorContract:
 
     def test_split_brain_is_reported_and_healed_by_choice(self, world: MirrorWorld) -> None:
         disk = Mirrored(world)
-        disk.up(clean=True)
-        disk.until_link(Link.CONNECTED, Link.CONNECTED)
-        disk.verb("open", 0)
+        disk.begin(0)
         world.cut()
         disk.until_link(Link.CONNECTING, Link.CONNECTING)
         disk.write(0)
@@ -291,9 +285,7 @@ class MirrorContract:
 
     def test_grown_on_both_nodes_while_open(self, world: MirrorWorld) -> None:
         disk = Mirrored(world)
-        disk.up(clean=True)
-        disk.until_link(Link.CONNECTED, Link.CONNECTED)
-        disk.verb("open", 0)
+        disk.begin(0)
         disk.write(0)
         first, second = disk.volumes
         disk.volumes = (replace(first, size_mib=48), replace(second, size_mib=48))
@@ -316,9 +308,7 @@ class MirrorContract:
         self, world: MirrorWorld, primary: int
     ) -> None:
         disk = Mirrored(world)
-        disk.up(clean=True)
-        disk.until_link(Link.CONNECTED, Link.CONNECTED)
-        disk.verb("open", primary)
+        disk.begin(primary)
         disk.write(primary)
         backend, old = disk.on(0)
         new = renamed(old)
@@ -338,9 +328,7 @@ class MirrorContract:
 
     def test_exchange_is_taken_back(self, world: MirrorWorld) -> None:
         disk = Mirrored(world)
-        disk.up(clean=True)
-        disk.until_link(Link.CONNECTED, Link.CONNECTED)
-        disk.verb("open", 0)
+        disk.begin(0)
         disk.write(0)
         backend, old = disk.on(0)
         new = renamed(old)
@@ -357,11 +345,23 @@ class MirrorContract:
         disk.until_synced()
         assert disk.equal()
 
+    def test_attaching_exchanged_data_again_changes_nothing(self, world: MirrorWorld) -> None:
+        disk = Mirrored(world, slow=True)
+        disk.begin(0)
+        backend, old = disk.on(0)
+        new = renamed(old)
+        finish(backend.ensure(new))
+        finish(backend.swap(new, old))
+        disk.volumes = (new, disk.volumes[1])
+        disk.until_link(Link.SYNCING, Link.SYNCING)
+        disk.verb("attach", 0)
+        for node in (0, 1):
+            assert disk.look(node).link is Link.SYNCING
+        assert (disk.look(0).health, disk.look(0).peer_health) == (Health.SYNC, Health.OK)
+
     def test_only_good_copy_is_not_exchanged(self, world: MirrorWorld) -> None:
         disk = Mirrored(world)
-        disk.up(clean=True)
-        disk.until_link(Link.CONNECTED, Link.CONNECTED)
-        disk.verb("open", 0)
+        disk.begin(0)
         backend, old = disk.on(0)
         new = renamed(old)
         finish(backend.ensure(new))
