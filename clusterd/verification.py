@@ -21,12 +21,13 @@ from clusterd.certificates import (
     STORE_AUTHORITY_FILE,
     STORE_FILE,
 )
+from clusterd.left_open import left_attached, left_open
 from clusterd.model import AdminState, Cluster, Instance, Node
 from clusterd.names import PRODUCT_VERSION, PROTOCOL_VERSION
 from clusterd.view import View
 from clusterd.volumes import has_mirror, is_shared, labels_on, lists_all, volume_on
 from hypervisors.guest import GuestState, GuestStatus
-from storage.volume import Health, Link, Role, Stored
+from storage.volume import Health, Link, Stored
 
 MAX_SKEW_S = 150.0
 """Difference between a node's clock and the master's that is reported (Ganeti's bound)."""
@@ -298,27 +299,13 @@ def guests_where_wanted(view: View, nodes: list[Node], _answers: Answers) -> Ite
                 yield Finding("EINSTANCEWRONGNODE", "instance", instance.name, text)
 
 
-def left_open(view: View, instance: Instance) -> Iterator[str]:
-    """Mirrored disks that more than the primary node may write though nothing moves."""
-    if instance.moving_to is not None:
-        return
-    for node in view.nodes_of(instance):
-        observation = view.sight(node).observation
-        status = {volume.uuid: volume for volume in observation.volumes} if observation else {}
-        for index, disk in enumerate(instance.disks):
-            seen = status.get(disk.uuid)
-            if seen is None or not has_mirror(disk.template):
-                continue
-            if seen.role is Role.PRIMARY and node.uuid != instance.primary_node:
-                yield f"disk/{index} is open for writing on {node.name}, not its primary node"
-            elif seen.two_primaries_allowed:
-                yield f"disk/{index} on {node.name} may be written by two nodes"
-
-
 def disks_healthy(view: View, nodes: list[Node], _answers: Answers) -> Iterator[Finding]:
-    """Disks of each instance exist on its nodes; active mirrors are complete."""
+    """Disks of each instance exist on its nodes, and are usable nowhere else; active mirrors are
+    complete."""
+    left = list(left_attached(view))
     for instance in _instances(view, nodes):
-        for text in left_open(view, instance):
+        elsewhere = [text for one, _, text in left if one.uuid == instance.uuid]
+        for text in (*left_open(view, instance), *elsewhere):
             yield Finding("EINSTANCEFAULTYDISK", "instance", instance.name, text)
         for node in view.nodes_of(instance):
             observation = view.sight(node).observation

@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 import structlog
 
+from clusterd.left_open import left_attached, left_open
 from clusterd.master import restarting
 from clusterd.master.restarting import Restarts, asleep, start
 from clusterd.model import Disk, Instance
 from clusterd.opcodes.instance_activate_disks import InstanceActivateDisks
 from clusterd.opcodes.instance_migrate import InstanceMigrate
-from clusterd.verification import left_open
 from clusterd.view import View
 from clusterd.volumes import has_mirror, holders
 from clusterd.world import Clock
@@ -80,6 +80,16 @@ def open_elsewhere(view: View, instance: Instance) -> str:
     return next(iter(left_open(view, instance)), "")
 
 
+def held_elsewhere(view: View) -> dict[str, tuple[str, str]]:
+    """Instance (uuid) -> a node that holds a shared disk of it which a migration could not take
+    away from there, and what is wrong; as far as both nodes answer and the guest is not there."""
+    return {
+        instance.uuid: (node.name, wrong)
+        for instance, node, wrong in left_attached(view)
+        if view.guest(instance, node) is None and view.reachable(view.primary(instance))
+    }
+
+
 def _seen(view: View, disk: Disk, node: str) -> VolumeStatus | None:
     observation = view.sight(view.configuration.node(node)).observation
     volumes = observation.volumes if observation is not None else ()
@@ -101,8 +111,8 @@ def busy(queue: JobQueue) -> set[str]:
 class _Case(msgspec.Struct):
     """An instance that needs repair."""
 
-    since: float
-    """When this was first seen, or when the last job near it was."""
+    since: float | None
+    """When this was first seen with no job near it; None while there is one."""
     tries: int = 0
     next_try: float = 0.0
 
@@ -123,8 +133,8 @@ class Reconciler:
         self._clock = clock
         self._submit = submit
         self._cases: dict[str, _Case] = {}
-        self._asleep: dict[str, float] = {}
-        """Since when a guest is not there, or a job was near it."""
+        self._asleep: dict[str, float | None] = {}
+        """Since when a guest is not there with no job near it; None while there is one."""
         self._restarts = Restarts()
         self._next: Any = None
         self._stopped = False
@@ -164,18 +174,25 @@ class Reconciler:
         """The repairs that are to be submitted now."""
         view, now = self._view(), self._clock.seconds()
         cases, self._cases = self._cases, {}
+        held = held_elsewhere(view)
         for instance in view.configuration.instances():
-            left = open_elsewhere(view, instance)
+            node, wrong = held.get(instance.uuid, (None, ""))
+            left = open_elsewhere(view, instance) or wrong
             wrong = left or broken(view, instance)
             if not wrong:
                 continue
-            case = self._cases[instance.name] = cases.get(instance.name, _Case(since=now))
+            case = self._cases[instance.name] = cases.get(instance.name, _Case(since=None))
             if instance.name in occupied:
-                case.since = now
+                case.since = None
+            elif case.since is None:
+                case.since = now  # what nodes told of it may be older than that job's end
             elif now - case.since >= CALM_S and now >= case.next_try:
                 case.wait(now)
                 LOG.info("repairing", instance=instance.name, reason=wrong)
-                yield close(instance, wrong, now) if left else repair(instance, wrong, now)
+                if left:
+                    yield close(instance, wrong, now, node)
+                else:
+                    yield repair(instance, wrong, now)
 
     def _sleepers(self, occupied: set[str]) -> Iterator[Opcode]:
         """The starts that are to be submitted now."""
@@ -185,8 +202,12 @@ class Reconciler:
             reason = asleep(view, instance)
             if not reason:
                 continue
-            since = now if instance.name in occupied else known.get(instance.name, now)
-            self._asleep[instance.name] = since
+            since = known.get(instance.name)
+            if since is None:
+                since = now
+            self._asleep[instance.name] = None if instance.name in occupied else since
+            if instance.name in occupied:
+                continue
             if now - since >= restarting.CALM_S and self._restarts.may(instance.name, now):
                 self._restarts.begun(instance.name, now)
                 LOG.info("starting again", instance=instance.name, reason=reason)
@@ -203,10 +224,12 @@ def repair(instance: Instance, reason: str, now: float) -> InstanceActivateDisks
     )
 
 
-def close(instance: Instance, reason: str, now: float) -> InstanceMigrate:
-    """The opcode that leaves the disks open on the primary node only."""
+def close(instance: Instance, reason: str, now: float, node: str | None) -> InstanceMigrate:
+    """The opcode that leaves the disks open on the primary node only; ``node``: the other one,
+    where that is not the secondary."""
     return InstanceMigrate(
         instance_name=instance.name,
+        target_node=node,
         cleanup=True,
         priority=Priority.LOW,
         reason=((SOURCE, reason, int(now * 1e9)),),
