@@ -136,7 +136,9 @@ def image_of(io: Any, name: str, *, read_only: bool = False, snapshot: str = "")
     try:
         image = rbd.Image(io, name, snapshot=snapshot or None, read_only=read_only)
     except rbd.ImageNotFound:
-        raise VolumeMissing(f"image {name} does not exist; create it first", subject=name) from None
+        raise VolumeMissing(
+            f"image {name} does not exist; bring it back, or recreate the disk", subject=name
+        ) from None
     try:
         yield image
     finally:

@@ -108,7 +108,9 @@ def grow_file(path: Path, size_mib: int) -> None:
 def present_file(path: Path) -> None:
     """Raises VolumeMissing unless a complete file is at ``path``."""
     if not size_of(path):
-        raise VolumeMissing(f"{path} is not on this node; create it first", subject=path.name)
+        raise VolumeMissing(
+            f"{path} is not on this node; bring it back, or recreate the disk", subject=path.name
+        )
 
 
 def unused_file(path: Path) -> None:

@@ -372,7 +372,7 @@ def snapshot_of(volume: Volume, name: str) -> Volume:
 
 
 def _missing(volume: Volume, reason: str = "") -> VolumeMissing:
-    said = f": {reason}" if reason else "; create it first"
+    said = f": {reason}" if reason else "; bring it back, or recreate the disk"
     return VolumeMissing(
         f"volume {volume.name} of provider {volume.pool} cannot be attached{said}",
         subject=volume.name,

@@ -327,7 +327,9 @@ def complete(found: dict[str, LogicalVolume], name: str) -> LogicalVolume:
     volume = found.get(name)
     if volume is None or volume.unfinished:
         state = "is not on this node" if volume is None else "was never completed"
-        raise VolumeMissing(f"logical volume {name} {state}; create it first", subject=name)
+        raise VolumeMissing(
+            f"logical volume {name} {state}; bring it back, or recreate the disk", subject=name
+        )
     return volume
 
 

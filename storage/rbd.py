@@ -106,7 +106,8 @@ class RbdBackend(Unmirrored, Unstilled):
         """See ``Backend``."""
         if not (await self.look(volume)).present:
             raise VolumeMissing(
-                f"image {volume.name} does not exist; create it first", subject=volume.name
+                f"image {volume.name} does not exist; bring it back, or recreate the disk",
+                subject=volume.name,
             )
         await self._in_room(volume, lambda _, io: rbd_images.resize(io, volume, volume.size_mib))
 
@@ -117,7 +118,8 @@ class RbdBackend(Unmirrored, Unstilled):
         status = await self.look(volume)
         if not status.present:
             raise VolumeMissing(
-                f"image {volume.name} does not exist; create it first", subject=volume.name
+                f"image {volume.name} does not exist; bring it back, or recreate the disk",
+                subject=volume.name,
             )
         if status.path is not None:
             return status.path

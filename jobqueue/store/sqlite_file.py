@@ -209,7 +209,7 @@ class SqliteFile:
         if _is_full(error):
             return StoreFull(
                 f"the store {self._path} has no room left ({error}):"
-                " free disk space on the master, then the job goes on"
+                " free disk space on the master; jobs under way go on then"
             )
         primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if primary in _SENSELESS or isinstance(error, _SENSELESS_TYPES):
