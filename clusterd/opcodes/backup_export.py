@@ -165,7 +165,7 @@ def plan(opcode: BackupExport, view: View) -> Sequence[Step]:
         steps += start
     steps += _older(view, instance, target)
     if opcode.remove_instance:
-        steps.append(Say(text=f"* removing instance {instance.name}"))
+        steps.append(Say(text=f"* the export is complete; removing instance {instance.name}"))
         removal = InstanceRemove(
             instance_name=instance.name, ignore_failures=opcode.ignore_remove_failures
         )

@@ -35,7 +35,12 @@ EXPORTS = (
         given=(create("file", disks=QCOW2, no_install=True),),
         act=(export(long_sleep=True),),
     ),
-    Scenario(name="export-and-remove", given=PLAIN, act=(export(remove_instance=True),)),
+    Scenario(
+        name="export-and-remove",
+        given=PLAIN,
+        act=(export(remove_instance=True),),
+        rest=(InstanceRemove(instance_name=NAME),),
+    ),
     Scenario(
         name="export-elsewhere",
         given=(*PLAIN, export()),

@@ -40,6 +40,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing but the master is touched: the job must end as if nothing had happened."""
     may_stick: bool = False
     """It may make an undo fail for good: the operator mends it, and lets stuck jobs unwind."""
+    spoils_guest: bool = False
+    """A guest may end or no longer listen by it."""
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -239,8 +241,8 @@ KINDS: dict[str, Kind] = {
     "store-unsure": Kind(counts="commits", strike=_nothing, master_only=True),
     "cancel": Kind(strike=_cancel),
     "kill-daemon": Kind(strike=_kill_daemon, heal=_start_daemon, lasts_s=20.0),
-    "power-off": Kind(strike=_power_off, heal=_power_on, lasts_s=150.0),
-    "power-lost": Kind(strike=_power_off),
+    "power-off": Kind(strike=_power_off, heal=_power_on, lasts_s=150.0, spoils_guest=True),
+    "power-lost": Kind(strike=_power_off, spoils_guest=True),
     "cut-master": Kind(strike=_cut_master, heal=_mend_master, lasts_s=40.0),
     "cut-mirror": Kind(strike=_cut_mirror, heal=_mend_mirror, lasts_s=60.0),
     "cut-to-node": Kind(strike=TO_NODE[0], heal=TO_NODE[1], lasts_s=40.0),
@@ -257,9 +259,9 @@ KINDS: dict[str, Kind] = {
     "disk-hung": Kind(strike=_disks("hung"), heal=_disks(""), lasts_s=100.0, may_stick=True),
     "storage-down": Kind(strike=_storage("down"), heal=_storage(""), lasts_s=100.0, may_stick=True),
     "stop-service": Kind(strike=_stop_service, heal=_start_service, lasts_s=40.0),
-    "guest-ends": Kind(strike=_guest_ends),
-    "guest-crashes": Kind(strike=_guest_crashes),
-    "guest-deaf": Kind(strike=_guest_is_deaf),
+    "guest-ends": Kind(strike=_guest_ends, spoils_guest=True),
+    "guest-crashes": Kind(strike=_guest_crashes, spoils_guest=True),
+    "guest-deaf": Kind(strike=_guest_is_deaf, spoils_guest=True),
     "scripts-fail": Kind(strike=_scripts_fail, heal=_scripts_work, lasts_s=60.0),
     "no-space": Kind(strike=_no_space, heal=_space, lasts_s=60.0),
     "migration-fails": Kind(strike=_course("fails")),

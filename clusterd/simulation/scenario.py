@@ -28,6 +28,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """The opcodes of the job that is tested."""
     beside: tuple[Opcode, ...] = ()
     """Further jobs that are asked for at the same moment, one opcode each."""
+    rest: tuple[Opcode, ...] = ()
+    """What an operator asks for when the job did the part that it cannot do twice."""
     given: tuple[Opcode, ...] = ()
     """Jobs before it; each must succeed."""
     nodes: int = 3
