@@ -314,8 +314,8 @@ class Trial:
         return asked[done:] or asked
 
     def _alike(self, lines: Portrait | None = None) -> Portrait:
-        """Of a guest that something happened to, what its file systems were in at a snapshot is left
-        out: there may have been nobody to freeze them."""
+        """Where something happened to a guest, whether its file systems were frozen at a snapshot
+        is left out: there may have been nobody to freeze them."""
         lines = self._portrait() if lines is None else lines
         if any(KINDS[fault.kind].spoils_guest for fault in self._faults):
             return tuple(line.replace('"frozen":true,', "") for line in lines)
