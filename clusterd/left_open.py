@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from clusterd.model import Instance, Node
 from clusterd.view import View
-from clusterd.volumes import has_mirror, is_held_by_node, volume_on
+from clusterd.volumes import has_mirror, volume_on
 from storage.volume import Role
 
 
@@ -39,7 +39,7 @@ def left_attached(view: View) -> Iterator[tuple[Instance, Node, str]]:
         if node.offline or observation is None or not view.reachable(node):
             continue
         for stored in observation.stored:
-            if not stored.attached or not is_held_by_node(stored.template):
+            if not stored.held:
                 continue
             instance = view.configuration.find_instance(stored.owner or "")
             if instance is None or instance.primary_node == node.uuid:

@@ -214,9 +214,11 @@ class ExternalBackend(Unmirrored, Unsnapped, Unstilled):
                 name=record.name,
                 size_mib=record.size_mib,
                 owner=record.owner,
-                attached=record.living(boot_id).attached is not None,
+                attached=attached,
+                held=attached,
             )
             for record in await self._threads.run(self._records.all)
+            for attached in [record.living(boot_id).attached is not None]
         )
 
     async def capacity(self) -> tuple[Capacity, ...]:

@@ -22,7 +22,7 @@ from storage.errors import (
     VolumeMissing,
 )
 from storage.plugin import Plugin, built_in
-from storage.shelf import Attachment, Key, Piece, Shelf, Taken, key_of
+from storage.shelf import HOLDING, Attachment, Key, Piece, Shelf, Taken, key_of
 from storage.twin_mirror import Copy
 from storage.unmirrored import Unmirrored
 from storage.volume import (
@@ -255,6 +255,7 @@ class MemoryBackend(Unmirrored):
                     size_mib=self._pieces[key].size_mib,
                     owner=self._pieces[key].owner or None,
                     attached=key in self._shelf.attached,
+                    held=key in self._shelf.attached and self.template in HOLDING,
                 )
                 for key in sorted(kept)
             ]

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from storage.ceph_link import command, host_of, image_of, libraries
+from storage.ceph_link import command, host_of, image_of, libraries, place_of
 from storage.errors import (
     HasChildren,
     NoSpace,
@@ -22,6 +22,7 @@ from storage.errors import (
     VolumeBusy,
     VolumeMissing,
 )
+from storage.rbd_mapped import mapped_here
 from storage.volume import Health, Origin, Snapshot, Stored, Template, Volume, VolumeStatus
 
 MIB = 1024 * 1024
@@ -348,6 +349,7 @@ def stored_in(io: Any, pool: str) -> Iterator[Stored]:
     """Our images in a pool; those that vanish meanwhile are left out. Ceph tells the names of a
     pool in one answer and the rest of each image by opening it, so those of others stay closed."""
     _, rbd = libraries()
+    place, mapped = place_of(pool), mapped_here()
     for name in filter(NAME_SHAPE.fullmatch, sorted(rbd.RBD().list(io))):
         with contextlib.suppress(VolumeMissing), image_of(io, name, read_only=True) as image:
             metadata = dict(image.metadata_list())
@@ -358,4 +360,5 @@ def stored_in(io: Any, pool: str) -> Iterator[Stored]:
                 size_mib=image.size() // MIB,
                 owner=metadata.get(OWNER_KEY),
                 attached=bool(list(image.watchers_list())),
+                held=(place.pool, place.namespace, name) in mapped,
             )

@@ -23,6 +23,9 @@ SHARED_TEMPLATES = (
     Template.GLUSTER,
     Template.BLOCKDEV,
 )
+HOLDING = (Template.RBD, Template.EXT)
+"""Those of which something is on a node from attaching to detaching. Of the others there is nothing
+but what has them open."""
 Key = tuple[Template, str, str]
 """Template, pool and name of a piece of storage."""
 

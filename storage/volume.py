@@ -206,6 +206,9 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
     """Instance uuid where the storage itself records it (LV tag, directory), else None."""
     attached: bool = False
+    """Shared storage may be told to be where another node has it."""
+    held: bool = False
+    """This node has something of shared storage that stays until it is detached here."""
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from clusterd.configuration import PREFIX
 from clusterd.model import ANY, KINDS, Image, Instance, Network, Node
 from clusterd.simulation.cluster import SimulatedCluster
 from clusterd.simulation.hosts import SimulatedHost
+from storage.shelf import HOLDING, SHARED_TEMPLATES
 
 MAX_KNOWN = 5000
 MAX_ALIKE = 100
@@ -92,6 +93,8 @@ def _stored(host: SimulatedHost) -> Iterator[str]:
 
 def _attached(host: SimulatedHost) -> Iterator[str]:
     for key, one in host.shelf.attached.items():
+        if key[0] in SHARED_TEMPLATES and key[0] not in HOLDING and not host.shelf.busy(one):
+            continue  # nothing is there, in reality
         role = "" if one.mirror is None else "primary" if one.primary else "secondary"
         link = "" if one.mirror is None else "connected" if one.connected else "alone"
         two = "two primaries" if one.two_primaries else ""
