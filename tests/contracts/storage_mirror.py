@@ -358,6 +358,7 @@ class MirrorContract:
         for node in (0, 1):
             assert disk.look(node).link is Link.SYNCING
         assert (disk.look(0).health, disk.look(0).peer_health) == (Health.SYNC, Health.OK)
+        disk.verb("close", 0)  # while it is open, its only whole copy is not let go of
 
     def test_only_good_copy_is_not_exchanged(self, world: MirrorWorld) -> None:
         disk = Mirrored(world)
