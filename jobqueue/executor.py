@@ -261,6 +261,7 @@ class Executor:
                 lambda text: self._queue.say(job, index, f"   waiting: {text}", "progress"),
                 final=(Deposed,),
                 given_up=may_end,
+                hopeless=lambda error: word == "undo" and self._surroundings.given_up(error),
             )
             ride = Ride(job, index, job.known[index].plan, job.known[index].outputs)
             if word == "do":

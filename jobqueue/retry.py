@@ -57,9 +57,10 @@ class Trying:
         *,
         final: tuple[type[Exception], ...] = (),
         given_up: Callable[[], bool] = lambda: False,
+        hopeless: Callable[[Exception], bool] = lambda error: False,
     ) -> T:
         """The act's answer; each new kind of trouble is said once; ``final`` errors are not
-        retried, nor is any once ``given_up`` says so (GivenUp is raised)."""
+        retried, nor ``hopeless`` ones, nor is any once ``given_up`` says so (GivenUp is raised)."""
         begun = self._clock.seconds()
         attempt = 0
         told = ""
@@ -71,7 +72,7 @@ class Trying:
                 raise
             except Exception as error:
                 pause = pause_s(error, patience, attempt, self._clock.seconds() - begun)
-                if pause is None:
+                if pause is None or hopeless(error):
                     raise
                 if given_up():
                     raise GivenUp from error

@@ -45,6 +45,8 @@ EXPORTS = (
         name="export-elsewhere",
         given=(*PLAIN, export()),
         act=(BackupExport(instance_name=NAME, target_node="node1"),),
+        # an older export stays where its node did not answer, and goes with the next one
+        rest=(BackupExport(instance_name=NAME, target_node="node1"),),
     ),
     Scenario(
         name="export-prepare", given=PLAIN, act=(BackupPrepare(instance_name=NAME, mode="local"),)

@@ -54,6 +54,12 @@ MAY_BECOME: dict[Status, frozenset[Status]] = {
 """Status -> what may follow it as long as one master lives."""
 
 
+def _turned(job: Job) -> bool:
+    """It was canceled and could not be undone any more: it says so, and goes on."""
+    lines = (str(line.text) for at in range(len(job.opcodes)) for line in job.logs(at))
+    return any("going on forward" in line for line in lines)
+
+
 def ends(said: Known, kept: Known) -> bool:
     """``kept`` is what a journal that said ``said`` can have come to. Its last lines were never
     stored: the record of the job's end took their place."""
@@ -228,7 +234,8 @@ class Invariants:
         life = id(self._cluster.process)
         for job in jobs:
             new, old = job.status, self._statuses.get((life, job.id))
-            if old is not None and new is not old and new not in MAY_BECOME[old]:
+            well = old is None or new is old or new in MAY_BECOME[old]
+            if not well and not (old is Status.CANCELING and _turned(job)):
                 self.note(f"job {job.id} was {old} and became {new}")
             self._statuses[life, job.id] = new
 

@@ -199,9 +199,9 @@ class Trial:
         self._unwind_stuck()
         self._check_jobs_ended()
         self._check_nothing_closed_for_it()
+        self._give_up_lost()
         self.invariants.check_quiet()
-        if self.misfortune.lost:
-            self._go_on_without()
+        self._go_on_without_lost()
         self._start_what_should_run()
         if not self.misfortune.lost:
             self._ask_again(wanted)
@@ -243,12 +243,16 @@ class Trial:
             if job.submitter == RECONCILER and closes:
                 self.invariants.note("the reconciler had to close what may have two primaries")
 
-    def _go_on_without(self) -> None:
-        """The operator gives a lost node up and moves what lived there."""
+    def _give_up_lost(self) -> None:
+        """The operator says so of lost nodes, so that no job waits for them any more."""
         for node in self.misfortune.lost:
-            if self.cluster.master.configuration.find_node(node) is None:
-                continue  # it was removed before it was lost
-            self._do(NodeSetParams(node_name=node, offline=True, auto_promote=True))
+            # one may have been removed before it was lost
+            if self.cluster.master.configuration.find_node(node) is not None:
+                self._do(NodeSetParams(node_name=node, offline=True, auto_promote=True))
+
+    def _go_on_without_lost(self) -> None:
+        """The operator moves what lived on lost nodes."""
+        for node in self.misfortune.lost:
             for instance in list(self.cluster.master.configuration.instances()):
                 lives_there = self.cluster.master.view().primary(instance).name == node
                 if lives_there and instance.secondary_node is not None:

@@ -18,7 +18,7 @@ from clusterd.steps.instances import decoded_fields
 from clusterd.volumes import numbered, volume_on
 from clusterd.world import World
 from jobqueue.step import NOTHING, Outcome, Patience, Step
-from storage.errors import VolumeMissing
+from storage.errors import NotUpToDate, VolumeMissing
 from storage.interface import Backend
 from storage.volume import Volume
 
@@ -149,7 +149,11 @@ class SwapVolume(OnVolume, frozen=True, kw_only=True, tag="disk.swap"):
         backend, old = self.wanted(context.world)
         new = self._draft(context.world)
         if new is not None:
-            await backend.swap(new, old)
+            try:
+                await backend.swap(new, old)
+            except CallFailed as error:
+                self._refuse_without_peer(context.world, error)
+                raise
         return NOTHING
 
     async def undo(self, context: Any) -> Outcome:
@@ -164,10 +168,27 @@ class SwapVolume(OnVolume, frozen=True, kw_only=True, tag="disk.swap"):
         try:
             await backend.swap(old, new)
         except CallFailed as error:
+            self._refuse_without_peer(context.world, error)
             if error.kind != VolumeMissing.code:
                 raise
             await backend.attach(old)  # the node was down meanwhile
         return NOTHING
+
+    def _refuse_without_peer(self, world: World, error: CallFailed) -> None:
+        """Whom the operator has marked offline is not waited for."""
+        instance = world.configuration.find_instance(self.instance)
+        if instance is None or error.kind != NotUpToDate.code:
+            return
+        for node in world.view().nodes_of(instance):
+            if node.name != self.node and node.offline:
+                raise CallFailed(
+                    f"{error.message}; its node {node.name} is marked offline: bring it back"
+                    f" ('gnt-node modify --offline no {node.name}'), or give up what was written"
+                    " since the disk was replaced",
+                    kind=error.kind,
+                    node=self.node,
+                    subject=error.subject,
+                )
 
     def _draft(self, world: World) -> Volume | None:
         instance = world.configuration.find_instance(self.instance)

@@ -27,6 +27,14 @@ LINES = (
     # nobody is there to freeze file systems when the guest has ended
     "snapshot-add guest-ends@0,crash@11+,guest-crashes@4,clock-ahead@3",
     "snapshot-add stop-service@1,guest-deaf@7",
+    # what a guest wrote since its disk was replaced was on the node that is lost
+    "replace-on-primary power-lost@16+,kill-master@5+,kill-master@9",
+    # an undo waited for a node for days, although it was marked offline by then
+    "replace-on-secondary power-lost@5",
+    # a migration that was canceled too late goes on
+    "migrate-unreleased later-answers@24,cancel@24+",
+    # an older export stays where its node did not answer
+    "export-elsewhere clock-ahead@2+,cut-to-node@21,store-full@9",
     # the export is complete when the removal fails, and cannot be made once more
     "export-and-remove disk-torn@15+,cut-mirror@24+,no-space@18+,migration-cut@4+",
 )
