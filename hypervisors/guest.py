@@ -94,6 +94,8 @@ class GuestStatus(msgspec.Struct, frozen=True, kw_only=True):
     cpu_time_s: float = 0.0
     incoming: bool = False
     """True while the guest's memory is still arriving here."""
+    unreleased: bool = False
+    """True while a complete copy stands still that came by a migration and has never run here."""
 
     @property
     def alive(self) -> bool:

@@ -68,6 +68,17 @@ class Host:
         """A small file. Raises OSError."""
         return self._below(path).read_text(encoding="utf-8")
 
+    def tail(self, path: str, most_bytes: int) -> str:
+        """The end of a file. Raises OSError."""
+        with self._below(path).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most_bytes))
+            return file.read().decode(errors="replace")
+
+    def booted_s(self) -> float:
+        """When the machine started, in seconds since the epoch. Raises OSError."""
+        found = re.search(r"^btime (\d+)$", self._below("/proc/stat").read_text(), re.M)
+        return float(found[1]) if found else float("inf")
+
     def make_directory(self, path: str) -> None:
         """The directory exists. Raises OSError."""
         self._below(path).mkdir(mode=0o750, parents=True, exist_ok=True)

@@ -45,7 +45,8 @@ class Driver(abc.ABC):
         """The guest runs here. Running already is success, whatever its parameters.
 
         Raises HypervisorDown, NotEnoughMemory, DeviceMissing, BadParameter.
-        A leftover definition or a crashed guest of this name is replaced.
+        A leftover definition or a crashed guest of this name is replaced, and so is a copy that a
+        migration has left and that never ran here: it may be older than its disks.
         """
 
     @abc.abstractmethod

@@ -18,6 +18,7 @@ from hypervisors import kvm_devices, kvm_migration
 from hypervisors import libvirt_guests as guests
 from hypervisors.disk_secrets import define_secrets
 from hypervisors.domain_displays import has_display
+from hypervisors.domain_logs import has_left
 from hypervisors.domain_xml import domain_xml
 from hypervisors.errors import GuestMissing, HypervisorError, MigrationRunning, StillRunning
 from hypervisors.guest import (
@@ -151,7 +152,7 @@ class KvmDriver(Driver):
             await passed(self._clock, patience_s)
         if known is not None:  # it may have ended while libvirt was asked
             return known.result or found or MigrationStatus(state="running")
-        return found or MigrationStatus(state="none")
+        return found or await self._left_before(name)
 
     async def abort_migration(self, name: str) -> None:
         known = self._outgoing.get(name)
@@ -202,8 +203,8 @@ class KvmDriver(Driver):
             raise MigrationRunning(
                 f"guest {guest.name} is being received here by a migration", subject=guest.name
             )
-        if found and found.alive:
-            # one that arrived and was not released is wanted here, or start would not be called
+        # one that stands still since it came by a migration may be older than its disks
+        if found and found.alive and not found.unreleased:
             guests.release(library, domain)
             return
         if found:
@@ -256,6 +257,12 @@ class KvmDriver(Driver):
         """What libvirt says of a migration that runs, whoever began it."""
         found: MigrationStatus | None = await self._link.use(partial(_outgoing, name), subject=name)
         return found
+
+    async def _left_before(self, name: str) -> MigrationStatus:
+        """What is known of a migration that a daemon before this one began, and that has ended."""
+        if await self.look(name) is None and await self._threads.run(has_left, self._host, name):
+            return MigrationStatus(state="completed", message="it has left, says libvirt's log")
+        return MigrationStatus(state="none")
 
     def _remember(self, departure: kvm_migration.Departure) -> Outgoing:
         self._outgoing.pop(departure.name, None)

@@ -47,6 +47,7 @@ def status_of(library: Any, domain: Any) -> GuestStatus | None:
     try:
         state, _, memory_kib, vcpus, cpu_time_ns = domain.info()
         found = _state(library, state)
+        receiving = found is GuestState.PAUSED and is_receiving(library, domain)
         return GuestStatus(
             name=domain.name(),
             uuid=domain.UUIDString(),
@@ -54,7 +55,8 @@ def status_of(library: Any, domain: Any) -> GuestStatus | None:
             memory_mib=memory_kib // KIB_PER_MIB,
             vcpus=vcpus,
             cpu_time_s=cpu_time_ns / NS_PER_S,
-            incoming=found is GuestState.PAUSED and is_receiving(library, domain),
+            incoming=receiving,
+            unreleased=found is GuestState.PAUSED and not receiving and is_marked(library, domain),
         )
     except library.libvirtError as error:
         if error.get_error_code() == library.VIR_ERR_NO_DOMAIN:

@@ -48,6 +48,8 @@ class Resident:
         self.asked_to_stop = 0
         self.frozen = False
         """Its agent holds the file systems still."""
+        self.outlived = False
+        """A copy whose source went on: what it remembers of its disks is old."""
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +78,8 @@ class Passage:
         self.polled = 0
         self.state: Literal["running", "completed", "failed", "cancelled"] = "running"
         self.message = ""
+        self.logged = True
+        """What its source's hypervisor wrote down of its end is from the source's present life."""
 
 
 class Machine:
@@ -166,6 +170,8 @@ class MachineRoom:
         machine.residents.clear()
         for passage in self._of(node):
             self._break(passage, f"node {node} lost power")
+        for passage in self._passages.values():
+            passage.logged = passage.logged and passage.source != node
 
     def power_on(self, node: str) -> None:
         """The node runs, with nothing on it."""
@@ -214,6 +220,11 @@ class MachineRoom:
         found = self._passages.get(guest)
         return found if found is not None and found.source == source else None
 
+    def has_left(self, passage: Passage) -> bool:
+        """Its source can tell, also to a new daemon, that the guest has left."""
+        here = self.machine(passage.source).residents
+        return passage.state == "completed" and passage.logged and passage.guest.name not in here
+
     def advance(self, passage: Passage, *, released: bool) -> None:
         """One poll. ``released``: somebody is there who lets the guest run once it has left."""
         if passage.state != "running":
@@ -224,7 +235,7 @@ class MachineRoom:
         name = passage.guest.name
         source, target = self.machine(passage.source), self.machine(passage.target)
         resident = source.residents.get(name)
-        if resident is None:
+        if resident is None or resident.presence is Presence.CRASHED:
             self._fail(passage, f"guest {name} stopped on its way")
             target.residents.pop(name, None)
             return
@@ -262,7 +273,10 @@ class MachineRoom:
         if passage.course.end == "fails":
             target.residents.pop(name, None)
         elif passage.course.end == "cut-late":
+            for path in passage.travelling:
+                self.copy_disk(passage.source, passage.target, path)
             target.residents[name].presence = Presence.ARRIVED
+            target.residents[name].outlived = True
 
     @staticmethod
     def _fail(passage: Passage, message: str) -> None:

@@ -72,9 +72,7 @@ class MemoryDriver(Driver):
             raise MigrationRunning(
                 f"guest {guest.name} is being received here by a migration", subject=guest.name
             )
-        if found is not None and found.presence is Presence.ARRIVED:
-            found.presence = Presence.RUNNING
-        if found is not None and found.presence is not Presence.CRASHED:
+        if found is not None and found.presence not in (Presence.CRASHED, Presence.ARRIVED):
             return
         machine.residents.pop(guest.name, None)
         self._check(machine, guest)
@@ -158,7 +156,7 @@ class MemoryDriver(Driver):
             return MigrationStatus(state="none")
         mine = self._began.get(name) is passage
         self._room.advance(passage, released=mine)
-        if not mine and passage.state != "running":
+        if not mine and passage.state != "running" and not self._room.has_left(passage):
             return MigrationStatus(state="none")
         if passage.state == "running" and patience_s > 0 and self._clock is not None:
             await passed(self._clock, patience_s)
@@ -270,6 +268,7 @@ def _guest_status(resident: Resident) -> GuestStatus:
         memory_mib=resident.guest.memory_mib,
         vcpus=resident.guest.vcpus,
         incoming=resident.presence is Presence.RECEIVING,
+        unreleased=resident.presence is Presence.ARRIVED,
     )
 
 

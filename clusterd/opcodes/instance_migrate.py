@@ -25,7 +25,7 @@ from clusterd.steps.instances import (
     decide,
     record,
 )
-from clusterd.steps.migration import AwaitMigration, BeginMigration, SettleGuest
+from clusterd.steps.migration import AwaitMigration, BeginMigration, DropCopy, SettleGuest
 from clusterd.view import View
 from jobqueue.errors import Refused
 from jobqueue.lock import Lock
@@ -127,20 +127,26 @@ def hand_over(instance: Instance, source: Node, target: Node) -> list[Step]:
 
 
 def clean_up(view: View, instance: Instance, source: Node, target: Node) -> list[Step]:
-    """Repair an interrupted migration: the guest's place decides who is primary."""
+    """Repair an interrupted migration: the guest's place decides who is primary. A copy that never
+    ran decides nothing: only its source could tell that it may."""
     there = view.guest(instance, target)
     here = view.guest(instance, source)
-    if here is not None and here.alive and there is not None and there.alive:
+    moved = there is not None and there.alive and not there.unreleased
+    if moved and here is not None and here.alive:
         text = (
             f"Instance '{instance.name}' runs on both {source.name} and {target.name}: stop one "
             f"by hand"
         )
         raise Refused(text, "wrong_state")
-    if travelling.travels(instance):
-        return travelling.clean_up(view, instance, source, target)
-    if there is not None and there.alive:
+    if moved and not travelling.travels(instance):
         return hand_over(instance, source, target)
+    if moved and instance.drafted:
+        return travelling.hand_over(instance, source, target)
+    drop = DropCopy(instance=instance.uuid, node=source.name, target=target.name)
+    if travelling.travels(instance):
+        return [drop, *travelling.stayed(view, instance, target)]
     return [
+        drop,
         SettleGuest(instance=instance.uuid, node=target.name, arrived=False),
         *disk_steps.close_source(instance, target, source),
         decide(instance, moving_to=None),

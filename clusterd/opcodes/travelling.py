@@ -94,11 +94,8 @@ def hand_over(instance: Instance, source: Node, target: Node) -> list[Step]:
     ]
 
 
-def clean_up(view: View, instance: Instance, source: Node, target: Node) -> list[Step]:
-    """Repair an interrupted migration: the guest's place decides whose disks count."""
-    there = view.guest(instance, target)
-    if there is not None and there.alive and instance.drafted:
-        return hand_over(instance, source, target)
+def stayed(view: View, instance: Instance, target: Node) -> list[Step]:
+    """What is left of a migration once the guest is known not to have moved."""
     return [
         SettleGuest(instance=instance.uuid, node=target.name, arrived=False),
         *disk_steps.tidy(view, instance),

@@ -40,6 +40,8 @@ class GuestLife:
             for guest, resident in sorted(residents.items()):
                 if resident.presence is not Presence.RUNNING:
                     continue
+                if resident.outlived:
+                    self._note(f"guest {guest} on {name} goes on as it was before its last writes")
                 for disk in resident.guest.disks:
                     if disk.access == "rw":
                         self._write(host, guest, disk)

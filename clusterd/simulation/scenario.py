@@ -12,7 +12,7 @@ from clusterd.simulation.cluster import SimulatedCluster
 from clusterd.simulation.founded import Blueprint, Founded
 from clusterd.simulation.hosts import DEVICES
 from clusterd.simulation.pretended_site import OS_NAME, PROVIDER
-from hypervisors.machine_room import Course
+from hypervisors.machine_room import Course, MachineRoom
 from jobqueue.job import Status
 from jobqueue.opcode import Opcode
 
@@ -39,6 +39,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """A node that has lost power for good before the job begins."""
     course: Course | None = None
     """How migrations of the instance go."""
+    copy_left_on: str = ""
+    """A node where an earlier migration has left a complete copy that never ran."""
     ends: Status = Status.SUCCESS
     drawn_addresses: bool = False
     """Which of its jobs gets which address of a network depends on which is first."""
@@ -75,9 +77,19 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     def begin(self, cluster: SimulatedCluster) -> None:
         """All daemons of a cluster in the starting state were just started."""
         cluster.wait_for_nodes()
+        if self.copy_left_on:
+            self._leave_copy(cluster.room)
+            cluster.clock.run(3.0)
         if self.course is not None:
             cluster.room.plan_migration(NAME, self.course)
         cluster.clock.run(0.2)
+
+    def _leave_copy(self, room: MachineRoom) -> None:
+        (source,) = room.running_on(NAME)
+        room.plan_migration(NAME, Course(polls=0, end="cut-late"))
+        guest = room.machine(source).residents[NAME].guest
+        room.advance(room.begin(guest, source, self.copy_left_on), released=True)
+        room.plan_migration(NAME, self.usual_course)
 
 
 def create(template: str, **fields: Any) -> InstanceCreate:

@@ -161,6 +161,12 @@ MOVING = (
         given=RUNS,
         act=(InstanceMigrate(instance_name=NAME, cleanup=True),),
     ),
+    Scenario(
+        name="migrate-cleanup-copy",
+        given=RUNS,
+        copy_left_on="node2",
+        act=(InstanceMigrate(instance_name=NAME, cleanup=True),),
+    ),
     *(
         Scenario(
             name=f"migrate-{end}",

@@ -1,8 +1,10 @@
 """Steps of live migration: begin, wait, settle both sides.
 
 Where the guest's processors run is asked of both nodes, never remembered. A complete copy that
-stands still on the target is let run only when the source has no guest any more, and is thrown away
-only while the source's guest runs.
+stands still on the target is let run only when the source says that the guest has left it. That
+the source has none any more is not enough: where the link broke at the very end the guest went on
+there, and ended later, and what the copy remembers of the disks is older than they are. So the copy
+is thrown away otherwise: it never ran, so nothing was written that it alone knows of.
 """
 
 from __future__ import annotations
@@ -41,6 +43,20 @@ class _Migration(OnGuest, frozen=True, kw_only=True):
         source = await self.driver(world, instance).look(instance.name)
         target = await world.node(self.target).hypervisor(instance.hypervisor).look(instance.name)
         return _alive(source), _alive(target)
+
+    async def _has_left(self, world: World, instance: Instance, there: GuestStatus) -> bool:
+        """The source has no guest: is the one on the target it, or a copy that it has outlived?"""
+        if not there.unreleased:
+            return True
+        return (await self.driver(world, instance).migration(instance.name)).state == "completed"
+
+    async def _abort(self, world: World, instance: Instance) -> None:
+        """No migration runs. That the guest has left is no failure: it is looked for then."""
+        try:
+            await self.driver(world, instance).abort_migration(instance.name)
+        except CallFailed as error:
+            if error.kind != GuestMissing.code:
+                raise
 
 
 async def check_mirrors(world: World, instance: Instance, node: str) -> None:
@@ -101,10 +117,11 @@ class BeginMigration(_Migration, frozen=True, kw_only=True, tag="guest.begin-mig
             and (await self.driver(world, instance).migration(instance.name)).state == "completed"
         ):
             raise NoWayBack(f"instance '{instance.name}' was on node {self.target}, and has ended")
-        if there is not None and here is None:
+        if there is not None and here is None and await self._has_left(world, instance, there):
             raise NoWayBack(f"instance '{instance.name}' has left for node {self.target}")
         target = world.node(self.target).hypervisor(instance.hypervisor)
-        if there is not None and there.state is GuestState.PAUSED and _runs(here):
+        stands_still = there is not None and there.state is GuestState.PAUSED
+        if stands_still and (here is None or _runs(here)):
             await target.destroy(instance.name)
         else:
             await target.settle(outline(world, instance), arrived=False)
@@ -125,13 +142,22 @@ class BeginMigration(_Migration, frozen=True, kw_only=True, tag="guest.begin-mig
         )
         return msgspec.structs.replace(guest, disks=disks)
 
-    async def _abort(self, world: World, instance: Instance) -> None:
-        """No migration runs. That the guest has left is no failure: it is looked for then."""
-        try:
-            await self.driver(world, instance).abort_migration(instance.name)
-        except CallFailed as error:
-            if error.kind != GuestMissing.code:
-                raise
+
+class DropCopy(_Migration, frozen=True, kw_only=True, tag="guest.drop-copy"):
+    """No copy that has never run stands still on the target."""
+
+    no_undo: ClassVar[str] = "such a copy is of no use"
+
+    async def do(self, context: Any) -> Outcome:
+        world: World = context.world
+        instance = self.find(world)
+        if instance is not None:
+            await self._abort(world, instance)
+            target = world.node(self.target).hypervisor(instance.hypervisor)
+            there = await target.look(instance.name)
+            if there is not None and there.unreleased:
+                await target.destroy(instance.name)
+        return NOTHING
 
 
 class AwaitMigration(_Migration, frozen=True, kw_only=True, tag="guest.await-migration"):
@@ -155,11 +181,7 @@ class AwaitMigration(_Migration, frozen=True, kw_only=True, tag="guest.await-mig
         status = await driver.migration(instance.name, patience_s=LOOK_S)
         if status.state == "running":
             raise NotReady(_progress(status), subject=instance.name)
-        here = _alive(await driver.look(instance.name))
-        # a target that has died need not be waited for while the source has its guest
-        arrived = here is None and (await self.where(world, instance))[1] is not None
-        # with the disks its newest data have left, even if it has broken down there meanwhile
-        if arrived or (self.travels and here is None and status.state == "completed"):
+        if await self._arrived(world, instance, status):
             context.log(_figures(status))
             return Outcome(output=None)
         raise CallFailed(
@@ -168,6 +190,20 @@ class AwaitMigration(_Migration, frozen=True, kw_only=True, tag="guest.await-mig
             node=self.node,
             subject=instance.name,
         )
+
+    async def _arrived(self, world: World, instance: Instance, status: MigrationStatus) -> bool:
+        # a target that has died need not be waited for while the source has its guest
+        if _alive(await self.driver(world, instance).look(instance.name)) is not None:
+            return False
+        here, there = await self.where(world, instance)
+        if (
+            here is None
+            and there is not None
+            and (status.state == "completed" or not there.unreleased)
+        ):
+            return True
+        # with the disks its newest data have left, even if it has broken down there meanwhile
+        return self.travels and here is None and status.state == "completed"
 
 
 class SettleGuest(OnGuest, frozen=True, kw_only=True, tag="guest.settle"):

@@ -59,6 +59,8 @@ class Migration:
             drive(pair.here.settle(guest, arrived=False))
         assert pair.places(guest) == (None, "running")
         assert drive(pair.here.migration(guest.name)) == status
+        restarted = pair.world.driver(pair.world.here)
+        assert drive(restarted.migration(guest.name)).state == "completed"
         with pytest.raises(errors.GuestMissing):
             drive(pair.here.abort_migration(guest.name))
 

@@ -14,6 +14,10 @@ LINES = (
     "one-after-the-other cut-mirror@54+,disk-broken@51,storage-down@33+,migration-unreleased@66",
     "migrate cut-master@31+,disk-hung@9",
     "evacuate-primary cut-master@5,disk-hung@26,cut-to-node@34+,disk-slow@8",
+    # a copy that its source had outlived was let run, on disks as they had been
+    "migrate-local migration-cut-late@0,guest-ends@21",
+    "migrate migration-cut-late@0,guest-ends@29",
+    "migrate-local-cut-late guest-crashes@23,kill-daemon@23+,kill-master@13+",
     # a shared disk stayed attached on the old node, and nobody said so
     "migrate-ext disk-broken@33,scripts-fail@5,clock-behind@6,storage-down@17",
     "migrate-rbd store-unsure@7+,later-answers@31+,disk-broken@16,migration-unreleased@21+",

@@ -189,7 +189,10 @@ def test_daemon_killed_in_the_middle(world: KvmWorld) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     # nobody was there to release it: its only copy stands still and is not taken for a leftover
-    assert world.drive(fresh.migration(guest.name)).state == "none"
+    assert world.drive(fresh.migration(guest.name)).state == "completed"
+    there = world.drive(pair.there.look(guest.name))
+    assert there is not None
+    assert there.unreleased
     assert pair.places(guest) == (None, "paused")
     world.drive(pair.there.settle(guest, arrived=True))
     assert pair.places(guest) == (None, "running")

@@ -120,6 +120,24 @@ def test_a_complete_copy_is_only_ended_by_destroy(pair: Pair) -> None:
     assert pair.places(guest) == ("running", None)
 
 
+def test_a_copy_that_never_ran_is_replaced_by_starting(pair: Pair) -> None:
+    room, guest = begun(pair, Course(polls=0, end="cut-late"))
+    settled(pair.here.migration(guest.name))
+    settled(pair.here.destroy(guest.name))
+    copy = room.machine("n2").residents[guest.name]
+    settled(pair.there.start(guest))
+    assert pair.places(guest) == (None, "running")
+    assert room.machine("n2").residents[guest.name] is not copy
+
+
+def test_a_power_failure_makes_forget_who_has_left(pair: Pair) -> None:
+    room, guest = begun(pair, Course(polls=0))
+    settled(pair.here.migration(guest.name))
+    room.power_off("n1")
+    room.power_on("n1")
+    assert settled(pair.world.driver("n1").migration(guest.name)).state == "none"
+
+
 def test_an_unreleased_guest_runs_when_settled(pair: Pair) -> None:
     room, guest = begun(pair, Course(polls=0, end="unreleased"))
     settled(pair.here.migration(guest.name))
@@ -131,7 +149,7 @@ def test_an_unreleased_guest_runs_when_settled(pair: Pair) -> None:
 def test_nobody_releases_the_guest_of_a_daemon_that_died(pair: Pair) -> None:
     room, guest = begun(pair, Course(polls=0))
     fresh = pair.world.driver("n1")
-    assert settled(fresh.migration(guest.name)).state == "none"
+    assert settled(fresh.migration(guest.name)).state == "completed"
     assert pair.places(guest) == (None, "paused")
     settled(pair.there.settle(guest, arrived=True))
     assert room.running_on(guest.name) == ("n2",)
