@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from clusterd.calls.client import Caller, Commander, Link, LinkListener, Request
-from clusterd.calls.remote import Ids, RemoteCalls, RemoteNode, RemoteNodes, fresh_ids
+from clusterd.calls.remote import Ids, RemoteCalls, RemoteNode, RemoteNodes
 from clusterd.calls.surface import Surface
 from clusterd.calls.wire import Endpoint, Policy
 from clusterd.errors import NodeAway
@@ -46,7 +46,7 @@ class Links:
         self._listener = listener
         self._policy = policy
         self._nodes = _remote_nodes()
-        self._ids = Ids(fresh_ids(random.uuid()))
+        self._ids = Ids(random.uuid())
         self._links: dict[str, Link] = {}
         self._addresses: dict[str, str] = {}
 

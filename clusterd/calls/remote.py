@@ -35,11 +35,16 @@ that can be under way."""
 
 
 class Ids:
-    """Gives call ids. Invariant: no id is given twice, and those of a scope are ``<scope>/<n>``,
-    counted from one, whoever asks for them in whatever order."""
+    """Gives call ids. Invariant: no id is given twice, and those of a scope are
+    ``<scope>/<n>@<prefix>``, counted from one, whoever asks for them in whatever order.
 
-    def __init__(self, fresh: Callable[[], str]) -> None:
-        self._fresh = fresh
+    The prefix must never have been used before, by any master: what one has begun, the next does
+    again in scopes of the same names, and with answers to other calls it would go astray.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._fresh = fresh_ids(prefix)
         self._counts: OrderedDict[str, int] = OrderedDict()
 
     def take(self, scope: str, *, reads: bool) -> str:
@@ -51,11 +56,11 @@ class Ids:
         self._counts[scope] = count
         if len(self._counts) > MAX_SCOPES:
             self._counts.popitem(last=False)
-        return f"{scope}/{count}"
+        return f"{scope}/{count}@{self._prefix}"
 
 
 def fresh_ids(prefix: str) -> Callable[[], str]:
-    """Ids ``<prefix>-<n>``; the prefix must never have been used before, by any master."""
+    """Ids ``<prefix>-<n>``."""
     count = 0
 
     def fresh() -> str:

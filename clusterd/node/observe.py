@@ -182,7 +182,7 @@ class Observer:
         told = self._told
         if self._tell is not None and (
             told is None
-            or observation.time - told.time >= self._rhythm.longest_silence_s
+            or abs(observation.time - told.time) >= self._rhythm.longest_silence_s
             or is_news(observation, told)
         ):
             self._told = observation
@@ -203,8 +203,10 @@ class Observer:
             self._plan(self._soon() if self._again else max(idle_s, rhythm.interval_s))
 
     def _soon(self) -> float:
-        """How long to wait for a look that is wanted: a slow node has more to do than to look."""
-        return max(self._rhythm.soon_s, self._rested - self._clock.seconds())
+        """How long to wait for a look that is wanted: a slow node has more to do than to look. No
+        node rests longer than an interval, also when its clock was set back meanwhile."""
+        resting_s = min(self._rested - self._clock.seconds(), self._rhythm.interval_s)
+        return max(self._rhythm.soon_s, resting_s)
 
     # -- what is asked -----------------------------------------------------------------------------
 

@@ -21,6 +21,12 @@ LINES = (
     # a shared disk stayed attached on the old node, and nobody said so
     "migrate-ext disk-broken@33,scripts-fail@5,clock-behind@6,storage-down@17",
     "migrate-rbd store-unsure@7+,later-answers@31+,disk-broken@16,migration-unreleased@21+",
+    # nothing real stays on a node of a disk in a shared file
+    "migrate-seeded storage-down@13+,later-answers@28+",
+    # the third master gave a call the id that the second had given to another one
+    "create-where-the-image-is-not second-master@5+,second-master@12",
+    # a node whose clock was set back did not look around for an hour
+    "chosen-side-by-side migration-fails@13+,storage-down@3+,disk-torn@4+,clock-behind@3",
     # the twin's mirror lost its connection when data were attached again
     "replace-on-primary stop-service@19,late-answers@11+,store-full@14,disk-fails@4+",
     # two jobs that draw addresses may come in either order

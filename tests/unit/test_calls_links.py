@@ -120,9 +120,9 @@ def test_an_undeclared_error_crosses_as_internal_and_is_logged_there(rig: CallRi
         rig.wait(rig.links.node("n1").at("job7").storage("memory").ensure(volume()))
     assert (caught.value.kind, caught.value.retryable) == ("internal", False)
     assert "secret" not in caught.value.message
-    assert "reference job7/1" in caught.value.message
+    assert "reference job7/1@fresh-m1" in caught.value.message
     (entry,) = [one for one in node.log.entries if one["log_level"] == "error"]
-    assert entry["call"] == "job7/1"
+    assert entry["call"] == "job7/1@fresh-m1"
     assert isinstance(entry["exc_info"], ZeroDivisionError)
 
 

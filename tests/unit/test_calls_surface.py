@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 import msgspec
 import pytest
 
-from clusterd.calls.remote import Ids, RemoteCalls, RemoteNodes, fresh_ids
+from clusterd.calls.remote import Ids, RemoteCalls, RemoteNodes
 from clusterd.calls.surface import (
     INTERFACES,
     READS,
@@ -51,7 +51,7 @@ class Tape:
 
 
 def remote(tape: Tape) -> Any:
-    calls = RemoteCalls("n1", tape, Ids(fresh_ids("f")), SURFACE, lambda node, seen: None)
+    calls = RemoteCalls("n1", tape, Ids("f"), SURFACE, lambda node, seen: None)
     return RemoteNodes(SURFACE).node(calls)
 
 
@@ -198,21 +198,27 @@ def test_ids_are_counted_within_their_scope_and_reads_get_fresh_ones() -> None:
 
     settled(attempts())
     assert [request.id for request in tape.requests] == [
-        "7.0.1.do.1/1",
-        "7.0.1.do.1/2",
-        "7.0.1.do.1/3",
-        "7.0.1.do.2/1",
+        "7.0.1.do.1/1@f",
+        "7.0.1.do.1/2@f",
+        "7.0.1.do.1/3@f",
+        "7.0.1.do.2/1@f",
         "f-1",
         "f-2",
     ]
 
 
+def test_two_masters_give_no_id_twice() -> None:
+    """Each counts its attempts from one."""
+    given = [Ids(master).take("7.0.1.do.1", reads=False) for master in ("f", "g")]
+    assert len(set(given)) == 2
+
+
 def test_scopes_are_forgotten_only_long_after() -> None:
-    ids = Ids(fresh_ids("f"))
-    assert ids.take("a", reads=False) == "a/1"
+    ids = Ids("f")
+    assert ids.take("a", reads=False) == "a/1@f"
     for number in range(9_999):
         ids.take(f"other-{number}", reads=False)
-    assert ids.take("a", reads=False) == "a/2"
+    assert ids.take("a", reads=False) == "a/2@f"
 
 
 def test_the_voice_of_a_verb_does_not_travel() -> None:

@@ -208,6 +208,30 @@ def test_a_change_is_looked_at_soon_and_once(tmp_path: Path) -> None:
     assert kvm.asked == 2
 
 
+class Settable(Clock):
+    """Somebody may set it."""
+
+    skew_s = 0.0
+
+    def seconds(self) -> float:
+        return self.now + self.skew_s
+
+
+def test_a_change_is_looked_at_soon_also_when_the_clock_was_set_back(tmp_path: Path) -> None:
+    clock, kvm = Settable(), Guests()
+    kvm.hangs = []
+    rhythm = Rhythm()
+    observer, told, _ = eyes(tmp_path, clock, {"kvm": kvm}, rhythm)
+    clock.run(1.0)
+    first, kvm.hangs = kvm.hangs, None
+    first[0].callback(None)
+    clock.skew_s = -3600.0
+    observer.soon()
+    clock.run(rhythm.interval_s + 0.5)
+    assert kvm.asked >= 2
+    assert told[-1].time < told[0].time
+
+
 def test_a_change_during_a_look_is_looked_at_again(tmp_path: Path) -> None:
     clock, kvm = Clock(), Guests()
     kvm.hangs = []
