@@ -47,6 +47,8 @@ REST_S = 100.0
 """Virtual time for the cluster to repair itself."""
 
 MAX_SHOWN = 12
+LEFT_OUT = "does not answer, and is left out"
+"""What a job says that succeeds without a node."""
 
 
 class Trial:
@@ -171,8 +173,8 @@ class Trial:
         )
 
     def _failed(self, job: Job | None) -> bool:
-        """It, or a job that it made, did not succeed."""
-        if job is None or job.status is not Status.SUCCESS:
+        """It, or a job that it made, did not succeed, or not on all nodes."""
+        if job is None or job.status is not Status.SUCCESS or _left_a_node_out(job):
             return True
         result = job.known[-1].result
         made = result.get("jobs", ()) if isinstance(result, dict) else ()
@@ -350,6 +352,11 @@ class Trial:
         lines = difference(wanted, found)
         shown = "\n      ".join(lines[:MAX_SHOWN])
         self.invariants.note(f"{text}:\n      {shown}")
+
+
+def _left_a_node_out(job: Job) -> bool:
+    """It says so: the operator asks again when the node answers."""
+    return any(LEFT_OUT in str(line.text) for line in job.logs(0))
 
 
 def attempt(name: str, faults: tuple[Fault, ...] = (), steps: Steps = STEPS) -> Verdict:
