@@ -54,7 +54,7 @@ class Executor:
         self._steps = steps
         self._surroundings = surroundings
         self._clock = clock
-        self._trying = Trying(clock)
+        self._trying, self._undoing = Trying(clock), Trying(clock, doubtful=True)
         self.may_decide: Callable[[], Awaitable[None]] = _at_once
         """Waited for before an opcode is decided on: what it is decided on must be known."""
         self._acting = Acting(queue, surroundings)
@@ -255,7 +255,8 @@ class Executor:
             return may and (step.waits or self._way_back(job, index, at))
 
         for conflict in range(MAX_CONFLICTS):
-            outcome = await self._trying.until_done(
+            trying = self._trying if word == "do" else self._undoing
+            outcome = await trying.until_done(
                 step.patience if word == "do" else step.undo_patience,
                 lambda: self._acting.once(attempt, may_end),
                 lambda text: self._queue.say(job, index, f"   waiting: {text}", "progress"),

@@ -39,15 +39,21 @@ def pause_s(error: BaseException, patience: Patience, attempt: int, spent_s: flo
     return min(pause, for_s - spent_s)
 
 
+LEAP_S = 1800.0
+"""No act takes so long that is to be tried again: every call's deadline but a copy's is sooner."""
+
+
 class GivenUp(Exception):
     """Waiting was broken off because nobody wants the outcome any more."""
 
 
 class Trying:
-    """Repeats an act while its error is retryable and patience lasts."""
+    """Repeats an act while its error is retryable and patience lasts. ``doubtful``: the clock may
+    be set meanwhile, so one act that seems to have taken very long costs no patience."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, doubtful: bool = False) -> None:
         self._clock = clock
+        self._doubtful = doubtful
 
     async def until_done(
         self,
@@ -63,15 +69,20 @@ class Trying:
         retried, nor ``hopeless`` ones, nor is any once ``given_up`` says so (GivenUp is raised)."""
         begun = self._clock.seconds()
         attempt = 0
+        leap_s = 0.0
         told = ""
         while True:
             attempt += 1
+            tried = self._clock.seconds()
             try:
                 return await act()
             except final:
                 raise
             except Exception as error:
-                pause = pause_s(error, patience, attempt, self._clock.seconds() - begun)
+                now = self._clock.seconds()
+                if self._doubtful and not leap_s and now - tried > LEAP_S:
+                    leap_s = now - tried
+                pause = pause_s(error, patience, attempt, now - begun - leap_s)
                 if pause is None or hopeless(error):
                     raise
                 if given_up():

@@ -47,8 +47,7 @@ REST_S = 100.0
 """Virtual time for the cluster to repair itself."""
 
 MAX_SHOWN = 12
-LEFT_OUT = "does not answer, and is left out"
-"""What a job says that succeeds without a node."""
+LEFT_OUT = "does not answer, and is left out"  # says a job that succeeds without a node
 
 
 class Trial:
@@ -174,11 +173,12 @@ class Trial:
 
     def _failed(self, job: Job | None) -> bool:
         """It, or a job that it made, did not succeed, or not on all nodes."""
-        if job is None or job.status is not Status.SUCCESS or _left_a_node_out(job):
+        if job is None or any(LEFT_OUT in str(line.text) for line in job.logs(0)):
             return True
         result = job.known[-1].result
         made = result.get("jobs", ()) if isinstance(result, dict) else ()
-        return any(self._failed(self.cluster.job(number)) for _accepted, number in made)
+        failed = any(self._failed(self.cluster.job(number)) for _accepted, number in made)
+        return failed or job.status is not Status.SUCCESS
 
     def _job(self) -> Job | None:
         """The job that the scenario is about."""
@@ -352,11 +352,6 @@ class Trial:
         lines = difference(wanted, found)
         shown = "\n      ".join(lines[:MAX_SHOWN])
         self.invariants.note(f"{text}:\n      {shown}")
-
-
-def _left_a_node_out(job: Job) -> bool:
-    """It says so: the operator asks again when the node answers."""
-    return any(LEFT_OUT in str(line.text) for line in job.logs(0))
 
 
 def attempt(name: str, faults: tuple[Fault, ...] = (), steps: Steps = STEPS) -> Verdict:

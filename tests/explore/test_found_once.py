@@ -45,6 +45,8 @@ LINES = (
     "migrate-unreleased later-answers@24,cancel@24+",
     # an older export stays where its node did not answer
     "export-elsewhere clock-ahead@2+,cut-to-node@21,store-full@9",
+    # the clock was set ahead while an undo was tried again, which left no patience
+    "migrate-cut stop-service@28,store-unsure@24+,clock-ahead@33",
     # an export is left on a node that does not answer, and the job says so
     "export-remove kill-daemon@2,cut-from-node@2+,storage-down@8,cut-master@1+",
     # the export is complete when the removal fails, and cannot be made once more
