@@ -9,9 +9,6 @@ from clusterd.simulation.scenarios import SCENARIOS
 from clusterd.simulation.trial import reference
 from tests.bench.figures import Figure, nearest
 
-STRIDE = 6
-"""Of all scenarios every so many-th is played, at each of its crash points."""
-
 
 def simulated_lives() -> Figure:
     """One life: a founded cluster whose daemons have all started, the scenario's job, a master that
@@ -19,7 +16,7 @@ def simulated_lives() -> Figure:
     scenario is played once and counted once. Processor time of this process, so that other work
     beside it counts less; the value is lives over the sum of the scenarios' times."""
     lives, taken_s, rates = 0, 0.0, []
-    for name in sorted(SCENARIOS)[::STRIDE]:
+    for name in sorted(SCENARIOS):
         reference(name)  # founding and the run without faults are made once, not in each life
         began = time.process_time()
         verdicts = crash_everywhere(name)
