@@ -16,6 +16,7 @@ import structlog
 
 from clusterd.left_open import left_attached, left_open
 from clusterd.master import restarting
+from clusterd.master.pauses import pause_s
 from clusterd.master.restarting import Restarts, asleep, start
 from clusterd.model import Disk, Instance
 from clusterd.opcodes.instance_activate_disks import InstanceActivateDisks
@@ -35,8 +36,6 @@ EVERY_S = 60.0
 SOON_S = 2.0
 CALM_S = 10.0
 """So long must something be broken, with no job near it, before it is repaired."""
-FIRST_PAUSE_S = 60.0
-LONGEST_PAUSE_S = 3600.0
 
 Submit = Callable[[Sequence[Sequence[Opcode]]], None]
 
@@ -118,8 +117,8 @@ class _Case(msgspec.Struct):
 
     def wait(self, now: float) -> None:
         """It is being repaired now; should that not help, the next try is after a longer pause."""
-        pause_s = min(FIRST_PAUSE_S * 2**self.tries, LONGEST_PAUSE_S)
-        self.tries, self.next_try = self.tries + 1, now + pause_s
+        self.tries += 1
+        self.next_try = now + pause_s(self.tries)
 
 
 class Reconciler:
@@ -202,13 +201,11 @@ class Reconciler:
             reason = asleep(view, instance)
             if not reason:
                 continue
-            since = known.get(instance.name)
-            if since is None:
-                since = now
-            self._asleep[instance.name] = None if instance.name in occupied else since
-            if instance.name in occupied:
-                continue
-            if now - since >= restarting.CALM_S and self._restarts.may(instance.name, now):
+            calm = instance.name not in occupied
+            since = (known.get(instance.name) or now) if calm else None
+            self._asleep[instance.name] = since
+            long_enough = since is not None and now - since >= restarting.CALM_S
+            if long_enough and self._restarts.may(instance.name, now):
                 self._restarts.begun(instance.name, now)
                 LOG.info("starting again", instance=instance.name, reason=reason)
                 yield start(instance, reason, now)

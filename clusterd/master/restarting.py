@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from clusterd.master.pauses import pause_s
 from clusterd.model import AdminState, Instance, Node
 from clusterd.opcodes.instance_startup import InstanceStartup
 from clusterd.view import View
@@ -17,8 +18,6 @@ SOURCE = "gnt:watcher"
 """In the reason trail of a job, as Ganeti's watcher has it: programs look for it."""
 CALM_S = 30.0
 """So long must a guest be seen not to run, with no job near it, before it is started."""
-FIRST_PAUSE_S = 60.0
-LONGEST_PAUSE_S = 3600.0
 FORGOTTEN_S = 8 * 3600.0
 """A guest that ran for so long begins with short pauses, as Ganeti's watcher counts anew."""
 
@@ -72,7 +71,7 @@ class _Past(msgspec.Struct):
     @property
     def next(self) -> float:
         """When it may be started again."""
-        return self.last + min(FIRST_PAUSE_S * 2.0 ** (self.starts - 1), LONGEST_PAUSE_S)
+        return self.last + pause_s(self.starts)
 
 
 class Restarts:

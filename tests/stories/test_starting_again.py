@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from clusterd.master.restarting import CALM_S, FIRST_PAUSE_S, FORGOTTEN_S, SOURCE
+from clusterd.master.pauses import FIRST_PAUSE_S
+from clusterd.master.restarting import CALM_S, FORGOTTEN_S, SOURCE
 from clusterd.opcodes.instance_startup import InstanceStartup
 from jobqueue.job import Status
 from jobqueue.live import Job

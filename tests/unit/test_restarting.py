@@ -5,13 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from clusterd.master.restarting import (
-    FIRST_PAUSE_S,
-    FORGOTTEN_S,
-    LONGEST_PAUSE_S,
-    Restarts,
-    asleep,
-)
+from clusterd.master.pauses import FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
+from clusterd.master.restarting import FORGOTTEN_S, Restarts, asleep
 from clusterd.observation import Sighting
 from tests.unit.small_cluster import SmallCluster, instance
 
@@ -79,3 +74,7 @@ def test_pauses_grow_and_are_forgotten() -> None:
     restarts.begun("web1", now)
     assert not restarts.may("web1", now + FIRST_PAUSE_S - 1)
     assert restarts.may("web1", now + FIRST_PAUSE_S)
+
+
+def test_a_guest_that_ends_for_months_is_no_reason_to_stop() -> None:
+    assert pause_s(5000) == LONGEST_PAUSE_S
